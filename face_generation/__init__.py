@@ -1,0 +1,3 @@
+"""Train, measure and serve generators of faces."""
+
+__version__ = "0.1.0"

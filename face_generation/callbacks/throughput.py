@@ -1,0 +1,32 @@
+"""How fast training goes."""
+
+import time
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+
+class Throughput(pl.Callback):
+    """Logs `train/images_per_second`, over all processes, as often as the trainer logs. Validation does not count."""
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._seconds = 0.0
+        self._last: float | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Tensor, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        self._images += len(batch) * trainer.world_size
+        self._seconds += now - (self._last or now)
+        self._last = now
+        if trainer.global_step % trainer.log_every_n_steps == 0 and self._seconds:
+            pl_module.log("train/images_per_second", self._images / self._seconds, prog_bar=True)
+            self._images, self._seconds = 0, 0.0

@@ -1,0 +1,138 @@
+"""The datamodule: packed splits in, float batches on the device out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from face_generation.data.celeba import SPLITS
+from face_generation.data.drawn import write_drawn_faces
+from face_generation.data.packing import pack
+from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSampler, TrainLoader
+from face_generation.data.versioning import pull_splits
+from face_generation.errors import UserError
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 N×H×W×3 → float32 N×3×H×W in [-1, 1], `channels_last`."""
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+class PackedDataModule(pl.LightningDataModule):
+    """Train, validation and test loaders over the packed splits in a folder.
+
+    Batches cross to the device as uint8 and become floats, and are flipped at random (training only), there.
+
+    Args:
+        folder: Where `train.npy`, `val.npy` and `test.npy` are.
+        batch_size: Images per step and process.
+        num_workers: Loader processes; 0 gathers in the training process, which on local disks is fast enough.
+        flip: Mirror each training image with probability one half.
+        seed: Of the shuffle and the flips. Both depend on the seed, the epoch or step, and the rank alone.
+        description: What the images are, for the card of a model trained on them.
+        licence: On which terms the images, and so such a model, may be used; likewise.
+
+    Raises:
+        UserError: A split is missing or malformed, or the batch size is not positive.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        flip: bool = True,
+        seed: int = 0,
+        description: str = "unknown",
+        licence: str = "unknown",
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise UserError(f"data.batch_size={batch_size}; give a whole number of at least 1")
+        self.folder = Path(folder)
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.flip = flip
+        self.seed = seed
+        self.description = description
+        self.licence = licence
+
+    def prepare_data(self) -> None:
+        """Brings splits that are missing from the DVC remote."""
+        if not all((self.folder / f"{name}.npy").exists() for name in SPLITS):
+            pull_splits(self.folder)
+
+    def setup(self, stage: str) -> None:
+        self.splits = {name: PackedSplit(self.folder, name) for name in SPLITS}
+
+    def train_dataloader(self) -> TrainLoader:
+        rank, world_size = self._place()
+        split = self.splits["train"]
+        sampler = ShuffledSampler(split, world_size, rank, shuffle=True, seed=self.seed)
+        if len(sampler) < self.batch_size:
+            raise UserError(
+                f"{split.path} has {len(sampler)} images for each process, fewer than data.batch_size="
+                f"{self.batch_size}; make the batch smaller"
+            )
+        return TrainLoader(split, self.batch_size, sampler=sampler, drop_last=True, **self._options())
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        return self.ordered_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        return self.ordered_loader("test")
+
+    def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
+        images = to_float(batch)
+        if self.flip and self.trainer is not None and self.trainer.training:
+            step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+            entropy = np.random.SeedSequence((self.seed, step, self.trainer.global_rank))
+            generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+            flipped = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+            images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def ordered_loader(self, name: str) -> DataLoader[Tensor]:
+        """Batches uint8 B×150×150×3 of the split `name`, in order, without augmentation."""
+        rank, world_size = self._place()
+        split = self.splits[name]
+        sampler = OrderedSampler(split, world_size, rank, shuffle=False)
+        return DataLoader(split, self.batch_size, sampler=sampler, **self._options())
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _options(self) -> dict:
+        return {
+            "num_workers": self.num_workers,
+            "collate_fn": _already_a_batch,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+        }
+
+
+class DrawnDataModule(PackedDataModule):
+    """The drawn stand-in data set, made and packed on first use; nothing is downloaded.
+
+    Args:
+        folder: Where the splits go; the drawn archive goes beside it, to `<folder>-raw`.
+        count: Faces to draw, for all three splits.
+        options: As for `PackedDataModule`.
+    """
+
+    def __init__(self, folder: str, count: int, **options: Any) -> None:
+        super().__init__(folder, **options)
+        self.count = count
+
+    def prepare_data(self) -> None:
+        raw = self.folder.with_name(f"{self.folder.name}-raw")
+        write_drawn_faces(raw, self.count, seed=0)
+        pack(raw, self.folder)
+
+
+def _already_a_batch(batch: Tensor) -> Tensor:
+    return batch

@@ -1,0 +1,105 @@
+"""Packed splits as batches: memory-mapped arrays, gathered a batch at a time.
+
+`scripts/train_val_split.py` writes a split as `<split>.npy` (uint8, N×150×150×3) and `<split>.csv` (names and
+attributes). N×H×W×C in memory is `channels_last` to torch, so pixels go from the page cache to the network unshuffled.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from face_generation.data.packing import IMAGE_SIZE
+from face_generation.errors import UserError
+
+
+class PackedSplit(Dataset[Tensor]):
+    """One packed split. `split[i]` is image i as uint8 150×150×3; `split.gather(indices)` is a batch of them.
+
+    Raises:
+        UserError: The file is missing, or is not a packed array of 150×150 RGB images.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        path = folder / f"{name}.npy"
+        remedy = "make the splits with: python scripts/train_val_split.py data splits"
+        if not path.exists():
+            raise UserError(f"{path} is missing; {remedy}")
+        try:
+            images = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise UserError(f"{path} is not a whole array ({error}); delete the folder and {remedy}") from error
+        if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE, 3) or not len(images):
+            raise UserError(
+                f"{path} holds {images.dtype} of shape {images.shape}, not uint8 N×{IMAGE_SIZE}×{IMAGE_SIZE}×3 with "
+                f"N > 0; delete the folder and {remedy}"
+            )
+        self.path = path
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(np.array(self._images[index]))
+
+    def gather(self, indices: list[int]) -> Tensor:
+        """Indices (B of them) → uint8 B×150×150×3, copied out of the map in one go."""
+        return torch.from_numpy(np.take(self._images, indices, axis=0))
+
+    __getitems__ = gather  # the name that torch's DataLoader looks for
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process maps the file itself instead of receiving the pixels.
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path = state["path"]
+        self._images = np.load(self.path, mmap_mode="r")
+
+
+class ShuffledSampler(DistributedSampler[Tensor]):
+    """This process's share of a shuffle that depends on nothing but the seed and the epoch, from sample `start` on."""
+
+    start = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.islice(super().__iter__(), self.start, None)
+
+
+class OrderedSampler(DistributedSampler[Tensor]):
+    """This process's share in order. Unlike torch's own, it repeats no sample to make the shares equal, which would
+    count that sample twice in a metric."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
+
+
+class TrainLoader(DataLoader[Tensor]):
+    """A loader whose place in the epoch is part of a checkpoint: Lightning saves and loads its `state_dict`."""
+
+    sampler: ShuffledSampler
+    batch_size: int
+    _delivered = 0
+    _resume_at = 0
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
+        self._delivered, self._resume_at = self._resume_at, 0
+        self.sampler.start = self._delivered * self.batch_size
+        for batch in super().__iter__():
+            self._delivered += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches_delivered": self._delivered}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._resume_at = state["batches_delivered"] % len(self)

@@ -1,0 +1,49 @@
+"""DVC as the package uses it: splits come from the remote `data`, trained weights go to the remote `models`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from face_generation.errors import UserError
+
+
+def pull_splits(folder: Path) -> None:
+    """Brings packed splits from the DVC remote.
+
+    Raises:
+        UserError: DVC does not know the folder, or the remote does not have it.
+    """
+    remedy = (
+        "make them with: python scripts/download_data.py data && python scripts/train_val_split.py data splits; "
+        "or draw stand-in faces with: experiment=demo"
+    )
+    try:
+        _dvc("pull", str(folder))
+    except _Failed as error:
+        raise UserError(f"no packed splits in {folder}, and dvc pull brought none ({error}); {remedy}") from error
+
+
+def add_and_push(path: Path) -> None:
+    """Adds a file or folder to DVC and pushes it to the remote `models`.
+
+    Raises:
+        UserError: DVC refuses, or the remote cannot be reached; the files are still here.
+    """
+    try:
+        _dvc("add", str(path))
+        _dvc("push", "--remote", "models", f"{path}.dvc")
+    except _Failed as error:
+        raise UserError(
+            f"{path} is here and whole, but DVC did not push it ({error}); push with: dvc push"
+        ) from error
+
+
+class _Failed(Exception):
+    """DVC's own last line about what went wrong."""
+
+
+def _dvc(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [f"exit {done.returncode}"]
+        raise _Failed(errors[0].removeprefix("ERROR: "))

@@ -1,0 +1,92 @@
+"""Turns a function of a configuration into a command: `python -m face_generation.train model.latent_dim=64`."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from textwrap import indent
+from typing import TypeVar
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from face_generation.errors import UserError, exit_on_user_error
+
+T = TypeVar("T")
+PLAIN = os.environ.get("HYDRA_FULL_ERROR") != "1"  # Hydra's own switch for tracebacks
+# What Hydra and OmegaConf add below a message: no remedy for a user.
+DETAILS = re.compile(r"\n\s*(To append|Config search path|See https|full_key|object_type)")
+# Blocks of a config file that are for Hydra, not options of ours.
+HYDRA_BLOCKS = re.compile(r"^(defaults|hydra):\n(?:[ \t-].*\n|\n)*", re.MULTILINE)
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], T]], Callable[[], None]]:
+    """Makes a function a command whose options are those of `configs/<config_name>.yaml`.
+
+    A mistake in the options, and any `UserError`, becomes one line and exit status 2; with HYDRA_FULL_ERROR=1 a mistake
+    in the options shows its traceback. `${options:}` in the config's `hydra.help.template` stands for the config file's
+    own text, so that its comments need to be written only once.
+
+    Example:
+        >>> @command("inference")
+        ... def main(config: DictConfig) -> None: ...
+    """
+
+    def decorate(function: Callable[[DictConfig], T]) -> Callable[[], None]:
+        def main() -> None:
+            folder = configs_folder()
+            OmegaConf.register_new_resolver("options", lambda: options(folder / f"{config_name}.yaml"), replace=True)
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors, where else it would print them and exit
+
+            @wraps(function)
+            def job(config: DictConfig) -> T:
+                with plain_errors():  # here already, for Hydra prints a line of its own about errors that it sees
+                    return function(config)
+
+            with plain_errors():
+                hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
+
+        return main
+
+    return decorate
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Exits on a `UserError` or an error in the options with one line and status 2."""
+    with exit_on_user_error():
+        try:
+            yield
+        except (HydraException, OmegaConfBaseException) as error:
+            if not PLAIN:
+                raise
+            raise user_error(error) from error
+
+
+def user_error(error: HydraException | OmegaConfBaseException) -> UserError:
+    """The `UserError` that `error` was raised from, or else the gist of its message."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return cause
+        cause = cause.__cause__
+    gist = " ".join(DETAILS.split(str(error))[0].split()).rstrip(".")
+    return UserError(f"{gist}; --help shows the options of {Path(sys.argv[0]).stem}")
+
+
+def configs_folder() -> Path:
+    """The folder of config files: inside the package where it was installed as a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def options(config: Path) -> str:
+    """The text of a config file without the blocks for Hydra, to be shown in its help."""
+    text = HYDRA_BLOCKS.sub("", config.read_text(encoding="utf-8"))
+    return indent(text.strip(), "  ").replace("$", "$$")  # Hydra takes the help for a string.Template

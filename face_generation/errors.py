@@ -1,0 +1,22 @@
+"""What a user can put right: one line that says what is wrong and what to do next, never a traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """A mistake or an outside failure that the user can put right; the message names the remedy."""
+
+
+@contextmanager
+def exit_on_user_error() -> Iterator[None]:
+    """Prints a `UserError` as one line on standard error and exits with status 2; Ctrl-C exits with 130."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

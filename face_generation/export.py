@@ -1,0 +1,23 @@
+"""Writes a checkpoint as a bundle. See `--help`."""
+
+from omegaconf import DictConfig
+
+from face_generation.entry import command
+
+
+@command("export")
+def main(config: DictConfig) -> None:
+    from pathlib import Path
+
+    from face_generation.models import checkpoint
+    from face_generation.models.export import export_bundle
+
+    model, provenance = checkpoint.load(Path(config.ckpt))
+    bundle = export_bundle(model, Path(config.out), config.name or Path(config.out).name, provenance)
+    print(
+        f"{bundle.folder}: bundle {bundle.name}; draw with: python -m face_generation.inference bundle={bundle.folder}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""Faces from a trained bundle, with NumPy and ONNX Runtime only: `Generator.load("vae").sample(16, seed=0)`."""
+
+from face_generation.generator.bundle import Bundle
+from face_generation.generator.generator import Generator
+
+__all__ = ["Bundle", "Generator"]

@@ -1,0 +1,182 @@
+"""The bundle: a trained generator as a folder, and everything that is known about its format.
+
+bundle.json     what it is, with the sha256 of the files below
+decoder.onnx    latents float32 N×latent_dim, standard normal → images uint8 N×H×W×3
+encoder.onnx    images uint8 N×H×W×3 → latents float32 N×latent_dim; only where the model has one
+preview.png     a few faces that it drew
+README.md       its card; prose, so it has no checksum and may be edited
+"""
+
+import atexit
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from face_generation.errors import UserError
+
+FORMAT_VERSION = 1
+MANIFEST = "bundle.json"
+DECODER = "decoder.onnx"
+ENCODER = "encoder.onnx"
+PREVIEW = "preview.png"
+CARD = "README.md"
+SHIPPED = Path(__file__).parents[1] / "bundles"
+MLFLOW_URI = re.compile(r"(models|runs|mlflow-artifacts):/")
+MLFLOW_STORE = "sqlite:///mlflow.db"  # where training logs to unless told otherwise
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files are the ones that it was written with.
+
+    `load` opens one and `write` makes one; both check what they find.
+    """
+
+    folder: Path
+    name: str
+    latent_dim: int
+    image_size: int  # height and width, pixels
+    prior: str  # what a latent is drawn from, in words
+    files: Mapping[str, str]  # sha256 by file name
+    training: Mapping[str, Any]  # data, configuration, git commit, …
+    metrics: Mapping[str, float]
+    licence: str
+
+    @property
+    def has_encoder(self) -> bool:
+        return ENCODER in self.files
+
+    @classmethod
+    def load(cls, where: str | Path) -> "Bundle":
+        """Opens a bundle and verifies its files.
+
+        Args:
+            where: The name of a shipped bundle, a folder, or an MLflow URI: `models:/<name>/<version>`,
+                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`.
+
+        Raises:
+            UserError: There is no such bundle, or it is damaged or of a newer format.
+        """
+        folder = _find(str(where))
+        manifest = _read_manifest(folder)
+        bundle = cls(folder=folder, **{key: manifest[key] for key in _KEYS})
+        if DECODER not in bundle.files:
+            raise UserError(f"{folder / MANIFEST} lists no {DECODER}; export the bundle again")
+        for name, expected in bundle.files.items():
+            path = folder / name
+            if not path.is_file():
+                raise UserError(f"the bundle {folder} has no {name}; fetch or export it again")
+            if sha256(path) != expected:
+                raise UserError(f"{path} does not match its sha256 in {MANIFEST}; fetch or export the bundle again")
+        return bundle
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        latent_dim: int,
+        image_size: int,
+        prior: str,
+        training: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        licence: str,
+    ) -> "Bundle":
+        """Makes a bundle of a folder that has the other files already: hashes them and writes `bundle.json`.
+
+        Everything that goes into `training` and `metrics` must be JSON.
+        """
+        files = {file: sha256(folder / file) for file in (DECODER, ENCODER, PREVIEW) if (folder / file).exists()}
+        bundle = cls(folder, name, latent_dim, image_size, prior, files, training, metrics, licence)
+        manifest = {"format_version": FORMAT_VERSION, **asdict(bundle)}
+        del manifest["folder"]
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return bundle
+
+
+_KEYS: dict[str, type] = {
+    "name": str,
+    "latent_dim": int,
+    "image_size": int,
+    "prior": str,
+    "files": dict,
+    "training": dict,
+    "metrics": dict,
+    "licence": str,
+}
+
+
+def shipped() -> list[str]:
+    """Names of the bundles that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
+
+
+def sha256(path: Path) -> str:
+    """The file's checksum in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _find(where: str) -> Path:
+    if where in shipped():
+        return SHIPPED / where
+    if MLFLOW_URI.match(where):
+        return _download(where)
+    folder = Path(where).expanduser()
+    if (folder / MANIFEST).is_file():
+        return folder
+    if folder.is_dir():
+        raise UserError(f"the folder {where} is no bundle: it has no {MANIFEST}; export one there first")
+    names = ", ".join(shipped()) or "none"
+    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an MLflow URI such as models:/…")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); fetch or export the bundle again") from error
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if not isinstance(version, int):
+        raise UserError(f"{path} has no format_version; export the bundle again")
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{folder} is a bundle of format version {version}, and this package reads {FORMAT_VERSION}; "
+            "update the package"
+        )
+    for key, kind in _KEYS.items():
+        if not isinstance(manifest.get(key), kind):
+            raise UserError(f"{path} has no valid {key!r}; export the bundle again")
+    return manifest
+
+
+def _download(uri: str) -> Path:
+    """Fetches a bundle from MLflow, to a folder that is there until the program ends."""
+    try:
+        import mlflow  # takes seconds, and serving does without it
+        from mlflow.exceptions import MlflowException
+    except ImportError as error:
+        raise UserError(f"{uri} needs MLflow; pip install mlflow") from error
+    if not mlflow.is_tracking_uri_set():
+        if not Path(MLFLOW_STORE.removeprefix("sqlite:///")).exists():
+            raise UserError(f"no MLflow store here ({MLFLOW_STORE}); train first, or set MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(MLFLOW_STORE)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take four minutes where no server answers
+    folder = tempfile.mkdtemp(prefix="bundle-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"cannot fetch {uri} from {mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}); "
+            "check the URI and MLFLOW_TRACKING_URI"
+        ) from error

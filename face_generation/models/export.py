@@ -1,0 +1,178 @@
+"""Turns a trained model into a bundle: the one way from the training world into the serving world."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import pytorch_lightning as pl
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from face_generation.data.datamodule import to_float
+from face_generation.errors import UserError
+from face_generation.generator import Generator, pictures
+from face_generation.generator.bundle import CARD, DECODER, ENCODER, PREVIEW, Bundle
+
+OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
+SMALL = 1024  # values; smaller weights stay in float32
+PREVIEW_FACES = 64
+
+
+class Samples(Protocol):
+    """What a model offers to be exported. A model that also has `embed` (images → normal vectors) gets an encoder."""
+
+    def sample(self, normal: Tensor) -> Tensor:
+        """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
+        ...
+
+
+class _Decode(nn.Module):
+    """Standard normal vectors → uint8 N×H×W×3."""
+
+    def __init__(self, model: pl.LightningModule) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: Tensor) -> Tensor:
+        images = self.model.sample(latents)
+        return images.clamp(-1, 1).add(1).mul(127.5).round().permute(0, 2, 3, 1).to(torch.uint8)
+
+
+class _Encode(nn.Module):
+    """uint8 N×H×W×3 → standard normal vectors."""
+
+    def __init__(self, model: pl.LightningModule) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.embed(to_float(images))
+
+
+def export_bundle(model: pl.LightningModule, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
+    """Writes `model` as the bundle `name` into `folder`, which appears when it is whole; a bundle there is replaced.
+
+    Args:
+        provenance: `data` (what it was trained on, in words), `licence`, `config`, `git_commit` and `metrics`.
+
+    Raises:
+        UserError: `folder` holds something that is not a bundle, or cannot be written.
+    """
+    if folder.exists() and not (folder / "bundle.json").exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds other files; give an empty or a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            work = Path(temporary) / "bundle"
+            work.mkdir()
+            bundle = _write(model, work, name, provenance)
+            if folder.exists():
+                folder.rename(Path(temporary) / "old")
+            work.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder") from error
+    return Bundle.load(folder)
+
+
+def _write(model: pl.LightningModule, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
+    model = model.cpu().eval()
+    latent_dim, image_size = model.hparams["latent_dim"], model.hparams["image_size"]
+    _to_onnx(_Decode(model), torch.zeros(2, latent_dim), "latents", "images", folder / DECODER)
+    if hasattr(model, "embed"):
+        images = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
+        _to_onnx(_Encode(model), images, "images", "latents", folder / ENCODER)
+    manifest = {
+        "name": name,
+        "latent_dim": latent_dim,
+        "image_size": image_size,
+        "prior": "standard normal; the decoder begins with the model's own map to its latents",
+        "training": {
+            "model": type(model).__name__,
+            "data": provenance["data"],
+            "config": provenance["config"],
+            "git_commit": provenance["git_commit"],
+        },
+        "metrics": provenance["metrics"],
+        "licence": provenance["licence"],
+    }
+    Bundle.write(folder, **manifest)
+    faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
+    with pictures.writing(folder / PREVIEW) as file:
+        file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "png"))
+    bundle = Bundle.write(folder, **manifest)
+    (folder / CARD).write_text(_card(bundle), encoding="utf-8")
+    return bundle
+
+
+def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: str, path: Path) -> None:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[input_name],
+            output_names=[output_name],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _halve(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Stores weights in half precision, with a cast back to float32 that ONNX Runtime folds away when it loads."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) > SMALL:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}_half"))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+
+
+def _card(bundle: Bundle) -> str:
+    figures = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(bundle.metrics.items()))
+    return f"""# {bundle.name}
+
+![Uncurated samples, seeds 0 to {PREVIEW_FACES - 1}]({PREVIEW})
+
+A {bundle.training["model"]} that draws RGB faces of {bundle.image_size}×{bundle.image_size} pixels from {bundle.latent_dim} standard
+normal numbers. The picture shows seeds 0 to {PREVIEW_FACES - 1}, not selected.
+
+    python -m face_generation.inference bundle={bundle.name}
+
+## Training data and licence
+
+{bundle.training["data"]}
+
+{bundle.licence}
+
+Code: commit {bundle.training["git_commit"] or "unknown"}; the whole configuration is in `bundle.json`.
+
+## What it is for, and not for
+
+For research on generative models, for teaching, and for pictures of people who do not exist where the licence allows.
+Not for identifying, deceiving or harassing anyone, nor for decisions about people. The faces share the biases of the
+training data: who was photographed, how, and how often. A reconstruction of a photo is not that person's likeness.
+
+## Figures
+
+On the validation split, with the exported weights.
+
+| figure | value |
+| --- | --- |
+{figures}
+"""

@@ -1,0 +1,217 @@
+"""The main model: a convolutional variational autoencoder with a learned prior."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from tqdm import tqdm
+
+from face_generation.data.datamodule import PackedDataModule, to_float
+from face_generation.errors import UserError
+from face_generation.hardware import best_precision
+from face_generation.models.checkpoint import check_architecture
+from face_generation.models.prior import fit_flow, posteriors, whiten
+from face_generation.networks import Decoder, Encoder, Flow
+
+
+class VAE(pl.LightningModule):
+    """Variational autoencoder (Kingma & Welling 2014) with the optimal-variance likelihood (Rybkin et al. 2021).
+
+    The likelihood of an image is a Gaussian around the decoded image with one variance for all pixels. The variance
+    that maximises it is the mean squared error, so it is not tuned: it follows the reconstructions, and with it the
+    weight of reconstruction against KL. Losses are in nats per image, as the negative evidence lower bound (ELBO).
+
+    The prior is a normalizing flow between latents and N(0, I), fitted to the encoder's latents after training
+    (`face_generation.models.prior`); until then it is the identity. So `sample` takes standard normal vectors, and
+    `embed` gives the normal vector of an image.
+
+    Args:
+        latent_dim: Dimensions of the latent vector; even.
+        encoder_channels: Channels of the encoder at each resolution, from half the image size down.
+        decoder_channels: Channels of the decoder at each resolution, from the smallest feature map up.
+        image_size: Height and width of the images, in pixels; even.
+        flow_couplings: Coupling layers of the learned prior.
+        flow_hidden: Width of each coupling's network.
+        learning_rate: Peak rate of Adam.
+        warmup_steps: Steps of linear warm-up; a cosine to zero at the last step of training follows.
+        weight_decay: Decoupled (AdamW).
+        prior_steps: Steps of fitting the learned prior.
+
+    Raises:
+        UserError: An argument is out of range, or a checkpoint of another architecture is loaded.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 128,
+        encoder_channels: Sequence[int] = (32, 64, 128, 192, 256),
+        decoder_channels: Sequence[int] = (256, 256, 128, 96, 48),
+        image_size: int = 150,
+        flow_couplings: int = 8,
+        flow_hidden: int = 256,
+        learning_rate: float = 1e-3,
+        warmup_steps: int = 500,
+        weight_decay: float = 0.01,
+        prior_steps: int = 4000,
+    ) -> None:
+        super().__init__()
+        _check(latent_dim, [*encoder_channels, *decoder_channels, flow_hidden], len(encoder_channels), image_size)
+        self.save_hyperparameters()
+        self.encoder = Encoder(latent_dim, encoder_channels, image_size)
+        self.decoder = Decoder(latent_dim, decoder_channels, image_size)
+        self.prior = Flow(latent_dim, flow_couplings, flow_hidden).requires_grad_(False)
+        # The likelihood's variance outside training: a running mean of the optimal one.
+        self.register_buffer("variance", torch.ones(()))
+        self.psnr = PeakSignalNoiseRatio(data_range=(-1.0, 1.0))
+        self.ssim = StructuralSimilarityIndexMeasure(data_range=(-1.0, 1.0))
+        self.to(memory_format=torch.channels_last)
+
+    def sample(self, normal: Tensor) -> Tensor:
+        """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
+        return self.decoder(self.prior.inverse(normal)).clamp(-1, 1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images N×3×H×W in [-1, 1] → the normal vectors N×latent_dim that `sample` turns back into them."""
+        return self.prior(self.encoder(images)[0])[0]
+
+    def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Grids to look at while it trains, N×3×H×W: `samples`, from a Gaussian fitted to the latents of `images` while
+        the learned prior waits for the end of training, and `reconstructions`, each beside its original."""
+        means, stds = posteriors(self.encoder, [images])
+        prior = Flow(normal.shape[1], couplings=0, hidden=1).to(normal.device)
+        whiten(prior, means, stds)
+        originals = images[: len(normal) // 2]
+        reconstructions = self.decoder(means[: len(originals)]).clamp(-1, 1)
+        return {
+            "samples": self.decoder(prior.inverse(normal)).clamp(-1, 1),
+            "reconstructions": torch.stack([originals, reconstructions], dim=1).flatten(0, 1),
+        }
+
+    def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
+        """Fits the learned prior, once the networks are trained, to the latents of the training split and its mirror
+        images.
+
+        Returns:
+            Nats that the validation latents cost under N(0, I), under a Gaussian, and under the fitted prior.
+        """
+        self.eval()
+
+        def batches(split: str, title: str) -> Iterator[Tensor]:
+            for batch in tqdm(datamodule.ordered_loader(split), desc=f"Encoding the {title} split", unit="batch"):
+                images = to_float(batch.to(self.device))
+                yield images
+                if split == "train" and datamodule.flip:
+                    yield images.flip(3).contiguous(memory_format=torch.channels_last)
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
+            train = posteriors(self.encoder, batches("train", "training"))
+            val = posteriors(self.encoder, batches("val", "validation"))
+        return fit_flow(self.prior, train, val, self.hparams["prior_steps"])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images N×3×H×W → reconstructions from sampled latents (alike, not clamped), and the KL to N(0, I) in nats,
+        for each image and latent dimension (N×latent_dim)."""
+        mean, log_variance = self.encoder(images)
+        latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
+        return self.decoder(latents).float(), kl
+
+    def training_step(self, images: Tensor, batch_idx: int) -> Tensor:
+        reconstructions, kl = self(images)
+        squared_error = (reconstructions - images).square().mean()
+        with torch.no_grad():
+            self.variance.lerp_(squared_error, 0.01 if self.global_step else 1.0)
+        reconstruction = _gaussian_nats(squared_error, squared_error, images[0].numel())
+        kl = kl.sum(1).mean()
+        loss = reconstruction + kl
+        self.log_dict(
+            {"train/loss": loss, "train/reconstruction": reconstruction, "train/kl": kl, "train/mse": squared_error}
+        )
+        # Nats per pixel: the same optimum, at a scale where gradients are of order one.
+        return loss / images[0].numel()
+
+    def validation_step(self, images: Tensor, batch_idx: int) -> None:
+        reconstructions, kl = self(images)
+        squared_error = (reconstructions - images).square().mean()
+        reconstruction = _gaussian_nats(squared_error, self.variance, images[0].numel())
+        with torch.autocast(images.device.type, enabled=False):  # SSIM differs in the second decimal in bf16
+            self.psnr.update(reconstructions.clamp(-1, 1), images)
+            self.ssim.update(reconstructions.clamp(-1, 1), images)
+        self._kl_sum += kl.sum(0)
+        self._kl_count += len(kl)
+        self.log_dict(
+            {
+                "val/loss": reconstruction + kl.sum(1).mean(),
+                "val/reconstruction": reconstruction,
+                "val/kl": kl.sum(1).mean(),
+                "val/psnr": self.psnr,
+                "val/ssim": self.ssim,
+            },
+            batch_size=len(images),
+            on_epoch=True,
+            sync_dist=True,
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        self._kl_sum, self._kl_count = torch.zeros(self.hparams["latent_dim"], device=self.device), 0
+
+    def on_validation_epoch_end(self) -> None:
+        """Sets `kl_per_dimension`: nats, averaged over the validation images, latent_dim of them."""
+        total = self.trainer.strategy.reduce(self._kl_sum, reduce_op="sum")
+        count = self.trainer.strategy.reduce(torch.tensor(self._kl_count, device=self.device), reduce_op="sum")
+        self.kl_per_dimension = total / count
+        # A dimension that carries under a hundredth of a nat says nothing about the image (Burda et al. 2016).
+        self.log("val/active_dimensions", (self.kl_per_dimension > 0.01).float().sum())
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None, gradient_clip_algorithm: str | None
+    ) -> None:
+        """Clips the norm as `trainer.gradient_clip_val` says, and logs what it was before. Lightning's own clipping
+        refuses fused optimizers, for the sake of fp16 gradient scaling, which bf16 does without."""
+        limit = gradient_clip_val or math.inf
+        self.log("train/gradient_norm", torch.nn.utils.clip_grad_norm_(self.parameters(), limit))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["model"] = type(self).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_architecture(self, checkpoint)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        networks = [*self.encoder.parameters(), *self.decoder.parameters()]
+        optimizer = torch.optim.AdamW(
+            networks,
+            lr=self.hparams["learning_rate"],
+            weight_decay=self.hparams["weight_decay"],
+            fused=True,
+        )
+        warmup, total = self.hparams["warmup_steps"], self.trainer.estimated_stepping_batches
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _check(latent_dim: int, widths: Sequence[int], levels: int, image_size: int) -> None:
+    if not isinstance(latent_dim, int) or latent_dim < 2 or latent_dim % 2:
+        raise UserError(f"model.latent_dim={latent_dim}; give an even whole number of at least 2")
+    if not all(isinstance(width, int) and width > 0 for width in widths):
+        raise UserError(
+            "model.encoder_channels, model.decoder_channels and model.flow_hidden take whole numbers over 0"
+        )
+    if image_size % 2 or levels < 1:
+        raise UserError(f"model.image_size={image_size}; give an even number, and channels for at least one resolution")
+
+
+def _gaussian_nats(squared_error: Tensor, variance: Tensor, dimensions: int) -> Tensor:
+    """−log N(x | x̂, variance·I) in nats per image, from the mean squared error over `dimensions` values."""
+    return 0.5 * dimensions * (math.log(2 * math.pi) + variance.log() + squared_error / variance)

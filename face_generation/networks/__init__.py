@@ -1,0 +1,7 @@
+"""Plain networks: tensors in, tensors out. Nothing here knows about data, losses or Lightning."""
+
+from face_generation.networks.decoder import Decoder
+from face_generation.networks.encoder import Encoder
+from face_generation.networks.flow import Flow
+
+__all__ = ["Decoder", "Encoder", "Flow"]

@@ -1,0 +1,41 @@
+"""The decoder: a latent vector becomes an image."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from face_generation.networks.blocks import SLOPE, ResidualBlock, Upsample, pyramid
+
+
+class Decoder(nn.Module):
+    """Residual convolutional decoder.
+
+    Args:
+        latent_dim: Dimensions of the latent vector.
+        channels: Channels at each resolution, from the smallest feature map upwards; for 150×150 and five of them the
+            feature maps are 5, 10, 19, 38 and 75 wide.
+        image_size: Height and width of the images, in pixels; even.
+
+    The last step to full resolution is a sub-pixel convolution (Shi et al. 2016).
+    """
+
+    def __init__(self, latent_dim: int, channels: Sequence[int], image_size: int = 150) -> None:
+        super().__init__()
+        smallest, *larger = reversed(pyramid(image_size, len(channels)))
+        self.smallest = (channels[0], smallest, smallest)
+        self.stem = nn.Linear(latent_dim, channels[0] * smallest**2)
+        layers: list[nn.Module] = [ResidualBlock(channels[0])]
+        for deep, wide, size in zip(channels, channels[1:], larger, strict=False):
+            layers += [Upsample(deep, wide, size), ResidualBlock(wide)]
+        self.features = nn.Sequential(*layers)
+        self.to_rgb = nn.Conv2d(channels[-1], 12, 3, padding=1)
+        # The four sub-pixels of a pixel start alike, so nothing at first draws a checkerboard (Aitken et al. 2017).
+        weight = self.to_rgb.weight.data
+        weight.copy_(weight[::4].repeat_interleave(4, dim=0))
+        nn.init.zeros_(self.to_rgb.bias)  # type: ignore[arg-type]
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents N×latent_dim → images N×3×H×W, about [-1, 1] (not clamped)."""
+        x = F.leaky_relu(self.stem(latents), SLOPE).unflatten(1, self.smallest)
+        return F.pixel_shuffle(self.to_rgb(self.features(x)), 2)

@@ -1,0 +1,125 @@
+"""A training run, from a composed configuration to a bundle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from face_generation import hardware
+from face_generation.callbacks import RecordProvenance
+from face_generation.data.versioning import add_and_push
+from face_generation.errors import UserError
+from face_generation.models import checkpoint
+from face_generation.models.export import export_bundle
+from face_generation.tracking import Tracker, git_commit
+
+
+def train(config: DictConfig) -> None:
+    """Trains, fits the prior, exports a bundle and, where configured, pushes the checkpoints.
+
+    Everything is written under `config.run_dir`: `checkpoints/`, `bundle/`, `metrics.json` and `config.yaml`.
+
+    Raises:
+        UserError: Something in the configuration, the data or the surroundings keeps the run from starting, or the loss
+            became NaN.
+    """
+    hardware.keep_memory()
+    resume_from = _resume(config)
+    run_dir = Path(config.run_dir)
+    if config.trainer.precision == "auto":
+        config.trainer.precision = hardware.best_precision()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, run_dir / "config.yaml", resolve=True)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+
+    datamodule: pl.LightningDataModule = instantiate(config.data, _convert_="all")
+    model: pl.LightningModule = instantiate(config.model, _convert_="all")
+    tracker: Tracker | None = instantiate(config.logger)
+    settings = OmegaConf.to_container(config, resolve=True)
+    provenance = {
+        "data": datamodule.description,
+        "licence": datamodule.licence,
+        "config": settings,
+        "git_commit": git_commit(),
+    }
+    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
+    callbacks.append(RecordProvenance(provenance))
+    trainer: pl.Trainer = instantiate(
+        config.trainer, callbacks=callbacks, logger=tracker or False, default_root_dir=str(run_dir)
+    )
+    if tracker:
+        tracker.log_hyperparams(settings)
+        tracker.log_file(run_dir / "config.yaml")
+    if config.compile:
+        for network in model.children():
+            network.compile()
+    trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
+    if trainer.is_global_zero:
+        _finish(config, trainer, datamodule, provenance, tracker)
+
+
+def _resume(config: DictConfig) -> str | None:
+    """The checkpoint to go on from. A resumed run goes on in the folder that it began in."""
+    if config.ckpt_path is None:
+        return None
+    path = Path(config.ckpt_path)
+    if config.ckpt_path == "last":
+        runs = Path(config.runs_dir)
+        found = sorted(runs.glob("**/checkpoints/last.ckpt"), key=lambda last: last.stat().st_mtime)
+        if not found:
+            raise UserError(f"no checkpoint to go on from in {runs}; train first, or give its path: ckpt_path=…")
+        path = found[-1]
+    checkpoint.read(path)
+    if path.parent.name == "checkpoints":
+        Path(config.run_dir).rmdir()  # which Hydra has just made
+        config.run_dir = str(path.parents[1])
+    print(f"Going on from {path}")
+    return str(path)
+
+
+def _finish(
+    config: DictConfig,
+    trainer: pl.Trainer,
+    datamodule: pl.LightningDataModule,
+    provenance: Mapping[str, Any],
+    tracker: Tracker | None,
+) -> None:
+    """Best checkpoint → fitted prior → measured → `final.ckpt` → bundle, all on the first process."""
+    run_dir = Path(config.run_dir)
+    checkpoints = run_dir / "checkpoints"
+    best = next(c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor)
+    model, _ = checkpoint.load(Path(best))
+    model.to(trainer.strategy.root_device)
+    metrics = model.finish(datamodule)
+    metrics |= _validate(model, datamodule, config)
+    checkpoint.save(checkpoints / "final.ckpt", model, {**provenance, "metrics": metrics})
+    (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    bundle = export_bundle(model, run_dir / "bundle", config.name, {**provenance, "metrics": metrics})
+    if tracker:
+        tracker.log_metrics({f"final/{name}": value for name, value in metrics.items()}, trainer.global_step)
+        tracker.register(bundle.folder, config.name)
+        tracker.finalize("success")
+    if config.push:
+        add_and_push(checkpoints)
+    print(
+        f"{bundle.folder}: bundle {bundle.name}; draw with: python -m face_generation.inference bundle={bundle.folder}"
+    )
+
+
+def _validate(model: pl.LightningModule, datamodule: pl.LightningDataModule, config: DictConfig) -> dict[str, float]:
+    """The validation metrics of exactly these weights."""
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        precision=config.trainer.precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        limit_val_batches=config.trainer.limit_val_batches,
+    )
+    return {name: float(value) for name, value in trainer.validate(model, datamodule, verbose=False)[0].items()}

@@ -1,0 +1,33 @@
+"""Downloads the official CelebA files: img_align_celeba.zip (1.4 GB), list_eval_partition.txt, list_attr_celeba.txt.
+
+They come from the project's copy, then from Google Drive. A download that was broken off continues, size and MD5
+are checked, and a file that is already there is not downloaded again. CelebA is for non-commercial research only.
+
+Examples:
+  python scripts/download_data.py data
+  python scripts/download_data.py data --mirror https://files.example.org/celeba
+"""
+
+import argparse
+from pathlib import Path
+
+from face_generation.data.download import download_all
+from face_generation.errors import exit_on_user_error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where to put the files, such as data")
+    parser.add_argument("--mirror", metavar="URL", help="a folder with the three files to use instead of all sources")
+    parser.add_argument(
+        "--keep-existing",
+        action="store_true",
+        help="take files that are already there as they are, such as a smaller archive of your own",
+    )
+    args = parser.parse_args()
+    with exit_on_user_error():
+        download_all(args.folder, mirror=args.mirror, keep_existing=args.keep_existing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What tests in several folders share."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from face_generation.generator import Bundle
+
+LATENT_DIM = 8
+SIZE = 150
+
+
+def save_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], *, encoder: bool) -> None:
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", SIZE, SIZE, 3])
+    latents = helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["n", LATENT_DIM])
+    ends = [images, latents] if encoder else [latents, images]
+    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, path.stem, ends[:1], ends[1:], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of an untrained decoder and encoder of a few kilobytes. Tests that change it do so to a copy."""
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    folder.mkdir()
+    random = np.random.RandomState(0)
+    node = helper.make_node
+    save_model(
+        folder / "decoder.onnx",
+        [
+            node("Gemm", ["latents", "weight", "bias"], ["flat"]),
+            node("Reshape", ["flat", "shape"], ["small"]),
+            node("Conv", ["small", "kernel"], ["mixed"], pads=[1, 1, 1, 1]),
+            node("Resize", ["mixed", "", "scales"], ["large"], mode="linear"),
+            node("Sigmoid", ["large"], ["bounded"]),
+            node("Mul", ["bounded", "levels"], ["scaled"]),
+            node("Transpose", ["scaled"], ["last"], perm=[0, 2, 3, 1]),
+            node("Cast", ["last"], ["images"], to=TensorProto.UINT8),
+        ],
+        {
+            "weight": random.standard_normal((LATENT_DIM, 16 * 6 * 6)).astype(np.float32),
+            "bias": random.standard_normal(16 * 6 * 6).astype(np.float32),
+            "shape": np.array([-1, 16, 6, 6]),
+            "kernel": random.standard_normal((3, 16, 3, 3)).astype(np.float32) / 12,
+            "scales": np.array([1, 1, 25, 25], dtype=np.float32),
+            "levels": np.array(255.999, dtype=np.float32),
+        },
+        encoder=False,
+    )
+    save_model(
+        folder / "encoder.onnx",
+        [
+            node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+            node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+            node("MatMul", ["mean", "weight"], ["latents"]),
+        ],
+        {"axes": np.array([1, 2]), "weight": random.standard_normal((3, LATENT_DIM)).astype(np.float32) / 255},
+        encoder=True,
+    )
+    Bundle.write(
+        folder,
+        name="tiny",
+        latent_dim=LATENT_DIM,
+        image_size=SIZE,
+        prior="standard normal",
+        training={"data": "none"},
+        metrics={},
+        licence="MIT",
+    )
+    return folder

@@ -1,0 +1,145 @@
+"""The project's DVC files, used by real `dvc` commands in a repository of their own."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from face_generation.data.celeba import FILES
+from face_generation.data.drawn import write_drawn_faces
+
+ROOT = Path(__file__).parents[1]
+TRAIN = "python -m face_generation.train"
+# The recipe of a minute, cut to seconds.
+SMALL = (
+    "experiment=demo data=packed data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 "
+    "model.warmup_steps=1 model.prior_steps=5 logger=none callbacks.learning_rate=null"
+)
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """DVC's checksum of a folder, from the MD5 of each file by name: the MD5 of its listing as JSON, sorted by name."""
+    listing = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
+    return hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
+
+
+def md5_of(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def only_output(dvc_file: Path) -> dict:
+    (output,) = yaml.safe_load(dvc_file.read_text(encoding="utf-8"))["outs"]
+    return output
+
+
+def contents(repository: Path) -> dict[Path, bytes]:
+    """What DVC keeps, as the stages and the raw data left it."""
+    folders = ("data", "splits", "models/vae/checkpoints", "models/vae/bundle")
+    return {path: path.read_bytes() for folder in folders for path in sorted((repository / folder).iterdir())}
+
+
+def run(repository: Path, *command: str) -> str:
+    """Runs a command with no settings but the repository's own; returns what it printed."""
+    here = repository.parent
+    environment = os.environ | {
+        "PYTHONPATH": str(repository),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "DVC_GLOBAL_CONFIG_DIR": str(here / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(here / "system"),
+        "DVC_SITE_CACHE_DIR": str(here / "site"),
+        "DVC_NO_ANALYTICS": "1",
+    }
+    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def dvc(repository: Path, *arguments: str) -> str:
+    return run(repository, sys.executable, "-m", "dvc", *arguments)
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with drawn faces as its raw data: added, split, trained on, and pushed."""
+    repository = tmp_path_factory.mktemp("dvc") / "repository"
+    no_weights = shutil.ignore_patterns("__pycache__", "bundles")
+    for folder in ("face_generation", "scripts", "configs"):
+        shutil.copytree(ROOT / folder, repository / folder, ignore=no_weights)
+    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, repository / name)
+    stages = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    (repository / "dvc.yaml").write_text(stages.replace(TRAIN, f"{TRAIN} {SMALL}"), encoding="utf-8")
+    run(repository, "git", "init", "--quiet")
+    write_drawn_faces(repository / "data", 60, seed=0)
+    dvc(repository, "add", "data")
+    dvc(repository, "repro")
+    dvc(repository, "push")
+    return repository
+
+
+@pytest.fixture
+def repository(pushed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pushed, tmp_path / "repository"))
+
+
+def test_data_dvc_names_the_official_files() -> None:
+    assert only_output(ROOT / "data.dvc") == {
+        "md5": folder_md5({name: file.md5 for name, file in FILES.items()}),
+        "size": sum(file.size for file in FILES.values()),
+        "nfiles": len(FILES),
+        "hash": "md5",
+        "path": "data",
+        "remote": "data",
+    }
+
+
+def test_dvc_add_computes_the_same_checksum(pushed: Path) -> None:
+    files = list((pushed / "data").iterdir())
+
+    assert {file.name for file in files} == set(FILES)
+    assert only_output(pushed / "data.dvc") == {
+        "md5": folder_md5({file.name: md5_of(file) for file in files}),
+        "size": sum(file.stat().st_size for file in files),
+        "nfiles": len(files),
+        "hash": "md5",
+        "path": "data",
+        "remote": "data",
+    }
+
+
+def test_checkpoints_and_bundle_have_a_remote_of_their_own(pushed: Path) -> None:
+    largest = max((pushed / "models/vae/checkpoints").iterdir(), key=lambda path: path.stat().st_size)
+    md5 = md5_of(largest)
+
+    assert list((pushed / "remotes/models").rglob(md5[2:]))
+    assert not list((pushed / "remotes/data").rglob(md5[2:]))
+
+
+def test_pull_brings_back_what_was_pushed(repository: Path) -> None:
+    before = contents(repository)
+    for folder in ("data", "splits", "models", ".dvc/cache"):
+        shutil.rmtree(repository / folder)
+
+    dvc(repository, "pull")
+
+    assert contents(repository) == before
+
+
+def test_repro_runs_again_only_what_changed(repository: Path) -> None:
+    assert "Running stage" not in dvc(repository, "repro")
+
+    shutil.rmtree(repository / "data")
+    write_drawn_faces(repository / "data", 70, seed=1)
+    assert "Running stage 'split'" in dvc(repository, "repro", "split")
+
+    summary = json.loads((repository / "splits/summary.json").read_text(encoding="utf-8"))
+    assert sum(summary["counts"].values()) == 70

@@ -1,0 +1,50 @@
+"""What holds for the repository as a whole."""
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import face_generation
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def imported_modules(folder: Path) -> set[str]:
+    """Full names of the modules that the Python files under `folder` import, anywhere in them."""
+    names = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.add(node.module)
+    return names
+
+
+def test_package_and_project_have_one_version() -> None:
+    assert face_generation.__version__ == PROJECT["version"]
+
+
+@pytest.mark.parametrize("folder", ["face_generation", "scripts"])
+def test_every_imported_package_is_a_declared_dependency(folder: str) -> None:
+    declared = {canonicalize_name(Requirement(requirement).name) for requirement in PROJECT["dependencies"]}
+    imported = {name.partition(".")[0] for name in imported_modules(ROOT / folder)}
+    third_party = imported - set(sys.stdlib_module_names) - {"face_generation"}
+    installed = packages_distributions()
+    providers = {name: {canonicalize_name(provider) for provider in installed.get(name, [])} for name in third_party}
+
+    assert {name for name in third_party if not providers[name] & declared} == set()
+
+
+@pytest.mark.parametrize("room", ["data", "generator", "networks"])
+def test_dependencies_point_one_way(room: str) -> None:
+    ours = {name for name in imported_modules(ROOT / "face_generation" / room) if name.startswith("face_generation")}
+
+    assert {name for name in ours if not name.startswith(f"face_generation.{room}")} <= {"face_generation.errors"}
