@@ -14,9 +14,7 @@ def main(config: DictConfig) -> None:
 
     model, provenance = checkpoint.load(Path(config.ckpt))
     bundle = export_bundle(model, Path(config.out), config.name or Path(config.out).name, provenance)
-    print(
-        f"{bundle.folder}: bundle {bundle.name}; draw with: python -m face_generation.inference bundle={bundle.folder}"
-    )
+    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")
 
 
 if __name__ == "__main__":

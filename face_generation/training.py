@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from face_generation import hardware
 from face_generation.callbacks import RecordProvenance
+from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError
 from face_generation.models import checkpoint
+from face_generation.models.base import FaceModel
 from face_generation.models.export import export_bundle
 from face_generation.tracking import Tracker, git_commit
 
@@ -37,10 +40,10 @@ def train(config: DictConfig) -> None:
     OmegaConf.save(config, run_dir / "config.yaml", resolve=True)
     pl.seed_everything(config.seed, workers=True, verbose=False)
 
-    datamodule: pl.LightningDataModule = instantiate(config.data, _convert_="all")
-    model: pl.LightningModule = instantiate(config.model, _convert_="all")
+    datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
+    model: FaceModel = instantiate(config.model, _convert_="all")
     tracker: Tracker | None = instantiate(config.logger)
-    settings = OmegaConf.to_container(config, resolve=True)
+    settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     provenance = {
         "data": datamodule.description,
         "licence": datamodule.licence,
@@ -76,7 +79,8 @@ def _resume(config: DictConfig) -> str | None:
         path = found[-1]
     checkpoint.read(path)
     if path.parent.name == "checkpoints":
-        Path(config.run_dir).rmdir()  # which Hydra has just made
+        with suppress(OSError):
+            Path(config.run_dir).rmdir()  # Hydra has just made it; it stays where it is the same folder
         config.run_dir = str(path.parents[1])
     print(f"Going on from {path}")
     return str(path)
@@ -85,7 +89,7 @@ def _resume(config: DictConfig) -> str | None:
 def _finish(
     config: DictConfig,
     trainer: pl.Trainer,
-    datamodule: pl.LightningDataModule,
+    datamodule: PackedDataModule,
     provenance: Mapping[str, Any],
     tracker: Tracker | None,
 ) -> None:
@@ -106,12 +110,10 @@ def _finish(
         tracker.finalize("success")
     if config.push:
         add_and_push(checkpoints)
-    print(
-        f"{bundle.folder}: bundle {bundle.name}; draw with: python -m face_generation.inference bundle={bundle.folder}"
-    )
+    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")
 
 
-def _validate(model: pl.LightningModule, datamodule: pl.LightningDataModule, config: DictConfig) -> dict[str, float]:
+def _validate(model: FaceModel, datamodule: PackedDataModule, config: DictConfig) -> dict[str, float]:
     """The validation metrics of exactly these weights."""
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,

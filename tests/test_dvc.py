@@ -20,7 +20,7 @@ TRAIN = "python -m face_generation.train"
 # The recipe of a minute, cut to seconds.
 SMALL = (
     "experiment=demo data=packed data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 "
-    "model.warmup_steps=1 model.prior_steps=5 logger=none callbacks.learning_rate=null"
+    "model.warmup_steps=1 model.prior_steps=5 logger=none"
 )
 
 

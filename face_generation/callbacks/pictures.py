@@ -1,24 +1,15 @@
 """Grids of faces after every epoch: what the losses cannot show."""
 
-from typing import Protocol
-
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from face_generation.models.base import FaceModel
 from face_generation.tracking import Tracker
 
 GATHERED = 512  # validation images that a preview may look at
-
-
-class Previews(Protocol):
-    """What a model offers so that it can be looked at while it trains."""
-
-    def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
-        """Normal vectors and validation images → grids to be: by name, images N×3×H×W in [-1, 1]."""
-        ...
 
 
 class Pictures(pl.Callback):
@@ -38,7 +29,13 @@ class Pictures(pl.Callback):
         self._images: list[Tensor] = []
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Tensor, *_: object
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Tensor,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         if sum(map(len, self._images)) < GATHERED:
             self._images.append(batch)
@@ -47,10 +44,10 @@ class Pictures(pl.Callback):
         images, self._images = torch.cat(self._images)[:GATHERED], []
         if trainer.sanity_checking or not isinstance(trainer.logger, Tracker) or not trainer.is_global_zero:
             return
+        assert isinstance(pl_module, FaceModel)
         generator = torch.Generator().manual_seed(self.seed)
         normal = torch.randn(self.columns**2, pl_module.hparams["latent_dim"], generator=generator)
-        model: Previews = pl_module  # type: ignore[assignment]
-        for name, faces in model.preview(normal.to(pl_module.device), images).items():
+        for name, faces in pl_module.preview(normal.to(pl_module.device), images).items():
             grid = make_grid(faces.float(), self.columns, padding=2, normalize=True, value_range=(-1, 1))
             array = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
             trainer.logger.log_picture(name, array, trainer.current_epoch)

@@ -27,6 +27,7 @@ class Throughput(pl.Callback):
         self._images += len(batch) * trainer.world_size
         self._seconds += now - (self._last or now)
         self._last = now
-        if trainer.global_step % trainer.log_every_n_steps == 0 and self._seconds:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step % every == 0 and self._seconds:
             pl_module.log("train/images_per_second", self._images / self._seconds, prog_bar=True)
             self._images, self._seconds = 0, 0.0

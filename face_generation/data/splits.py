@@ -63,7 +63,7 @@ class PackedSplit(Dataset[Tensor]):
         self._images = np.load(self.path, mmap_mode="r")
 
 
-class ShuffledSampler(DistributedSampler[Tensor]):
+class ShuffledSampler(DistributedSampler[int]):
     """This process's share of a shuffle that depends on nothing but the seed and the epoch, from sample `start` on."""
 
     start = 0
@@ -72,7 +72,7 @@ class ShuffledSampler(DistributedSampler[Tensor]):
         return itertools.islice(super().__iter__(), self.start, None)
 
 
-class OrderedSampler(DistributedSampler[Tensor]):
+class OrderedSampler(DistributedSampler[int]):
     """This process's share in order. Unlike torch's own, it repeats no sample to make the shares equal, which would
     count that sample twice in a metric."""
 

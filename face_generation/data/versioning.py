@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from face_generation.errors import UserError
 
 
@@ -31,7 +33,11 @@ def add_and_push(path: Path) -> None:
     """
     try:
         _dvc("add", str(path))
-        _dvc("push", "--remote", "models", f"{path}.dvc")
+        description = path.with_name(f"{path.name}.dvc")
+        content = OmegaConf.load(description)
+        content.outs[0].remote = "models"  # where dvc pull then looks; dvc add has no option for it
+        OmegaConf.save(content, description)
+        _dvc("push", str(description))
     except _Failed as error:
         raise UserError(
             f"{path} is here and whole, but DVC did not push it ({error}); push with: dvc push"

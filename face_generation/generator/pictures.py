@@ -23,7 +23,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpeg": {"format": "JPEG", "quality": 95},
 }
 GAP = 2  # white pixels between the pictures of a grid
-MAX_GRID = 10_000  # pictures; beyond them WebP cannot, at 150 pixels each
+MAX_GRID = 1024  # pictures; many more take WebP minutes and gigabytes
 
 
 def encode(image: NDArray[np.uint8], suffix: str) -> bytes:

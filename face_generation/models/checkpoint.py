@@ -1,4 +1,4 @@
-"""Checkpoints: reading them safely, and what a model must have in common with one."""
+"""Checkpoints: reading them without running code from them, and writing finished models."""
 
 import pickle
 from collections.abc import Mapping
@@ -8,7 +8,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from face_generation import models
 from face_generation.errors import UserError
+from face_generation.models.base import FaceModel
+
+KEYS = {"model", "hyper_parameters", "state_dict", "provenance"}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -31,20 +35,7 @@ def read(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_architecture(model: pl.LightningModule, checkpoint: Mapping[str, Any]) -> None:
-    """Raises `UserError` where the checkpoint's tensors are not the model's, with the options that would fit."""
-    ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    theirs = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-    if ours != theirs:
-        settings = checkpoint.get("hyper_parameters", {})
-        other = [f"model.{key}={value}" for key, value in settings.items() if model.hparams.get(key) != value]
-        raise UserError(
-            f"the checkpoint holds a {checkpoint.get('model', 'model')} of another architecture; "
-            f"set {' '.join(other) or 'another model'} to go on with it"
-        )
-
-
-def load(path: Path) -> tuple[pl.LightningModule, dict[str, Any]]:
+def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
     """The model in a checkpoint, on the CPU, and its provenance (data, licence, configuration, commit, metrics).
 
     A checkpoint from the middle of training gives the averaged weights.
@@ -52,18 +43,16 @@ def load(path: Path) -> tuple[pl.LightningModule, dict[str, Any]]:
     Raises:
         UserError: There is no such file, or it is not a checkpoint of ours.
     """
-    from face_generation import models  # not above: the models check their architecture with this module
-
     content = read(path)
     if content["model"] not in models.__all__:
         raise UserError(f"{path} holds a {content['model']}, which this version does not know; update the package")
     model = getattr(models, content["model"])(**content["hyper_parameters"])
-    check_architecture(model, content)
+    model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
     return model, content["provenance"]
 
 
-def save(path: Path, model: pl.LightningModule, provenance: Mapping[str, Any]) -> None:
+def save(path: Path, model: FaceModel, provenance: Mapping[str, Any]) -> None:
     """Writes a finished model, without the state of its training, and where it comes from."""
     content = {
         "model": type(model).__name__,

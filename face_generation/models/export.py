@@ -5,11 +5,10 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
-import pytorch_lightning as pl
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
@@ -18,24 +17,17 @@ from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
 from face_generation.generator.bundle import CARD, DECODER, ENCODER, PREVIEW, Bundle
+from face_generation.models.base import FaceModel
 
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
 SMALL = 1024  # values; smaller weights stay in float32
 PREVIEW_FACES = 64
 
 
-class Samples(Protocol):
-    """What a model offers to be exported. A model that also has `embed` (images → normal vectors) gets an encoder."""
-
-    def sample(self, normal: Tensor) -> Tensor:
-        """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
-        ...
-
-
 class _Decode(nn.Module):
     """Standard normal vectors → uint8 N×H×W×3."""
 
-    def __init__(self, model: pl.LightningModule) -> None:
+    def __init__(self, model: FaceModel) -> None:
         super().__init__()
         self.model = model
 
@@ -47,15 +39,15 @@ class _Decode(nn.Module):
 class _Encode(nn.Module):
     """uint8 N×H×W×3 → standard normal vectors."""
 
-    def __init__(self, model: pl.LightningModule) -> None:
+    def __init__(self, model: FaceModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model.embed(to_float(images))
+        return self.model.embed(to_float(images))  # type: ignore[operator]
 
 
-def export_bundle(model: pl.LightningModule, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
+def export_bundle(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
     """Writes `model` as the bundle `name` into `folder`, which appears when it is whole; a bundle there is replaced.
 
     Args:
@@ -71,7 +63,7 @@ def export_bundle(model: pl.LightningModule, folder: Path, name: str, provenance
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             work = Path(temporary) / "bundle"
             work.mkdir()
-            bundle = _write(model, work, name, provenance)
+            _write(model, work, name, provenance)
             if folder.exists():
                 folder.rename(Path(temporary) / "old")
             work.rename(folder)
@@ -80,7 +72,7 @@ def export_bundle(model: pl.LightningModule, folder: Path, name: str, provenance
     return Bundle.load(folder)
 
 
-def _write(model: pl.LightningModule, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
+def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
     model = model.cpu().eval()
     latent_dim, image_size = model.hparams["latent_dim"], model.hparams["image_size"]
     _to_onnx(_Decode(model), torch.zeros(2, latent_dim), "latents", "images", folder / DECODER)
@@ -126,9 +118,18 @@ def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: s
         )
     assert program is not None
     model = program.model_proto
+    _strip(model)
     _halve(model)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drops what the exporter notes for debugging: as large as a small model, and full of paths of this machine."""
+    graph = model.graph
+    for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
 
 
 def _halve(model: onnx.ModelProto) -> None:
@@ -149,8 +150,8 @@ def _card(bundle: Bundle) -> str:
 
 ![Uncurated samples, seeds 0 to {PREVIEW_FACES - 1}]({PREVIEW})
 
-A {bundle.training["model"]} that draws RGB faces of {bundle.image_size}×{bundle.image_size} pixels from {bundle.latent_dim} standard
-normal numbers. The picture shows seeds 0 to {PREVIEW_FACES - 1}, not selected.
+A {bundle.training["model"]} that draws RGB faces of {bundle.image_size}×{bundle.image_size} pixels from
+{bundle.latent_dim} standard normal numbers. The picture shows seeds 0 to {PREVIEW_FACES - 1}, not selected.
 
     python -m face_generation.inference bundle={bundle.name}
 

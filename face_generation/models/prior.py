@@ -31,8 +31,8 @@ def posteriors(encoder: Encoder, batches: Iterable[Tensor]) -> tuple[Tensor, Ten
 
 def whiten(flow: Flow, means: Tensor, stds: Tensor) -> None:
     """Makes a flow the Gaussian with the mean and covariance of the aggregate posterior."""
-    covariance = torch.cov(means.T) + torch.diag((stds**2).mean(0))
-    flow.whiten(means.mean(0), covariance)
+    means, stds = means.double(), stds.double()  # which autocast, where it is on, leaves alone
+    flow.whiten(means.mean(0), torch.cov(means.T) + torch.diag((stds**2).mean(0)))
 
 
 def fit_flow(

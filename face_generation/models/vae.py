@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
@@ -14,12 +13,12 @@ from tqdm import tqdm
 from face_generation.data.datamodule import PackedDataModule, to_float
 from face_generation.errors import UserError
 from face_generation.hardware import best_precision
-from face_generation.models.checkpoint import check_architecture
+from face_generation.models.base import FaceModel
 from face_generation.models.prior import fit_flow, posteriors, whiten
 from face_generation.networks import Decoder, Encoder, Flow
 
 
-class VAE(pl.LightningModule):
+class VAE(FaceModel):
     """Variational autoencoder (Kingma & Welling 2014) with the optimal-variance likelihood (Rybkin et al. 2021).
 
     The likelihood of an image is a Gaussian around the decoded image with one variance for all pixels. The variance
@@ -45,6 +44,8 @@ class VAE(pl.LightningModule):
     Raises:
         UserError: An argument is out of range, or a checkpoint of another architecture is loaded.
     """
+
+    variance: Tensor
 
     def __init__(
         self,
@@ -169,20 +170,14 @@ class VAE(pl.LightningModule):
         self.log("val/active_dimensions", (self.kl_per_dimension > 0.01).float().sum())
 
     def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None, gradient_clip_algorithm: str | None
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clips the norm as `trainer.gradient_clip_val` says, and logs what it was before. Lightning's own clipping
         refuses fused optimizers, for the sake of fp16 gradient scaling, which bf16 does without."""
         limit = gradient_clip_val or math.inf
         self.log("train/gradient_norm", torch.nn.utils.clip_grad_norm_(self.parameters(), limit))
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["model"] = type(self).__name__
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_architecture(self, checkpoint)
-
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         networks = [*self.encoder.parameters(), *self.decoder.parameters()]
         optimizer = torch.optim.AdamW(
             networks,
@@ -190,11 +185,13 @@ class VAE(pl.LightningModule):
             weight_decay=self.hparams["weight_decay"],
             fused=True,
         )
-        warmup, total = self.hparams["warmup_steps"], self.trainer.estimated_stepping_batches
+        warmup = self.hparams["warmup_steps"]
 
         def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
+            if step <= warmup:
+                return (step + 1) / (warmup + 1)
+            # Not asked for before training has begun: it would make Lightning forget a resumed loader's place.
+            total = self.trainer.estimated_stepping_batches
             return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -206,10 +203,10 @@ def _check(latent_dim: int, widths: Sequence[int], levels: int, image_size: int)
         raise UserError(f"model.latent_dim={latent_dim}; give an even whole number of at least 2")
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise UserError(
-            "model.encoder_channels, model.decoder_channels and model.flow_hidden take whole numbers over 0"
+            "model.encoder_channels, model.decoder_channels and model.flow_hidden take whole numbers above 0"
         )
     if image_size % 2 or levels < 1:
-        raise UserError(f"model.image_size={image_size}; give an even number, and channels for at least one resolution")
+        raise UserError(f"model.image_size={image_size}; give an even number, and channels for each resolution")
 
 
 def _gaussian_nats(squared_error: Tensor, variance: Tensor, dimensions: int) -> Tensor:

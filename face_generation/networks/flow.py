@@ -1,7 +1,7 @@
 """A normalizing flow on latent vectors: the learned prior.
 
-A stack of affine couplings (RealNVP, Dinh et al. 2017) with a perfect shuffle between them, as of cards: after log2(dim)
-layers every dimension has met every other. It maps latents to a standard normal and, exactly, back.
+A stack of affine couplings (RealNVP, Dinh et al. 2017) with a perfect shuffle between them, as of cards: after
+log2(dim) layers every dimension has met every other. It maps latents to a standard normal and, exactly, back.
 """
 
 import math
@@ -83,7 +83,8 @@ class Flow(nn.Module):
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents N×dim → normal vectors N×dim, and the log determinant of the map, N."""
         x = (latents - self.mean) @ self.whitening.T
-        log_determinant = self.whitening.diagonal().log().sum().expand(len(x))
+        # x.shape[0], since len(x) would be a constant in an export.
+        log_determinant = self.whitening.diagonal().log().sum().expand(x.shape[0])
         for coupling in self.couplings:
             x, change = coupling(shuffle(x))
             log_determinant = log_determinant + change
@@ -93,7 +94,7 @@ class Flow(nn.Module):
         """Normal vectors N×dim → latents N×dim."""
         x = normal
         for coupling in reversed(self.couplings):
-            x = unshuffle(coupling.inverse(x))
+            x = unshuffle(coupling.inverse(x))  # type: ignore[operator]
         return x @ self.colouring.T + self.mean
 
     def negative_log_likelihood(self, latents: Tensor) -> Tensor:

@@ -1,0 +1,44 @@
+"""What training, pictures and export ask of every model."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from face_generation.data.datamodule import PackedDataModule
+from face_generation.errors import UserError
+
+
+class FaceModel(pl.LightningModule):
+    """A generator of faces: a function of standard normal vectors.
+
+    Its hyperparameters include `latent_dim` and `image_size` (pixels). A model that also has
+    `embed` (images → the normal vectors that draw them) is exported with an encoder.
+    """
+
+    def sample(self, normal: Tensor) -> Tensor:
+        """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
+        raise NotImplementedError
+
+    def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Normal vectors and validation images → what to look at while it trains: images N×3×H×W by name."""
+        return {"samples": self.sample(normal)}
+
+    def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
+        """Does what is left to do once the networks are trained, and returns figures about it."""
+        return {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["model"] = type(self).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises `UserError` where the checkpoint's tensors are not the model's, with the options that would fit."""
+        ours = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        theirs = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+        if ours != theirs:
+            settings = checkpoint["hyper_parameters"]
+            other = [f"model.{key}={value}" for key, value in settings.items() if self.hparams.get(key) != value]
+            raise UserError(
+                f"the checkpoint holds a {checkpoint['model']} of another architecture; "
+                f"to go on with it set {' '.join(other) or 'the model that it was trained with'}"
+            )

@@ -1,0 +1,129 @@
+"""Packed splits as batches."""
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from face_generation.data.datamodule import DrawnDataModule, PackedDataModule, to_float
+from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSampler
+from face_generation.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn faces, packed: 80 for training, 10 for validation, 10 for test."""
+    folder = tmp_path_factory.mktemp("drawn") / "splits"
+    DrawnDataModule(str(folder), count=100).prepare_data()
+    return folder
+
+
+def loaders(splits: Path, **options: int) -> PackedDataModule:
+    datamodule = PackedDataModule(str(splits), batch_size=16, **options)
+    datamodule.setup("fit")
+    return datamodule
+
+
+def test_an_epoch_is_every_image_once_as_uint8(splits: Path) -> None:
+    batches = list(loaders(splits).train_dataloader())
+
+    assert [batch.shape for batch in batches] == [(16, 150, 150, 3)] * 5
+    assert {batch.dtype for batch in batches} == {torch.uint8}
+    packed = np.load(splits / "train.npy")
+    assert sorted(image.numpy().tobytes() for batch in batches for image in batch) == sorted(map(bytes, packed))
+
+
+def test_worker_processes_deliver_the_same_batches(splits: Path) -> None:
+    here, workers = (list(loaders(splits, num_workers=n).train_dataloader()) for n in (0, 2))
+
+    assert all(torch.equal(a, b) for a, b in zip(here, workers, strict=True))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone(splits: Path) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        loader = loaders(splits, seed=seed).train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        return list(loader.sampler)
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_a_loader_goes_on_where_its_state_says(splits: Path) -> None:
+    first = loaders(splits).train_dataloader()
+    batches = iter(first)
+    for _ in range(2):
+        next(batches)
+    second = loaders(splits).train_dataloader()
+    second.load_state_dict(first.state_dict())
+
+    assert all(torch.equal(a, b) for a, b in zip(batches, second, strict=True))
+    assert len(list(second)) == 5  # the epoch after it is whole again
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_share_an_epoch(splits: Path, world_size: int) -> None:
+    split = PackedSplit(splits, "val")
+    shares = [list(OrderedSampler(split, world_size, rank, shuffle=False)) for rank in range(world_size)]
+
+    assert sorted(chain(*shares)) == list(range(len(split)))  # each once, although 10 is no multiple of 3
+    train = PackedSplit(splits, "train")
+    shuffled = [list(ShuffledSampler(train, world_size, rank, seed=0)) for rank in range(world_size)]
+    assert set(chain(*shuffled)) == set(range(len(train)))
+    assert len({len(share) for share in shuffled}) == 1  # or a process would wait for the others for ever
+
+
+def test_float_images_are_between_minus_one_and_one_and_channels_last() -> None:
+    images = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(2, 16, 16, 3)
+    floats = to_float(images)
+
+    assert floats.shape == (2, 3, 16, 16)
+    assert (floats.min(), floats.max()) == (-1, 1)
+    assert to_float(images.contiguous()).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(floats.add(1).mul(127.5).round().byte().permute(0, 2, 3, 1), images)
+
+
+def test_a_batch_larger_than_the_split_is_refused(splits: Path) -> None:
+    with pytest.raises(UserError, match=r"80 images .* data\.batch_size=100"):
+        datamodule = PackedDataModule(str(splits), batch_size=100)
+        datamodule.setup("fit")
+        datamodule.train_dataloader()
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_of_nothing_is_refused(size: int) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        PackedDataModule("splits", batch_size=size)
+
+
+def test_missing_splits_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no packed splits in splits.*train_val_split\.py.*experiment=demo"):
+        PackedDataModule("splits").prepare_data()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 64, 64, 3), np.uint8),
+        np.zeros((4, 150, 150, 3), np.float32),
+        np.zeros((4, 3, 150, 150), np.uint8),
+        np.zeros((0, 150, 150, 3), np.uint8),
+    ],
+    ids=["small", "float", "channels first", "empty"],
+)
+def test_an_array_of_another_kind_is_refused(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "train.npy", array)
+    with pytest.raises(UserError, match=r"not uint8 N×150×150×3"):
+        PackedSplit(tmp_path, "train")
+
+
+def test_an_array_that_was_cut_off_is_refused(splits: Path, tmp_path: Path) -> None:
+    whole = (splits / "val.npy").read_bytes()
+    for size in (0, 50, len(whole) - 1000):
+        (tmp_path / "val.npy").write_bytes(whole[:size])
+        with pytest.raises(UserError, match="not a whole array"):
+            PackedSplit(tmp_path, "val")

@@ -1,0 +1,86 @@
+"""The VAE: its likelihood, its reconstructions, its samples."""
+
+import math
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from face_generation.errors import UserError
+from face_generation.models import VAE
+from face_generation.models.base import FaceModel
+
+SMALL = {"latent_dim": 8, "encoder_channels": (8,) * 5, "decoder_channels": (8,) * 5, "flow_couplings": 2}
+
+
+@pytest.fixture
+def vae() -> VAE:
+    torch.manual_seed(0)
+    return VAE(**SMALL, flow_hidden=8)
+
+
+def images(n: int = 4) -> torch.Tensor:
+    return torch.rand(n, 3, 150, 150, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_samples_are_images(vae: VAE) -> None:
+    assert isinstance(vae, FaceModel)
+    faces = vae.eval().sample(torch.randn(3, 8))
+
+    assert faces.shape == (3, 3, 150, 150)
+    assert faces.min() >= -1
+    assert faces.max() <= 1
+
+
+def test_embed_is_the_inverse_of_the_map_that_sample_begins_with(vae: VAE) -> None:
+    vae.eval().prior.whiten(torch.randn(8), torch.eye(8) * 3 + 0.5)
+    with torch.no_grad():
+        mean, _ = vae.encoder(images())
+        assert torch.allclose(vae.prior.inverse(vae.embed(images())), mean, atol=1e-5)
+        assert torch.allclose(vae.sample(vae.embed(images())), vae.decoder(mean).clamp(-1, 1), atol=1e-4)
+
+
+def test_kl_is_that_of_the_two_gaussians(vae: VAE) -> None:
+    with torch.no_grad():
+        mean, log_variance = vae.encoder(images())
+        _, kl = vae(images())
+    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    normal = torch.distributions.Normal(torch.zeros(8), torch.ones(8))
+
+    assert torch.allclose(kl, torch.distributions.kl_divergence(posterior, normal), atol=1e-5)
+
+
+def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None:
+    logged: dict[str, torch.Tensor] = {}
+    vae.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign, assignment]
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(vae)
+    vae.trainer = trainer
+    torch.manual_seed(2)
+    loss = vae.training_step(images(), 0)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        reconstructions, kl = VAE.forward(vae, images())
+    # Batch normalisation saw the same batch, so the second pass gives the same reconstructions.
+    squared_error = (reconstructions - images()).square().mean()
+    likelihood = torch.distributions.Normal(reconstructions, squared_error.sqrt())
+    nats = -likelihood.log_prob(images()).sum(dim=(1, 2, 3)).mean() + kl.sum(1).mean()
+
+    assert math.isclose(logged["train/loss"].item(), nats.item(), rel_tol=1e-4)
+    assert math.isclose(loss.item() * 67_500, nats.item(), rel_tol=1e-4)
+
+
+def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
+    previews = vae.eval().preview(torch.randn(4, 8), images(16))
+
+    assert {name: grid.shape[0] for name, grid in previews.items()} == {"samples": 4, "reconstructions": 4}
+    assert torch.equal(previews["reconstructions"][0], images(16)[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"latent_dim": 0}, {"latent_dim": 7}, {"latent_dim": "many"}, {"encoder_channels": [8, 0]}, {"image_size": 151}],
+)
+def test_impossible_options_are_refused(options: dict) -> None:
+    with pytest.raises(UserError):
+        VAE(**(SMALL | options))

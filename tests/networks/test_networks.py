@@ -1,0 +1,159 @@
+"""The networks, with few channels: shapes, sizes, what they are at the start, and that the flow is a flow."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from face_generation.networks import Decoder, Encoder, Flow
+from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
+
+LATENT_DIM = 6
+CHANNELS = (4, 6, 8, 10, 12)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def feature_sizes(network: Encoder | Decoder, x: Tensor) -> list[int]:
+    """Widths of the feature maps after each layer of `network.features`, each once."""
+    sizes: list[int] = []
+    for layer in network.features:
+        layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[-1]))
+    network(x)
+    return list(dict.fromkeys(sizes))
+
+
+def nyquist_share(images: Tensor) -> float:
+    """The share of the (non-constant) energy of images N×C×H×W that lies at a period of two pixels in x or in y."""
+    energy = torch.fft.fft2(images).abs().square()
+    energy[..., 0, 0] = 0
+    height, width = images.shape[-2:]
+    at_period_two = energy[..., height // 2, :].sum() + energy[..., :, width // 2].sum()
+    return float(at_period_two / energy.sum())
+
+
+@pytest.mark.parametrize("image_size", [150, 64, 42])
+def test_images_become_latents_and_back(image_size: int) -> None:
+    images = torch.rand(3, 3, image_size, image_size) * 2 - 1
+    mean, log_variance = Encoder(LATENT_DIM, CHANNELS, image_size)(images)
+    assert mean.shape == log_variance.shape == (3, LATENT_DIM)
+    assert Decoder(LATENT_DIM, CHANNELS[::-1], image_size)(mean).shape == images.shape
+
+
+def test_feature_maps_have_exact_sizes() -> None:
+    assert pyramid(150, 5) == [75, 38, 19, 10, 5]
+    assert feature_sizes(Encoder(LATENT_DIM, CHANNELS), torch.zeros(2, 3, 150, 150)) == [75, 38, 19, 10, 5]
+    assert feature_sizes(Decoder(LATENT_DIM, CHANNELS[::-1]), torch.zeros(2, LATENT_DIM)) == [5, 10, 19, 38, 75]
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    encoder, decoder = Encoder(LATENT_DIM, CHANNELS), Decoder(LATENT_DIM, CHANNELS[::-1])
+    mean, log_variance = encoder(torch.randn(2, 3, 150, 150))
+    (decoder(mean).square().sum() + log_variance.sum()).backward()
+    networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+    assert [name for name, parameter in networks.named_parameters() if parameter.grad is None] == []
+
+
+def test_a_new_encoder_is_near_the_standard_normal() -> None:
+    mean, log_variance = Encoder(LATENT_DIM, CHANNELS)(torch.randn(4, 3, 150, 150))
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
+    assert kl.max() < 0.01
+
+
+def test_latents_stay_in_float32_under_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, log_variance = Encoder(LATENT_DIM, CHANNELS)(torch.randn(2, 3, 150, 150))
+    assert mean.dtype == log_variance.dtype == torch.float32
+
+
+def test_log_variance_is_bounded_whatever_comes_in() -> None:
+    encoder = Encoder(LATENT_DIM, CHANNELS).eval()
+    _, log_variance = encoder(torch.randn(2, 3, 150, 150) * 1e6)
+    assert log_variance.min() == -10
+    assert log_variance.max() == 5
+
+
+def test_a_new_decoder_draws_no_checkerboard() -> None:
+    decoder = Decoder(LATENT_DIM, CHANNELS[::-1])
+    latents = torch.ones(1, LATENT_DIM)
+    with torch.no_grad():
+        assert nyquist_share(decoder(latents)) < 1e-9
+        nn.init.kaiming_normal_(decoder.to_rgb.weight)  # what it would draw if the sub-pixels started unlike
+        assert nyquist_share(decoder(latents)) > 1e-3
+
+
+@pytest.mark.parametrize(("small", "large"), [(5, 10), (10, 19), (19, 38), (38, 75)])
+def test_upsampling_keeps_a_plain_area_plain(small: int, large: int) -> None:
+    upsample = Upsample(3, 2, large)
+    plain = torch.randn(2, 3, 1, 1)
+    with torch.no_grad():
+        enlarged = upsample(plain.expand(-1, -1, small, small))
+        torch.testing.assert_close(enlarged, upsample.mix(plain).expand(-1, -1, large, large))
+
+
+def test_a_new_residual_block_is_the_identity() -> None:
+    x = torch.rand(2, 4, 7, 7)  # positive: the activation after it changes nothing
+    torch.testing.assert_close(ResidualBlock(4)(x), x)
+
+
+# --- the flow -----------------------------------------------------------------------------------------------------
+
+
+def random_flow(dim: int, dtype: torch.dtype = torch.float32) -> Flow:
+    """A flow that is far from the identity."""
+    flow = Flow(dim, couplings=4, hidden=16).to(dtype)
+    for coupling in flow.couplings:
+        nn.init.normal_(coupling.network[-1].weight, std=0.3)
+        nn.init.normal_(coupling.network[-1].bias, std=0.3)
+    mixing = torch.randn(dim, dim, dtype=torch.float64)
+    flow.whiten(torch.randn(dim, dtype=dtype), (mixing @ mixing.T + torch.eye(dim)).to(dtype))
+    return flow
+
+
+def test_the_flow_inverts() -> None:
+    flow = random_flow(16)
+    latents = 3 * torch.randn(100, 16)
+    with torch.no_grad():
+        normal, _ = flow(latents)
+        assert (normal - latents).abs().mean() > 0.5
+        torch.testing.assert_close(flow.inverse(normal), latents, atol=1e-4, rtol=0)
+        torch.testing.assert_close(flow(flow.inverse(latents))[0], latents, atol=1e-4, rtol=0)
+
+
+def test_the_log_determinant_is_the_jacobians() -> None:
+    flow = random_flow(4, torch.float64)
+    latents = torch.randn(5, 4, dtype=torch.float64)
+    _, log_determinant = flow(latents)
+    for row, value in zip(latents, log_determinant, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda x: flow(x[None])[0][0], row)
+        torch.testing.assert_close(value, torch.linalg.slogdet(jacobian).logabsdet)
+
+
+def test_a_new_flow_maps_the_standard_normal_to_itself() -> None:
+    flow, latents = Flow(8, couplings=4, hidden=16), torch.randn(50, 8)
+    with torch.no_grad():
+        normal, log_determinant = flow(latents)
+        assert torch.equal(normal.sort().values, latents.sort().values)
+        assert not log_determinant.any()
+        expected = -torch.distributions.Normal(0, 1).log_prob(latents).sum(1)
+        torch.testing.assert_close(flow.negative_log_likelihood(latents), expected)
+
+
+def test_whitening_makes_it_the_gaussian() -> None:
+    flow, dim = Flow(4, couplings=2, hidden=8), 4
+    mixing = torch.randn(dim, dim)
+    mean, covariance = 5 * torch.randn(dim), mixing @ mixing.T + 0.1 * torch.eye(dim)
+    flow.whiten(mean, covariance)
+    gaussian = torch.distributions.MultivariateNormal(mean, covariance)
+    with torch.no_grad():
+        latents = gaussian.sample((20_000,))
+        torch.testing.assert_close(
+            flow.negative_log_likelihood(latents), -gaussian.log_prob(latents), atol=1e-3, rtol=1e-4
+        )
+        normal, _ = flow(latents)
+    assert normal.mean(0).abs().max() < 5 / math.sqrt(20_000)
+    torch.testing.assert_close(torch.cov(normal.T), torch.eye(dim), atol=0.06, rtol=0)

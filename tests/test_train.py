@@ -1,0 +1,171 @@
+"""The command that trains, run as a user runs it, on drawn faces."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from face_generation.data.datamodule import DrawnDataModule
+from face_generation.generator import Generator
+from face_generation.models import checkpoint
+
+# The demo, cut to seconds. In float32 a CPU computes the same twice, to the bit.
+SMALL = [
+    "experiment=demo",
+    "data=packed",
+    "data.batch_size=16",
+    "model.latent_dim=8",
+    "model.encoder_channels=[8,8,8,8,8]",
+    "model.decoder_channels=[8,8,8,8,8]",
+    "model.prior_steps=20",
+    "trainer.max_epochs=2",
+    "trainer.precision=32-true",
+    "trainer.accelerator=cpu",
+]
+
+
+def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*options), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "face_generation.train", *SMALL, *options]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with packed splits of drawn faces: 96 for training, 12 for validation."""
+    folder = tmp_path_factory.mktemp("train")
+    DrawnDataModule(str(folder / "splits"), count=120).prepare_data()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workspace: Path) -> Path:
+    """The folder of a run that nothing interrupted."""
+    done = train(workspace, "logger=none", "hydra.run.dir=whole")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workspace / "whole"
+
+
+def test_a_run_leaves_checkpoints_metrics_and_a_bundle_that_draws(run: Path) -> None:
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "final.ckpt"}
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name in ("val/loss", "val/reconstruction", "val/kl", "val/psnr", "val/ssim", "val/active_dimensions"):
+        assert np.isfinite(metrics[name])
+    assert np.isclose(metrics["val/loss"], metrics["val/reconstruction"] + metrics["val/kl"], rtol=1e-5)
+    assert metrics["prior/flow_nats"] <= metrics["prior/gaussian_nats"]
+
+    generator = Generator.load(run / "bundle")
+    assert generator.bundle.name == "demo"
+    assert generator.bundle.metrics == metrics
+    assert generator.bundle.training["config"]["model"]["latent_dim"] == 8
+    assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) -> None:
+    """Killed in the middle of an epoch: weights, their average and the optimizer's state end alike, bit for bit."""
+    options = [
+        "logger=none",
+        "runs_dir=killed",
+        "callbacks.last_in_time.train_time_interval=null",
+        "+callbacks.last_in_time.every_n_train_steps=4",
+    ]
+    process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (found := list(workspace.glob("killed/*/checkpoints/last.ckpt"))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 4 <= checkpoint.read(found[0])["global_step"] < 12
+
+    resumed = train(workspace, *options, "ckpt_path=last")
+
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    whole = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    ours = torch.load(found[0], weights_only=True)
+    assert ours["global_step"] == whole["global_step"] == 12
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(ours[part][name], value) for name, value in whole[part].items())
+    for mine, theirs in zip(
+        ours["optimizer_states"][0]["state"].values(), whole["optimizer_states"][0]["state"].values(), strict=True
+    ):
+        assert all(torch.equal(mine[name], value) for name, value in theirs.items())
+    assert ours["lr_schedulers"] == whole["lr_schedulers"]
+    assert len(list((workspace / "killed").iterdir())) == 1  # it went on in the folder that it began in
+
+
+def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
+    done = train(
+        workspace,
+        "model.latent_dim=4,6",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1",
+        "logger=none",
+        "runs_dir=many",
+        "-m",
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    bundles = sorted(workspace.glob("many/*/*/bundle"))
+    assert [Generator.load(bundle).bundle.latent_dim for bundle in bundles] == [4, 6]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(workspace: Path) -> None:
+    done = train(
+        workspace,
+        "trainer.devices=2",
+        "trainer.strategy=ddp",
+        "logger=none",
+        "hydra.run.dir=two",
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkpoint.read(workspace / "two/checkpoints/last.ckpt")["global_step"] == 6  # half as many as alone
+    assert Generator.load(workspace / "two/bundle").sample(1).shape == (1, 150, 150, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["model.latent=8"], "Key 'latent' is not in struct"),
+        (["model=gan"], "Could not find 'model/gan'"),
+        (["model.latent_dim=seven"], "even whole number"),
+        (["data.folder=nowhere"], "no packed splits in nowhere"),
+        (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
+        (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
+        (["ckpt_path=splits/train.npy"], "not a whole checkpoint"),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "model.latent_dim=6"], "model.latent_dim=8"),
+        (["model.learning_rate=1e30"], "the loss is"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(workspace: Path, run: Path, options: list[str], message: str) -> None:
+    done = train(workspace, "logger=none", *options)
+
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert message in line
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_help_names_the_groups_and_options() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "face_generation.train", "--help"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "120"},
+    )
+
+    assert done.returncode == 0
+    for word in ("experiment: demo", "ckpt_path=last", "model: vae", "seed: 0"):
+        assert word in done.stdout
