@@ -8,37 +8,40 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import requests
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import MLFlowLogger
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from face_generation.errors import UserError
 
 LOCAL_STORE = "sqlite:///mlflow.db"
-SERVER_TIMEOUT = 10  # seconds, for one request
+# MLflow's defaults make one call to a dead server last for minutes.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds, for one request
 log = logging.getLogger(__name__)
 
 
 class Tracker(MLFlowLogger):
     """Lightning's MLflow logger, with pictures, artefacts and registered models, that outlives its server.
 
-    A run that resumes in the same folder goes on in the same MLflow run. Where a server stops answering in the middle
-    of training, the run goes on in the local store: what was logged before stays on the server.
+    Where a server stops answering in the middle of training, the run goes on in the local store: what was logged before
+    stays on the server.
 
     Args:
-        run_dir: The run's folder; `mlflow_run.json` in it keeps the run's id.
+        run_dir: The run's folder; `mlflow_run.json` in it keeps the run's id in each store.
         experiment_name: MLflow experiment.
-        run_name: What the UI calls the run.
+        run_name: What the UI calls the run, and what its bundle is registered as.
         tracking_uri: `sqlite:///mlflow.db`, or a server such as `http://127.0.0.1:8080`.
         when_unreachable: `stop` before the first step, or go on in the `local` store.
+        resume: The checkpoint that training goes on from, if any: the MLflow run that the folder remembers goes on too.
 
     Raises:
-        UserError: The server does not answer at the start and `when_unreachable` is `stop`.
+        UserError: An argument is out of range, or MLflow does not answer at the start and `when_unreachable` is `stop`.
     """
 
     def __init__(
@@ -48,30 +51,45 @@ class Tracker(MLFlowLogger):
         run_name: str,
         tracking_uri: str = LOCAL_STORE,
         when_unreachable: str = "stop",
+        resume: str | None = None,
     ) -> None:
         if when_unreachable not in ("stop", "local"):
             raise UserError(f"logger.when_unreachable={when_unreachable}; choose stop or local")
-        # MLflow's defaults make one call to a dead server last for minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(SERVER_TIMEOUT))
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        if _is_server(tracking_uri) and (problem := _unreachable(tracking_uri)):
-            if when_unreachable == "stop":
+        if set(run_name) & set("/:"):
+            raise UserError(f"name={run_name}; the name of a registered model has no / and no :")
+        for variable, value in PATIENCE.items():
+            os.environ.setdefault(variable, value)
+        if problem := _problem(tracking_uri):
+            if when_unreachable == "stop" or tracking_uri == LOCAL_STORE:
                 raise UserError(
-                    f"no MLflow server answers at {tracking_uri} ({problem}); start it with: mlflow server --port "
-                    f"{tracking_uri.rpartition(':')[2].strip('/')}, or train with logger.when_unreachable=local"
+                    f"MLflow does not answer at {tracking_uri}; start the server, correct logger.tracking_uri, or set "
+                    f"logger.when_unreachable=local ({problem})"
                 )
-            log.warning("No MLflow server answers at %s: logging to %s instead.", tracking_uri, LOCAL_STORE)
+            log.warning("MLflow does not answer at %s (%s): logging to %s.", tracking_uri, problem, LOCAL_STORE)
             tracking_uri = LOCAL_STORE
         self._record = Path(run_dir) / "mlflow_run.json"
-        super().__init__(
-            experiment_name, run_name, tracking_uri, tags=_git_tags(), run_id=self._recorded_run(tracking_uri)
-        )
+        self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
         self._params: dict[str, Any] = {}
+        self._git_tags = _git_tags()
+        run_id = self._recorded_run(tracking_uri)
+        super().__init__(experiment_name, run_name, tracking_uri, tags=dict(self._git_tags), run_id=run_id)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> MlflowClient:
+        """The client of the store. The first use starts the run, or reopens it."""
+        started = self._initialized
+        client = super().experiment
+        if not started:
+            assert self._run_id is not None
+            client.update_run(self._run_id, status="RUNNING")
+            self._remember(self._run_id)
+        return client
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]
-        self._params = params
-        self._send(lambda: super(Tracker, self).log_hyperparams(params))
+        self._params |= _flat(params)
+        self._send(self._log_params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -87,27 +105,20 @@ class Tracker(MLFlowLogger):
 
     @rank_zero_only
     def log_file(self, path: Path) -> None:
-        """Logs a file, or a folder under its name, as an artefact."""
-        folder = path.name if path.is_dir() else None
-        self._send(
-            lambda: (
-                self.experiment.log_artifacts(self.run_id, str(path), folder)
-                if folder
-                else self.experiment.log_artifact(self.run_id, str(path))
-            )
-        )
+        """Logs a file as an artefact."""
+        self._send(lambda: self.experiment.log_artifact(self.run_id, str(path)))
 
     @rank_zero_only
     def register(self, bundle: Path, name: str) -> None:
         """Logs a bundle as an artefact and makes it the next version of the registered model `name`."""
-        self.log_file(bundle)
 
         def send() -> None:
             client = self.experiment
+            client.log_artifacts(self.run_id, str(bundle), bundle.name)
             if not client.search_registered_models(f"name='{name}'"):
                 client.create_registered_model(name)
             source = f"{client.get_run(self.run_id).info.artifact_uri}/{bundle.name}"
-            client.create_model_version(name, source, self.run_id)
+            client.create_model_version(name, source, self.run_id, await_creation_for=0)
 
         self._send(send)
 
@@ -115,58 +126,66 @@ class Tracker(MLFlowLogger):
     def finalize(self, status: str = "success") -> None:
         self._send(lambda: super(Tracker, self).finalize(status))
 
-    @property
-    def run_id(self) -> str | None:
-        """The run's id; the first use starts the run, or reopens the one that the folder remembers."""
-        if not self._initialized:
-            client = self.experiment
-            client.update_run(self._run_id, status="RUNNING")
-            self._record.parent.mkdir(parents=True, exist_ok=True)
-            self._record.write_text(json.dumps({"tracking_uri": self._tracking_uri, "run_id": self._run_id}))
-        return self._run_id
+    def _remember(self, run_id: str) -> None:
+        self._runs[self._tracking_uri] = run_id
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._record.with_suffix(".partial")
+        partial.write_text(json.dumps(self._runs, indent=2) + "\n")
+        partial.replace(self._record)
 
     def _recorded_run(self, tracking_uri: str) -> str | None:
-        if not self._record.exists():
-            return None
-        record = json.loads(self._record.read_text())
-        if record["tracking_uri"] != tracking_uri:
+        if tracking_uri not in self._runs:
             return None
         try:
-            run = mlflow.MlflowClient(tracking_uri).get_run(record["run_id"])
+            run = MlflowClient(tracking_uri).get_run(self._runs[tracking_uri])
         except MlflowException:  # the store was deleted: a new run begins
             return None
         return run.info.run_id if run.info.lifecycle_stage == "active" else None
+
+    def _log_params(self) -> None:
+        """Logs those that the run does not have yet. A resumed run keeps its first ones: MLflow changes none."""
+        known = self.experiment.get_run(self.run_id).data.params
+        super().log_hyperparams({name: value for name, value in self._params.items() if name not in known})
 
     def _send(self, call: Callable[[], None]) -> None:
         try:
             call()
         except (MlflowException, requests.RequestException) as error:
-            if not _is_server(self._tracking_uri):
+            if self._tracking_uri == LOCAL_STORE:
                 raise
-            log.warning("MLflow at %s failed (%s): logging to %s from here on.", self._tracking_uri, error, LOCAL_STORE)
+            log.warning("MLflow at %s failed (%s): logging to %s.", self._tracking_uri, _gist(error), LOCAL_STORE)
             self._go_local()
             call()
 
     def _go_local(self) -> None:
-        self.tags = {**(self.tags or {}), "continues": f"{self._tracking_uri} run {self._run_id}"}
+        self.tags = self._git_tags | {"continues": f"{self._tracking_uri} run {self._run_id}"}
         self._tracking_uri = LOCAL_STORE
-        self._mlflow_client = mlflow.MlflowClient(LOCAL_STORE)
-        self._run_id = self._experiment_id = None
+        self._mlflow_client = MlflowClient(LOCAL_STORE)
+        self._run_id = self._recorded_run(LOCAL_STORE)
+        self._experiment_id = None
         self._initialized = False
-        super().log_hyperparams(self._params)
+        self._log_params()
 
 
-def _is_server(tracking_uri: str) -> bool:
-    return tracking_uri.startswith(("http://", "https://"))
-
-
-def _unreachable(server: str) -> str | None:
-    """Why a server does not answer, or None where it does."""
+def _problem(tracking_uri: str) -> str | None:
+    """Why a store does not answer, or None where it does."""
     try:
-        answer = requests.get(f"{server.rstrip('/')}/health", timeout=SERVER_TIMEOUT)
-    except requests.RequestException as error:
-        return type(error).__name__
-    return None if answer.ok else f"HTTP {answer.status_code}"
+        MlflowClient(tracking_uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        return _gist(error)
+    return None
+
+
+def _gist(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings → values by path, such as `model/latent_dim`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
 
 
 def git_commit() -> str | None:

@@ -21,7 +21,7 @@ from face_generation.models.base import FaceModel
 
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
 SMALL = 1024  # values; smaller weights stay in float32
-PREVIEW_FACES = 64
+PREVIEW_FACES = 36
 
 
 class _Decode(nn.Module):

@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from face_generation.networks import Encoder, Flow
 
-EVALUATE_EVERY = 100  # steps
+EVALUATE_EVERY = 50  # steps
+PATIENCE = 10  # evaluations without a better one, after which a small data set is learned by heart
+WEIGHT_DECAY = 1.0  # decoupled; on 8,771 images 0.01 ends 2 nats worse
 
 
 @torch.no_grad()
@@ -48,7 +50,7 @@ def fit_flow(
 
     Args:
         train, val: Means and standard deviations, each N×latent_dim.
-        steps: Steps of Adam, with a cosine schedule; 0 only whitens.
+        steps: Steps of AdamW at most, with a cosine schedule; 0 only whitens.
 
     Returns:
         The cross entropy of the validation latents, in nats, under N(0, I), under the Gaussian, and under the flow.
@@ -68,9 +70,10 @@ def fit_flow(
 
     normal = 0.5 * (held_out**2 + math.log(2 * math.pi)).sum(1).mean().item()
     gaussian = best = score()
+    best_step = 0
     best_state = copy.deepcopy(flow.state_dict())
     flow.requires_grad_(True)
-    optimizer = torch.optim.AdamW(flow.parameters(), lr=learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(flow.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     with tqdm(range(1, steps + 1), desc="Fitting the prior", unit="step") as progress:
         for step in progress:
@@ -85,7 +88,9 @@ def fit_flow(
                 value = score()
                 progress.set_postfix(val_nats=f"{value:.1f}")
                 if value < best:
-                    best, best_state = value, copy.deepcopy(flow.state_dict())
+                    best, best_step, best_state = value, step, copy.deepcopy(flow.state_dict())
+                elif step - best_step >= PATIENCE * EVALUATE_EVERY:
+                    break
     flow.load_state_dict(best_state)
     flow.requires_grad_(False)
     return {"prior/normal_nats": normal, "prior/gaussian_nats": gaussian, "prior/flow_nats": best}

@@ -39,7 +39,7 @@ class VAE(FaceModel):
         learning_rate: Peak rate of Adam.
         warmup_steps: Steps of linear warm-up; a cosine to zero at the last step of training follows.
         weight_decay: Decoupled (AdamW).
-        prior_steps: Steps of fitting the learned prior.
+        prior_steps: Steps of fitting the learned prior, at most.
 
     Raises:
         UserError: An argument is out of range, or a checkpoint of another architecture is loaded.
@@ -54,11 +54,11 @@ class VAE(FaceModel):
         decoder_channels: Sequence[int] = (256, 256, 128, 96, 48),
         image_size: int = 150,
         flow_couplings: int = 8,
-        flow_hidden: int = 256,
+        flow_hidden: int = 128,
         learning_rate: float = 1e-3,
         warmup_steps: int = 500,
         weight_decay: float = 0.01,
-        prior_steps: int = 4000,
+        prior_steps: int = 2000,
     ) -> None:
         super().__init__()
         _check(latent_dim, [*encoder_channels, *decoder_channels, flow_hidden], len(encoder_channels), image_size)

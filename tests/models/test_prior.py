@@ -90,6 +90,20 @@ def test_the_same_latents_give_the_same_flow() -> None:
     )
 
 
+def test_an_overfitted_state_is_not_kept() -> None:
+    torch.manual_seed(0)
+    means, _ = clusters(1030, torch.Generator().manual_seed(0))
+    latents, exact = means + 0.5 * torch.randn_like(means), torch.zeros_like(means)
+    flow = Flow(DIM, couplings=6, hidden=32)
+    train, val = (latents[:30], exact[:30]), (latents[30:], exact[30:])
+    scores = fit_flow(flow, train, val, steps=150, learning_rate=1e-2)
+    flow_nats = flow.negative_log_likelihood(val[0]).mean().item()
+
+    assert flow.negative_log_likelihood(train[0]).mean() < flow_nats
+    assert flow_nats == pytest.approx(scores["prior/flow_nats"])
+    assert flow_nats <= scores["prior/gaussian_nats"]
+
+
 def test_without_steps_the_flow_is_the_gaussian() -> None:
     flow, scores = fit(clusters, steps=0)
     latents = draw(clusters, 20_000, seed=2)
