@@ -59,14 +59,17 @@ class Tracker(MLFlowLogger):
             raise UserError(f"name={run_name}; the name of a registered model has no / and no :")
         for variable, value in PATIENCE.items():
             os.environ.setdefault(variable, value)
-        if problem := _problem(tracking_uri):
+        try:
+            experiment_name = _experiment_for(tracking_uri, experiment_name)
+        except MlflowException as error:
             if when_unreachable == "stop" or tracking_uri == LOCAL_STORE:
                 raise UserError(
                     f"MLflow does not answer at {tracking_uri}; start the server, correct logger.tracking_uri, or set "
-                    f"logger.when_unreachable=local ({problem})"
-                )
-            log.warning("MLflow does not answer at %s (%s): logging to %s.", tracking_uri, problem, LOCAL_STORE)
+                    f"logger.when_unreachable=local ({_gist(error)})"
+                ) from error
+            log.warning("MLflow does not answer at %s (%s): logging to %s.", tracking_uri, _gist(error), LOCAL_STORE)
             tracking_uri = LOCAL_STORE
+            experiment_name = _experiment_for(tracking_uri, experiment_name)
         self._record = Path(run_dir) / "mlflow_run.json"
         self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
         self._params: dict[str, Any] = {}
@@ -162,18 +165,19 @@ class Tracker(MLFlowLogger):
         self._tracking_uri = LOCAL_STORE
         self._mlflow_client = MlflowClient(LOCAL_STORE)
         self._run_id = self._recorded_run(LOCAL_STORE)
+        self._experiment_name = _experiment_for(LOCAL_STORE, self._experiment_name)
         self._experiment_id = None
         self._initialized = False
         self._log_params()
 
 
-def _problem(tracking_uri: str) -> str | None:
-    """Why a store does not answer, or None where it does."""
-    try:
-        MlflowClient(tracking_uri).search_experiments(max_results=1)
-    except MlflowException as error:
-        return _gist(error)
-    return None
+def _experiment_for(tracking_uri: str, name: str) -> str:
+    """The name of the experiment to log to: `name`, or `name`-local where we have the store without the server that
+    made the experiment in it, for then we cannot write its artefacts."""
+    experiment = MlflowClient(tracking_uri).get_experiment_by_name(name)
+    if experiment is None or tracking_uri.startswith("http"):
+        return name
+    return f"{name}-local" if experiment.artifact_location.startswith("mlflow-artifacts:") else name
 
 
 def _gist(error: Exception) -> str:

@@ -43,7 +43,6 @@ SMALL = [
     "trainer.log_every_n_steps=1",
     "trainer.accelerator=cpu",
 ]
-LOCAL_STORE = "mlflow.db"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -59,13 +58,11 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server over `folder`/server.db: its address and process."""
+    """A server started in `folder`, over the store that training there logs to by default: its address and process."""
     port = free_port()
-    command = f"-m mlflow server --backend-store-uri sqlite:///server.db --workers 1 --port {port}".split()
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, *command], cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(address), server)
@@ -113,9 +110,8 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return items
 
 
-def only_run(client: MlflowClient) -> Run:
-    (experiment,) = client.search_experiments(filter_string="name = 'face-generation'")
-    (run,) = client.search_runs([experiment.experiment_id])
+def only_run(client: MlflowClient, experiment: str = "face-generation") -> Run:
+    (run,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     return run
 
 
@@ -266,7 +262,7 @@ def test_no_server_and_on_to_the_local_store(trained: Trained, tmp_path: Path) -
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"MLflow does not answer at {address}" in done.stdout
-    client = MlflowClient(f"sqlite:///{tmp_path / LOCAL_STORE}")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run = only_run(client)
     assert steps(client, run, "train/loss") == list(range(STEPS))
     assert len(client.search_model_versions("name='demo'")) == 1
@@ -286,16 +282,15 @@ def test_a_server_that_dies_costs_no_training(trained: Trained, tmp_path: Path) 
         output, _ = training.communicate(timeout=300)
 
     assert training.returncode == 0, output
-    before = MlflowClient(f"sqlite:///{tmp_path / 'server.db'}")
-    after = MlflowClient(f"sqlite:///{tmp_path / LOCAL_STORE}")
-    first, second = only_run(before), only_run(after)
+    store = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    first, second = only_run(store), only_run(store, "face-generation-local")
     assert second.data.tags["continues"] == f"{address} run {first.info.run_id}"
     assert json.loads(record.read_text()) == {
         address: first.info.run_id,
-        f"sqlite:///{LOCAL_STORE}": second.info.run_id,
+        "sqlite:///mlflow.db": second.info.run_id,
     }
-    logged = {*steps(before, first, "train/loss"), *steps(after, second, "train/loss")}
+    logged = {*steps(store, first, "train/loss"), *steps(store, second, "train/loss")}
     assert logged == set(range(4 * STEPS))
     assert second.data.params == first.data.params
     assert "final/val/loss" in second.data.metrics
-    assert len(after.search_model_versions("name='demo'")) == 1
+    assert [version.run_id for version in store.search_model_versions("name='demo'")] == [second.info.run_id]
