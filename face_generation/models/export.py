@@ -22,6 +22,17 @@ from face_generation.models.base import FaceModel
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
 SMALL = 1024  # values; smaller weights stay in float32
 PREVIEW_FACES = 36
+MEANINGS = {
+    "val/loss": "negative ELBO, nats per image; lower is better",
+    "val/reconstruction": "its reconstruction part, nats per image; lower is better",
+    "val/kl": "its KL part, nats per image: information in a latent",
+    "val/active_dimensions": "latent dimensions that carry over 0.01 nats",
+    "val/psnr": "of reconstructions, dB; higher is better",
+    "val/ssim": "of reconstructions, up to 1; higher is better",
+    "prior/normal_nats": "nats to describe a latent under N(0, I)",
+    "prior/gaussian_nats": "under a fitted Gaussian",
+    "prior/flow_nats": "under the learned prior; the lower of the three is the best",
+}
 
 
 class _Decode(nn.Module):
@@ -145,7 +156,9 @@ def _halve(model: onnx.ModelProto) -> None:
 
 
 def _card(bundle: Bundle) -> str:
-    figures = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(bundle.metrics.items()))
+    figures = "\n".join(
+        f"| {name} | {value:.5g} | {MEANINGS.get(name, '')} |" for name, value in sorted(bundle.metrics.items())
+    )
     return f"""# {bundle.name}
 
 ![Uncurated samples, seeds 0 to {PREVIEW_FACES - 1}]({PREVIEW})
@@ -173,7 +186,7 @@ training data: who was photographed, how, and how often. A reconstruction of a p
 
 On the validation split, with the exported weights.
 
-| figure | value |
-| --- | --- |
+| figure | value | meaning |
+| --- | --- | --- |
 {figures}
 """
