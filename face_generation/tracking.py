@@ -22,7 +22,7 @@ from face_generation.errors import UserError
 
 LOCAL_STORE = "sqlite:///mlflow.db"
 # MLflow's defaults make one call to a dead server last for minutes.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds, for one request
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; times
 log = logging.getLogger(__name__)
 
 

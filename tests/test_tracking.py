@@ -243,28 +243,47 @@ def loaded(image: Locator) -> bool:
     return image.evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
 
 
-def test_no_server_stops_before_the_first_step(workspace: Path) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+@dataclass
+class Unreachable:
+    folder: Path
+    address: str
+    status: int
+    stdout: str
+    stderr: str
 
-    done = train(workspace, f"logger.tracking_uri={address}", "hydra.run.dir=nothing")
 
-    assert done.returncode == 2
-    assert re.fullmatch(rf"error: MLflow does not answer at {address}; [^\n]+\n", done.stderr)
-    assert not (workspace / "nothing/checkpoints").exists()
+@pytest.fixture(scope="module")
+def unreachable(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> dict[str, Unreachable]:
+    """Trainings, side by side, with the address of a server that is not there; by `when_unreachable`."""
+    started = {}
+    for choice in ("stop", "local"):
+        folder, address = tmp_path_factory.mktemp(choice), f"http://127.0.0.1:{free_port()}"
+        options = [f"data.folder={trained.splits}", f"logger.tracking_uri={address}"]
+        command = python("train", *SMALL, *options, f"logger.when_unreachable={choice}", "hydra.run.dir=run")
+        pipe = subprocess.PIPE
+        started[choice] = folder, address, subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+    done = {}
+    for choice, (folder, address, process) in started.items():
+        printed = process.communicate(timeout=300)
+        done[choice] = Unreachable(folder, address, process.returncode, *printed)
+    return done
 
 
-def test_no_server_and_on_to_the_local_store(trained: Trained, tmp_path: Path) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+def test_no_server_stops_before_the_first_step(unreachable: dict[str, Unreachable]) -> None:
+    stopped = unreachable["stop"]
 
-    done = train(
-        tmp_path, f"data.folder={trained.splits}", f"logger.tracking_uri={address}", "logger.when_unreachable=local"
-    )
+    assert stopped.status == 2
+    assert re.fullmatch(rf"error: MLflow does not answer at {stopped.address}; [^\n]+\n", stopped.stderr)
+    assert not (stopped.folder / "run/checkpoints").exists()
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"MLflow does not answer at {address}" in done.stdout
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    run = only_run(client)
-    assert steps(client, run, "train/loss") == list(range(STEPS))
+
+def test_no_server_and_on_to_the_local_store(unreachable: dict[str, Unreachable]) -> None:
+    went_on = unreachable["local"]
+
+    assert went_on.status == 0, went_on.stderr
+    assert f"MLflow does not answer at {went_on.address}" in went_on.stdout
+    client = MlflowClient(f"sqlite:///{went_on.folder}/mlflow.db")
+    assert steps(client, only_run(client), "train/loss") == list(range(STEPS))
     assert len(client.search_model_versions("name='demo'")) == 1
 
 
