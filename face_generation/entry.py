@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from face_generation.errors import UserError, exit_on_user_error
 
 T = TypeVar("T")
-PLAIN = os.environ.get("HYDRA_FULL_ERROR") != "1"  # Hydra's own switch for tracebacks
+FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own switch for tracebacks
+PLAIN = os.environ.get(FULL_ERROR) != "1"
 # What Hydra and OmegaConf add below a message: no remedy for a user.
 DETAILS = re.compile(r"\n\s*(To append|Config search path|See https|full_key|object_type)")
 # Blocks of a config file that are for Hydra, not options of ours.
@@ -41,19 +42,31 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], T]], Callable[
         def main() -> None:
             folder = configs_folder()
             OmegaConf.register_new_resolver("options", lambda: options(folder / f"{config_name}.yaml"), replace=True)
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors, where else it would print them and exit
 
             @wraps(function)
             def job(config: DictConfig) -> T:
                 with plain_errors():  # here already, for Hydra prints a line of its own about errors that it sees
                     return function(config)
 
-            with plain_errors():
+            with plain_errors(), hydra_raises():
                 hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
 
         return main
 
     return decorate
+
+
+@contextmanager
+def hydra_raises() -> Iterator[None]:
+    """Makes Hydra raise errors, where else it would print them and exit."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(FULL_ERROR)
+        if before is not None:
+            os.environ[FULL_ERROR] = before
 
 
 @contextmanager

@@ -166,6 +166,8 @@ def test_metrics_of_every_step_and_epoch_and_of_the_end(trained: Trained) -> Non
     assert steps(trained.client, trained.run, "lr-AdamW") == every_step
     for name in ("loss", "reconstruction", "kl", "psnr", "ssim"):
         assert steps(trained.client, trained.run, f"val/{name}") == [STEPS - 1, 2 * STEPS - 1]
+    for name in ("loss", "reconstruction", "kl"):
+        assert steps(trained.client, trained.run, f"train_epoch/{name}") == [STEPS - 1, 2 * STEPS - 1]
 
     for name, value in json.loads((trained.folder / "metrics.json").read_text()).items():
         assert trained.run.data.metrics[f"final/{name}"] == pytest.approx(value)

@@ -138,7 +138,7 @@ def test_two_processes_train_together(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["model.latent=8"], "Key 'latent' is not in struct"),
+        (["model.latent=8"], "Could not override 'model.latent'"),
         (["model=gan"], "Could not find 'model/gan'"),
         (["model.latent_dim=seven"], "even whole number"),
         (["data.folder=nowhere"], "no packed splits in nowhere"),

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,11 +21,16 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
     When the reader stops early, or something is raised, what has not begun never does, and what has begun is finished.
     """
+    items = iter(items)
+    first = list(islice(items, 2))
+    if len(first) < 2:  # a thread for one item would take longer to start than it saves
+        yield from map(function, first)
+        return
     workers = cores()
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for item in items:
+            for item in chain(first, items):
                 pending.append(pool.submit(function, item))
                 if len(pending) > 2 * workers:
                     yield pending.popleft().result()

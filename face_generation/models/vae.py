@@ -62,7 +62,7 @@ class VAE(FaceModel):
     ) -> None:
         super().__init__()
         _check(latent_dim, [*encoder_channels, *decoder_channels, flow_hidden], len(encoder_channels), image_size)
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)  # the tracker logs the whole configuration
         self.encoder = Encoder(latent_dim, encoder_channels, image_size)
         self.decoder = Decoder(latent_dim, decoder_channels, image_size)
         self.prior = Flow(latent_dim, flow_couplings, flow_hidden).requires_grad_(False)
@@ -130,8 +130,14 @@ class VAE(FaceModel):
         reconstruction = _gaussian_nats(squared_error, squared_error, images[0].numel())
         kl = kl.sum(1).mean()
         loss = reconstruction + kl
+        losses = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+        self.log_dict({f"train/{name}": value for name, value in losses.items()})
         self.log_dict(
-            {"train/loss": loss, "train/reconstruction": reconstruction, "train/kl": kl, "train/mse": squared_error}
+            {f"train_epoch/{name}": value for name, value in losses.items()},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(images),
         )
         # Nats per pixel: the same optimum, at a scale where gradients are of order one.
         return loss / images[0].numel()
