@@ -14,8 +14,8 @@ def best_precision() -> str:
     it, else float32 (elsewhere bf16 is emulated, and slower)."""
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    cpu = torch.cpu.get_capabilities()
-    return "bf16-mixed" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else "32-true"
+    # Processors with AMX have it too. The public torch.cpu.get_capabilities is younger than torch 2.9.
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
 
 
 def keep_memory() -> None:
