@@ -142,8 +142,7 @@ def main() -> None:
         model: VAE = instantiate(config.model, _convert_="all")
         flops = flops_per_image(model) * arguments.batch_size
         if arguments.compile:
-            for network in model.children():
-                network.compile()
+            model.compile_networks()
         callbacks = [instantiate(config.callbacks[name]) for name in ("ema", "throughput", "step_seeds", "stop_on_nan")]
         trainer: pl.Trainer = instantiate(
             config.trainer,

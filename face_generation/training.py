@@ -59,8 +59,7 @@ def train(config: DictConfig) -> None:
         tracker.log_hyperparams(settings)
         tracker.log_file(run_dir / "config.yaml")
     if config.compile:
-        for network in model.children():
-            network.compile()
+        model.compile_networks()
     trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
         _finish(config, trainer, datamodule, provenance, tracker)

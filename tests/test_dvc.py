@@ -134,6 +134,31 @@ def test_pull_brings_back_what_was_pushed(repository: Path) -> None:
     assert contents(repository) == before
 
 
+def test_training_pulls_splits_that_are_missing(repository: Path) -> None:
+    before = (repository / "splits/train.npy").read_bytes()
+    for folder in ("splits", ".dvc/cache"):
+        shutil.rmtree(repository / folder)
+
+    datamodule = "from face_generation.data.datamodule import PackedDataModule"
+    run(repository, sys.executable, "-c", f"{datamodule}; PackedDataModule('splits').prepare_data()")
+
+    assert (repository / "splits/train.npy").read_bytes() == before
+
+
+def test_pushed_checkpoints_of_a_run_can_be_pulled(repository: Path) -> None:
+    checkpoints = repository / "outputs/vae/run/checkpoints"
+    shutil.copytree(repository / "models/vae/checkpoints", checkpoints)
+    before = (checkpoints / "final.ckpt").read_bytes()
+    versioning = "from pathlib import Path; from face_generation.data.versioning import add_and_push"
+    run(repository, sys.executable, "-c", f"{versioning}; add_and_push(Path('outputs/vae/run/checkpoints'))")
+    for folder in (checkpoints, repository / ".dvc/cache"):
+        shutil.rmtree(folder)
+
+    dvc(repository, "pull", "outputs/vae/run/checkpoints.dvc")
+
+    assert (checkpoints / "final.ckpt").read_bytes() == before
+
+
 def test_repro_runs_again_only_what_changed(repository: Path) -> None:
     assert "Running stage" not in dvc(repository, "repro")
 

@@ -24,6 +24,9 @@ class FaceModel(pl.LightningModule):
         """Normal vectors and validation images → what to look at while it trains: images N×3×H×W by name."""
         return {"samples": self.sample(normal)}
 
+    def compile_networks(self) -> None:
+        """Hands the networks that training spends its time in to torch.compile."""
+
     def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
         """Does what is left to do once the networks are trained, and returns figures about it."""
         return {}

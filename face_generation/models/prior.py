@@ -33,7 +33,7 @@ def posteriors(encoder: Encoder, batches: Iterable[Tensor]) -> tuple[Tensor, Ten
 
 def whiten(flow: Flow, means: Tensor, stds: Tensor) -> None:
     """Makes a flow the Gaussian with the mean and covariance of the aggregate posterior."""
-    means, stds = means.double(), stds.double()  # which autocast, where it is on, leaves alone
+    means, stds = means.cpu().double(), stds.cpu().double()  # out of autocast's reach; not every device has doubles
     flow.whiten(means.mean(0), torch.cov(means.T) + torch.diag((stds**2).mean(0)))
 
 

@@ -93,6 +93,10 @@ class VAE(FaceModel):
             "reconstructions": torch.stack([originals, reconstructions], dim=1).flatten(0, 1),
         }
 
+    def compile_networks(self) -> None:
+        self.encoder.compile()
+        self.decoder.compile()
+
     def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
         """Fits the learned prior, once the networks are trained, to the latents of the training split and its mirror
         images.
