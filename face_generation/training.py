@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -61,6 +62,9 @@ def train(config: DictConfig) -> None:
     if config.compile:
         model.compile_networks()
     trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        trainer.strategy.barrier()
+        torch.distributed.destroy_process_group()  # the first process goes on alone and must wait for nobody
     if trainer.is_global_zero:
         _finish(config, trainer, datamodule, provenance, tracker)
 
