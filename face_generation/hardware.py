@@ -22,7 +22,7 @@ def keep_memory() -> None:
     """Makes glibc's allocator keep freed memory for the next step instead of returning it to the system.
 
     By default each large tensor is mapped afresh, and touching its new pages costs more than many an operation on it:
-    training on a CPU spends up to half of its time there. Does nothing where the C library is another one.
+    training on two cores is 11 % faster without (docs/benchmarks.md). Does nothing where the C library is another one.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

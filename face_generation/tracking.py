@@ -19,8 +19,8 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from face_generation.errors import UserError
+from face_generation.generator.bundle import MLFLOW_STORE as LOCAL_STORE
 
-LOCAL_STORE = "sqlite:///mlflow.db"
 # MLflow's defaults make one call to a dead server last for minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; times
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Draws a stand-in for CelebA: simple faces, in CelebA's own files, so that anyone can try everything in a minute.
 
-    python -m face_generation.data.drawn data/drawn --count 2000
+    python -m face_generation.data.drawn drawn --count 2000
 
 A `Face` says what is drawn; both its picture and its attributes follow from it.
 """
