@@ -230,7 +230,8 @@ def test_the_run_page_shows_curves_and_grids(trained: Trained) -> None:
         search.fill("train/loss")
         curve = page.locator(".js-plotly-plot path.js-line").first
         expect(curve).to_be_visible()
-        assert len(re.findall("[ML]", curve.get_attribute("d"))) == 2 * STEPS
+        # Waits for it: the page filters its charts a moment after the typing.
+        expect(curve).to_have_attribute("d", re.compile(f"^([ML][^ML]*){{{2 * STEPS}}}$"))
 
         for name in ("samples", "reconstructions"):
             search.fill(name)
