@@ -1,0 +1,75 @@
+"""How much samples differ from one another: in their pixels, and as faces."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+from tqdm import tqdm
+
+from face_generation.metrics import Estimate, Gap
+from face_generation.metrics.bootstrap import check, mean, set_distance
+from face_generation.metrics.distances import distance_blocks
+
+PAIRS = 1000
+BATCH = 16  # pairs: 100 MB
+# 150 pixels, halved four times for the five scales of MS-SSIM, are 9, and its 11×11 window with σ = 1.5 does not fit.
+# So the window is shrunk to 9×9, and σ by as much, as Karras et al. 2018 do where an image is smaller than the window.
+WINDOW = 9  # pixels
+SIGMA = 1.5 * WINDOW / 11  # pixels
+
+
+@torch.no_grad()
+def ms_ssim(images: NDArray[np.uint8], seed: int, pairs: int = PAIRS) -> Estimate:
+    """Mean multi-scale structural similarity of random pairs of images, in [0, 1]: lower is more diverse (Wang et al.
+    2003; as a measure of diversity, Odena et al. 2017).
+
+    No image is in two pairs, so the pairs are independent and an interval of their mean holds.
+
+    Args:
+        images: N×H×W×3, with H and W at least 144.
+        pairs: At most; N/2 where there are fewer images.
+
+    Raises:
+        Gap: There are fewer than 4 images.
+    """
+    if len(images) < 4:
+        raise Gap(f"this metric needs at least 4 images, and there are {len(images)}; give more")
+    pairs = min(pairs, len(images) // 2)
+    left, right = np.random.default_rng(seed).permutation(len(images))[: 2 * pairs].reshape(2, pairs)
+
+    def batch(rows: NDArray[np.intp]) -> torch.Tensor:
+        return torch.from_numpy(images[rows]).permute(0, 3, 1, 2).float()
+
+    similarities = [
+        multiscale_structural_similarity_index_measure(
+            batch(left[start : start + BATCH]),
+            batch(right[start : start + BATCH]),
+            kernel_size=WINDOW,
+            sigma=SIGMA,
+            data_range=255.0,
+            reduction="none",
+        )
+        for start in tqdm(range(0, pairs, BATCH), desc="MS-SSIM", unit="batch", delay=1, leave=False)
+    ]
+    return mean(torch.cat(similarities).numpy(), seed)
+
+
+def face_diversity(embeddings: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
+    """Mean distance between pairs of `embeddings`, over that between pairs of `real` ones: 1 is as diverse as real
+    faces, well below is few people drawn again and again.
+
+    Args:
+        embeddings, real: N×D and M×D.
+
+    Raises:
+        Gap: A set has fewer than 4 rows, or a value that is not finite, or the real ones are all alike.
+    """
+    check(real, least=4)
+    if not np.ptp(real, axis=0).any():
+        raise Gap("the real faces are all alike, so there is nothing to compare diversity with; look at them")
+    return set_distance(lambda a, b: _mean_distance(a) / _mean_distance(b), embeddings, real, seed)
+
+
+def _mean_distance(rows: NDArray[np.floating]) -> float:
+    """Over all pairs of rows."""
+    return sum(block.sum() for block in distance_blocks(rows, rows)) / (len(rows) * (len(rows) - 1))

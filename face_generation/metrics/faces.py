@@ -1,0 +1,165 @@
+"""Faces found and faces recognised, with dlib: a detector and a recogniser that come with Python packages.
+
+The recogniser takes some 65 ms for an image on one core and holds Python's lock all the while, so that only processes
+can share the work. They import this module and what it imports: keep torch out of it.
+"""
+
+import functools
+import hashlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from copy import copy
+from importlib.util import find_spec
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from face_generation.errors import UserError
+from face_generation.generator.parallel import cores, parallel_map
+from face_generation.metrics import INSTALL, Gap
+
+DIMENSIONS = 128
+CHUNK = 16  # images that go to a core at a time: about a second of embedding
+# The recogniser wants a tight square around the face, whose place dlib finds from landmarks. In CelebA, whose faces are
+# aligned, that is the same place in all 150×150 images but for a few pixels: left, top, right, bottom. Given whole
+# images instead, it puts different people 0.49 apart rather than 0.83, where mirror images of one are up to 0.34.
+FACE_BOX = (29, 50, 121, 142)
+
+
+def detection(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether a face is found in each of the images, uint8 N×150×150×3.
+
+    The detector is dlib's for frontal faces, a linear one over histograms of gradients (Dalal & Triggs 2005).
+
+    Raises:
+        Gap: dlib is missing.
+    """
+    detector = _dlib().get_frontal_face_detector()
+
+    def detect(chunk: NDArray[np.uint8]) -> list[bool]:
+        own = copy(detector)  # it works in its own memory, so two threads cannot share one
+        return [len(own(image, 1)) > 0 for image in chunk]  # 1: at twice the size, for it knows faces of 80 pixels
+
+    return _gather(parallel_map(detect, _chunks(images)), np.empty(len(images), np.bool_), "Detecting faces")
+
+
+def embeddings(images: NDArray[np.uint8], cache: Path | None = None) -> NDArray[np.float32]:
+    """Images, uint8 N×150×150×3 → what a face recogniser makes of them, float32 N×128.
+
+    Embeddings of two photos of one person are mostly less than 0.6 apart (Euclidean distance), and those of two people
+    more (King 2017, *High Quality Face Recognition with Deep Metric Learning*).
+
+    Args:
+        cache: A folder that keeps embeddings, each set under a name that the images and the recogniser decide.
+
+    Raises:
+        Gap: dlib or the recogniser's weights are missing.
+        UserError: The cache cannot be written, or a process was killed.
+    """
+    weights = _weights()
+    if cache is None:
+        return _embed(images, weights)
+    kept = cache / f"embeddings-{_fingerprint(images, weights)}.npy"
+    if not kept.exists():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".embeddings-", dir=cache) as folder:  # on the disk of the cache
+                whole = Path(folder) / kept.name
+                np.save(whole, _embed(images, weights))
+                whole.replace(kept)
+        except OSError as error:
+            raise UserError(f"cannot keep embeddings in {cache} ({error.strerror}); choose another folder") from error
+    return np.load(kept)
+
+
+def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
+    # Fresh processes: a fork would have the locks of this one's threads and not the threads that open them.
+    with ProcessPoolExecutor(cores(), get_context("spawn"), initializer=_follow_parent) as pool:
+
+        def embed(chunk: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return pool.submit(_embed_chunk, chunk, weights).result()
+
+        try:  # parallel_map's threads only wait for processes; it keeps the order, and few chunks in memory
+            return _gather(
+                parallel_map(embed, _chunks(images)), np.empty((len(images), DIMENSIONS), np.float32), "Embedding faces"
+            )
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process that embeds faces was killed, perhaps for want of memory; free some and try again"
+            ) from error
+
+
+def _follow_parent() -> None:
+    """Makes this process end when its parent does, in whatever way that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both, and the parent then closes its pool
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def _embed_chunk(chunk: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
+    recogniser, size = _recogniser(weights), chunk.shape[1:3]
+    faces = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, FACE_BOX)) for image in chunk]
+    return np.array([recogniser.compute_face_descriptor(face) for face in faces], dtype=np.float32)
+
+
+@functools.cache
+def _recogniser(weights: Path) -> Any:
+    return _dlib().face_recognition_model_v1(str(weights))
+
+
+def _dlib() -> Any:
+    try:
+        import dlib
+    except ImportError as error:
+        raise Gap(f"needs dlib ({error}); {INSTALL}") from error
+    return dlib
+
+
+def _weights() -> Path:
+    """The recogniser's file in the package face_recognition_models, which is only looked up: importing it asks for a
+    part of setuptools that no longer exists."""
+    _dlib()
+    spec = find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        raise Gap(f"needs the weights of dlib's face recogniser (face_recognition_models); {INSTALL}")
+    return Path(spec.submodule_search_locations[0]) / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+
+
+def _fingerprint(images: NDArray[np.uint8], weights: Path) -> str:
+    hashed = hashlib.sha256(f"{images.shape} {FACE_BOX}".encode())
+    hashed.update(weights.read_bytes())
+    for chunk in _chunks(images):
+        hashed.update(chunk.data)
+    return hashed.hexdigest()
+
+
+def _chunks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(images), CHUNK):
+        yield np.array(images[start : start + CHUNK])  # copied, so that a process gets these bytes and no memory map
+
+
+def _gather(chunks: Iterable[Any], out: NDArray[Any], title: str) -> NDArray[Any]:
+    """Puts chunks into `out`, one after the other, and shows how far it is."""
+    done = 0
+    with tqdm(total=len(out), desc=title, unit="face", delay=1) as bar:
+        for chunk in chunks:
+            out[done : done + len(chunk)] = chunk
+            done += len(chunk)
+            bar.update(len(chunk))
+    return out

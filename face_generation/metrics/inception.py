@@ -1,0 +1,110 @@
+"""FID and KID: how far samples are from real images in the features of InceptionV3.
+
+The network, its way of resizing images and its weights are those of torch-fidelity, which gives the figures of the
+original implementations. The features of a set are taken once, and serve both metrics and their intervals.
+"""
+
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from face_generation.errors import UserError
+from face_generation.metrics import INSTALL, Estimate, Gap, bootstrap
+from face_generation.metrics.frechet import frechet_distance
+from face_generation.metrics.weights import fetching
+
+DIMENSIONS = 2048
+BATCH = 32  # images
+
+
+def load(weights: Path | None = None) -> nn.Module:
+    """torch-fidelity's InceptionV3, on the GPU where there is one.
+
+    Args:
+        weights: A file of its weights; they are fetched on first use if `None`.
+
+    Raises:
+        Gap: torch-fidelity is missing, or the weights cannot be fetched.
+        UserError: The file is missing, or is none of such weights.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise Gap(f"needs torch-fidelity ({error}); {INSTALL}") from error
+
+    def build() -> nn.Module:
+        return FeatureExtractorInceptionV3("inception-v3-compat", [str(DIMENSIONS)], weights)
+
+    # torch-fidelity would run code in a file, and fetch one without its checksum, so both are read before as data.
+    if weights is None:
+        remedy = f"fetch {URL_INCEPTION_V3} elsewhere and give it as inception_weights=<file>"
+        with fetching("the weights of Inception", remedy):
+            torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True)
+            network = build()
+    else:
+        try:
+            torch.load(weights, map_location="cpu", weights_only=True)
+            network = build()
+        except OSError as error:
+            raise UserError(f"inception_weights={weights} cannot be read ({error.strerror}); give a file") from error
+        except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"inception_weights={weights} does not hold the weights of Inception that torch-fidelity uses; "
+                f"fetch {URL_INCEPTION_V3}"
+            ) from error
+    return network.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def features(images: NDArray[np.uint8], network: nn.Module) -> NDArray[np.float32]:
+    """Images, uint8 N×H×W×3 → their features, float32 N×2048. With a progress bar."""
+    device = next(network.parameters()).device
+    found = np.empty((len(images), DIMENSIONS), dtype=np.float32)
+    with tqdm(total=len(images), desc="Inception features", unit="image", delay=1) as bar, torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device).permute(0, 3, 1, 2)
+            found[start : start + BATCH] = network(batch)[0].cpu().numpy()
+            bar.update(len(batch))
+    return found
+
+
+def fid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
+    """Fréchet Inception distance (Heusel et al. 2017) of features N×2048 and M×2048; from 0 on.
+
+    Raises:
+        Gap: There are too few images, or features that are not finite.
+    """
+    return bootstrap.set_distance(frechet_distance, samples, real, seed)
+
+
+def kid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
+    """Kernel Inception distance (Bińkowski et al. 2018) of features N×2048 and M×2048, times 1000.
+
+    It is estimated from all pairs, which is what the mean over ever more subsets tends to. It is without bias, and so
+    can be a little below 0.
+
+    Raises:
+        Gap: There are too few images, or features that are not finite.
+    """
+    samples, real = samples.astype(np.float64), real.astype(np.float64)
+    return bootstrap.set_distance(
+        lambda a, b: 1000 * _squared_mmd(a, b), samples, real, seed, bounds=(-math.inf, math.inf)
+    )
+
+
+def _squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """The unbiased estimate of the squared maximum mean discrepancy, for the kernel (x·y / dimensions + 1)³."""
+
+    def kernel(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def between_others(x: NDArray[np.floating]) -> float:
+        values = kernel(x, x)
+        return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
+
+    return between_others(a) + between_others(b) - 2 * kernel(a, b).mean()

@@ -1,0 +1,152 @@
+"""The sliced Wasserstein distance between patches of a Laplacian pyramid: texture and colour at each scale, from pixels
+alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from face_generation.metrics import Estimate, Gap
+from face_generation.metrics.bootstrap import centred, equal_rows, halves
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.floating]
+Rows = NDArray[np.intp]
+
+COARSEST = 16  # pixels; no level is smaller
+PATCH = 7  # pixels, both sides
+PATCHES = 128  # of an image, at each level
+DIRECTIONS = 512
+CHUNK = 64  # directions that are projected onto at a time
+BATCH = 64  # images whose pyramids are built at a time: 17 MB
+# An interval takes hundreds of distances, for which fewer patches and directions are enough.
+INTERVAL_PATCHES = 32
+INTERVAL_DIRECTIONS = 64
+FLAT = 1e-3  # levels of 255; a standard deviation below is rounding
+BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+
+
+def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Estimate]:
+    """The sliced Wasserstein distance of Karras et al. 2018 (section 5 and their code), times 1000; lower is better.
+
+    Patches of 7×7 pixels are drawn at random from each level of the images' Laplacian pyramids, and each colour channel
+    of a level is scaled to zero mean and unit variance over the set. The distance between the two clouds of patches is
+    the mean, over random directions, of the Wasserstein-1 distance between their projections. It grows as fewer images
+    are used, so compare it only at equal numbers. Of the larger set a random part is taken.
+
+    Args:
+        images, real: N×H×W×3 and M×H×W×3, of one size.
+
+    Returns:
+        `swd_<size>` for each level of the pyramid, from the full size to the last of at least 16 pixels, and before
+        them `swd`, their mean.
+
+    Raises:
+        Gap: A set has fewer than 4 images, or one has no detail at all at some level.
+    """
+    values, resampled = [], []
+    for a, b, directions in _levels(images, real, seed):
+        values.append(_distance(a, b, directions))
+        few_a, few_b = a[:, :INTERVAL_PATCHES], b[:, :INTERVAL_PATCHES]
+        few_directions = directions[:INTERVAL_DIRECTIONS]
+        pairs = halves(len(a), len(b), seed)  # the same at each level, so that their means are figures of one half
+        resampled.append([_distance(few_a[i], few_b[j], few_directions) for i, j in pairs])
+    estimates = {"swd": centred(float(np.mean(values)), np.mean(resampled, axis=0))}
+    for size, value, of_halves in zip(_sizes(images.shape[1]), values, resampled, strict=True):
+        estimates[f"swd_{size}"] = centred(value, of_halves)
+    return estimates
+
+
+def mean_sliced_wasserstein(images: Images, real: Images, seed: int) -> float:
+    """The value of `swd` alone, without the work that its interval takes: for watching a model train."""
+    return float(np.mean([_distance(*level) for level in _levels(images, real, seed)]))
+
+
+def _levels(images: Images, real: Images, seed: int) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """At each level of the pyramids, the patches of both sets, as many, and directions D×3×PATCH²."""
+    if min(len(images), len(real)) < 4:
+        raise Gap(f"this metric needs at least 4 images, and there are {min(len(images), len(real))}; give more")
+    rows, real_rows = equal_rows(len(images), len(real), seed)
+    random = np.random.default_rng(seed)
+    sizes = _sizes(images.shape[1])
+    for level in range(len(sizes)):
+        a = _patches(images, rows, level, sizes, random)
+        b = _patches(real, real_rows, level, sizes, random)
+        directions = random.standard_normal((DIRECTIONS, 3, PATCH**2), dtype=np.float32)
+        directions /= np.linalg.norm(directions, axis=(1, 2), keepdims=True)
+        yield a, b, directions
+
+
+def laplacian_level(images: Tensor, level: int, levels: int) -> Tensor:
+    """One of the `levels` of the Laplacian pyramid (Burt & Adelson 1983) of images N×3×H×W: what the images, halved
+    `level` times, show over the next smaller ones; at the last level, the smallest images themselves."""
+    for _ in range(level):
+        images = _blur(images, stride=2)
+    if level == levels - 1:
+        return images
+    spread = torch.zeros_like(images)
+    spread[:, :, ::2, ::2] = _blur(images, stride=2)
+    return images - 4 * _blur(spread)  # 4: three of four pixels were zero
+
+
+def _blur(images: Tensor, stride: int = 1) -> Tensor:
+    """With the 5×5 binomial kernel; the image is mirrored at its edges."""
+    kernel = torch.outer(BINOMIAL, BINOMIAL).expand(3, 1, 5, 5)
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, stride=stride, groups=3)
+
+
+def _patches(images: Images, rows: Rows, level: int, sizes: list[int], random: np.random.Generator) -> Floats:
+    """Random patches at one level of the pyramids of some images, n×PATCHES×3×PATCH²."""
+    patches = np.empty((len(rows), PATCHES, 3, PATCH**2), dtype=np.float32)
+    y, x = random.integers(sizes[level] - PATCH + 1, size=(2, len(rows), PATCHES))
+    title = f"Patches at {sizes[level]} pixels"
+    for start in tqdm(range(0, len(rows), BATCH), desc=title, unit="batch", delay=1, leave=False):
+        batch = slice(start, start + BATCH)
+        pixels = torch.from_numpy(images[rows[batch]]).permute(0, 3, 1, 2).float().contiguous()
+        planes = laplacian_level(pixels, level, len(sizes)).numpy()
+        windows = np.lib.stride_tricks.sliding_window_view(planes, (PATCH, PATCH), axis=(2, 3))
+        image = np.arange(len(planes))[:, np.newaxis]
+        patches[batch] = windows[image, :, y[batch], x[batch]].reshape(len(planes), PATCHES, 3, PATCH**2)
+    return patches
+
+
+def _distance(a: Floats, b: Floats, directions: Floats) -> float:
+    """The sliced Wasserstein distance between two sets of as many patches (n×p×3×PATCH², each channel scaled to zero
+    mean and unit variance over its set) on unit vectors d×3×PATCH², times 1000."""
+    sets = [(patches, *_moments(patches)) for patches in (a, b)]
+    distances = []
+    for start in range(0, len(directions), CHUNK):
+        chunk = directions[start : start + CHUNK]
+        sorted_a, sorted_b = (_sorted_projections(*one, chunk) for one in sets)
+        distances.append(np.abs(sorted_a - sorted_b).mean(axis=1))
+    return 1000 * float(np.concatenate(distances).mean())
+
+
+def _moments(patches: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each channel."""
+    mean = patches.mean(axis=(0, 1, 3), dtype=np.float64)
+    std = patches.std(axis=(0, 1, 3), dtype=np.float64)
+    if std.min() < FLAT:
+        raise Gap("a set of images has no detail at some scale, and this metric is relative to it; look at the images")
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _sorted_projections(patches: Floats, mean: Floats, std: Floats, directions: Floats) -> Floats:
+    """Scaled patches on each direction, d×np, sorted. It is the directions that are scaled, for they are fewer."""
+    scaled = directions / std[:, np.newaxis]
+    projections = scaled.reshape(len(scaled), -1) @ patches.reshape(-1, scaled[0].size).T
+    projections -= (scaled.sum(axis=2) @ mean)[:, np.newaxis]
+    projections.sort(axis=1)
+    return projections
+
+
+def _sizes(size: int) -> list[int]:
+    """Of the levels of a pyramid: 150 → [150, 75, 38, 19]."""
+    sizes = [size]
+    while (size := (size + 1) // 2) >= COARSEST:
+        sizes.append(size)
+    return sizes
