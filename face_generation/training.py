@@ -108,7 +108,8 @@ def _finish(
     (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     bundle = export_bundle(model, run_dir / "bundle", config.name, {**provenance, "metrics": metrics})
     if tracker:
-        tracker.log_metrics({f"final/{name}": value for name, value in metrics.items()}, trainer.global_step)
+        batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # global_step counts every optimizer's
+        tracker.log_metrics({f"final/{name}": value for name, value in metrics.items()}, batches)
         tracker.register(bundle.folder, config.name)
         tracker.finalize("success")
     if config.push:

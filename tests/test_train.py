@@ -31,12 +31,22 @@ SMALL = [
 ]
 
 
-def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*options), cwd=folder, capture_output=True, text=True, timeout=300)
+SMALL_DCGAN = [
+    "model.generator_channels=[8,8,8,8,8,8]",
+    "model.discriminator_channels=[8,8,8,8,8]",
+    "data.batch_size=16",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "logger=none",
+]
 
 
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "face_generation.train", *SMALL, *options]
+def train(folder: Path, *options: str, recipe: list[str] = SMALL) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*options, recipe=recipe), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def command(*options: str, recipe: list[str] = SMALL) -> list[str]:
+    return [sys.executable, "-m", "face_generation.train", *recipe, *options]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +128,40 @@ def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     bundles = sorted(workspace.glob("many/*/*/bundle"))
     assert [Generator.load(bundle).bundle.latent_dim for bundle in bundles] == [4, 6]
+
+
+@pytest.mark.parametrize("choice", ["model=dcgan", "experiment=dcgan_2016"])
+def test_a_dcgan_becomes_a_bundle_that_draws_and_has_no_encoder(workspace: Path, choice: str) -> None:
+    folder = workspace / choice
+    done = train(workspace, choice, f"hydra.run.dir='{choice}'", recipe=SMALL_DCGAN)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "final.ckpt"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.keys() == {"val/swd"}
+    assert metrics["val/swd"] > 0
+    generator = Generator.load(folder / "bundle")
+    assert generator.bundle.name == ("dcgan" if choice == "model=dcgan" else "dcgan-2016")
+    assert generator.bundle.training["model"] == "DCGAN"
+    assert not (folder / "bundle/encoder.onnx").exists()
+    averaged = "current_model_state" in torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert averaged == (choice == "model=dcgan")
+    # The bundle draws what the model does.
+    model, _ = checkpoint.load(folder / "checkpoints/final.ckpt")
+    with torch.no_grad():
+        faces = model.eval().sample(torch.from_numpy(generator.latents(2, seed=0)))
+    expected = faces.add(1).mul(127.5).permute(0, 2, 3, 1).numpy()
+    assert np.abs(generator.sample(2, seed=0) - expected).max() < 4  # weights of a bundle are in half precision
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_dcgan_together(workspace: Path) -> None:
+    strategy = ("trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true")
+    done = train(workspace, "model=dcgan", *strategy, "hydra.run.dir=two-dcgan", recipe=SMALL_DCGAN)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkpoint.read(workspace / "two-dcgan/checkpoints/last.ckpt")["global_step"] == 6  # 3 of each optimizer
+    assert Generator.load(workspace / "two-dcgan/bundle").sample(1).shape == (1, 150, 150, 3)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class Bundle:
     training: Mapping[str, Any]  # data, configuration, git commit, …
     metrics: Mapping[str, float]
     licence: str
+    # How good its faces are, where that was measured: `command`, `comparison` (what with what, in words), `figures` and
+    # `real`, each a {metric: {value, low, high}}; `real` are those of real faces.
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def has_encoder(self) -> bool:
@@ -66,7 +69,8 @@ class Bundle:
         """
         folder = _find(str(where))
         manifest = _read_manifest(folder)
-        bundle = cls(folder=folder, **{key: manifest[key] for key in _KEYS})
+        evaluation = manifest.get("evaluation", {})
+        bundle = cls(folder=folder, evaluation=evaluation, **{key: manifest[key] for key in _KEYS})
         if DECODER not in bundle.files:
             raise UserError(f"{folder / MANIFEST} lists no {DECODER}; export the bundle again")
         for name, expected in bundle.files.items():
@@ -96,10 +100,23 @@ class Bundle:
         """
         files = {file: sha256(folder / file) for file in (DECODER, ENCODER, PREVIEW) if (folder / file).exists()}
         bundle = cls(folder, name, latent_dim, image_size, prior, files, training, metrics, licence)
-        manifest = {"format_version": FORMAT_VERSION, **asdict(bundle)}
-        del manifest["folder"]
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        bundle._write_manifest()
         return bundle
+
+    def record(self, evaluation: Mapping[str, Any]) -> "Bundle":
+        """Writes an evaluation, which must be JSON, into the manifest; the one that was there is replaced."""
+        bundle = replace(self, evaluation=evaluation)
+        bundle._write_manifest()
+        return bundle
+
+    def _write_manifest(self) -> None:
+        manifest = {"format_version": FORMAT_VERSION, **asdict(self)}
+        del manifest["folder"]
+        if not self.evaluation:
+            del manifest["evaluation"]
+        partial = self.folder / f"{MANIFEST}.part"
+        partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(self.folder / MANIFEST)
 
 
 _KEYS: dict[str, type] = {

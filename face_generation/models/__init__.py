@@ -1,5 +1,6 @@
 """The models as LightningModules: a network, its losses, its optimizer."""
 
+from face_generation.models.dcgan import DCGAN
 from face_generation.models.vae import VAE
 
-__all__ = ["VAE"]
+__all__ = ["DCGAN", "VAE"]

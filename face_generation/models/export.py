@@ -16,23 +16,12 @@ from torch import Tensor, nn
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
-from face_generation.generator.bundle import CARD, DECODER, ENCODER, PREVIEW, Bundle
+from face_generation.generator.bundle import DECODER, ENCODER, PREVIEW, Bundle
 from face_generation.models.base import FaceModel
+from face_generation.models.card import PREVIEW_FACES, write_card
 
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
 SMALL = 1024  # values; smaller weights stay in float32
-PREVIEW_FACES = 36
-MEANINGS = {
-    "val/loss": "negative ELBO, nats per image; lower is better",
-    "val/reconstruction": "its reconstruction part, nats per image; lower is better",
-    "val/kl": "its KL part, nats per image: information in a latent",
-    "val/active_dimensions": "latent dimensions that carry over 0.01 nats",
-    "val/psnr": "of reconstructions, dB; higher is better",
-    "val/ssim": "of reconstructions, up to 1; higher is better",
-    "prior/normal_nats": "nats to describe a latent under N(0, I)",
-    "prior/gaussian_nats": "under a fitted Gaussian",
-    "prior/flow_nats": "under the learned prior; the lower of the three is the best",
-}
 
 
 class _Decode(nn.Module):
@@ -109,7 +98,7 @@ def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, A
     with pictures.writing(folder / PREVIEW) as file:
         file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "png"))
     bundle = Bundle.write(folder, **manifest)
-    (folder / CARD).write_text(_card(bundle), encoding="utf-8")
+    write_card(bundle)
     return bundle
 
 
@@ -153,40 +142,3 @@ def _halve(model: onnx.ModelProto) -> None:
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
         model.graph.node.insert(0, cast)
-
-
-def _card(bundle: Bundle) -> str:
-    figures = "\n".join(
-        f"| {name} | {value:.5g} | {MEANINGS.get(name, '')} |" for name, value in sorted(bundle.metrics.items())
-    )
-    return f"""# {bundle.name}
-
-![Uncurated samples, seeds 0 to {PREVIEW_FACES - 1}]({PREVIEW})
-
-A {bundle.training["model"]} that draws RGB faces of {bundle.image_size}×{bundle.image_size} pixels from
-{bundle.latent_dim} standard normal numbers. The picture shows seeds 0 to {PREVIEW_FACES - 1}, not selected.
-
-    python -m face_generation.inference bundle={bundle.name}
-
-## Training data and licence
-
-{bundle.training["data"]}
-
-{bundle.licence}
-
-Code: commit {bundle.training["git_commit"] or "unknown"}; the whole configuration is in `bundle.json`.
-
-## What it is for, and not for
-
-For research on generative models, for teaching, and for pictures of people who do not exist where the licence allows.
-Not for identifying, deceiving or harassing anyone, nor for decisions about people. The faces share the biases of the
-training data: who was photographed, how, and how often. A reconstruction of a photo is not that person's likeness.
-
-## Figures
-
-On the validation split, with the exported weights.
-
-| figure | value | meaning |
-| --- | --- | --- |
-{figures}
-"""

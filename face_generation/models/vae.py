@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+import numpy as np
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -13,6 +15,8 @@ from tqdm import tqdm
 from face_generation.data.datamodule import PackedDataModule, to_float
 from face_generation.errors import UserError
 from face_generation.hardware import best_precision
+from face_generation.metrics import Gap
+from face_generation.metrics.likelihood import bits_per_dim
 from face_generation.models.base import FaceModel
 from face_generation.models.prior import fit_flow, posteriors, whiten
 from face_generation.networks import Decoder, Encoder, Flow
@@ -80,6 +84,17 @@ class VAE(FaceModel):
         """Images N×3×H×W in [-1, 1] → the normal vectors N×latent_dim that `sample` turns back into them."""
         return self.prior(self.encoder(images)[0])[0]
 
+    def negative_elbo(self, images: Tensor) -> Tensor:
+        """Images N×3×H×W in [-1, 1] → negative ELBO under the learned prior, in nats for each (N), from one latent
+        each, drawn with torch's global seed. An upper bound on −log p(image), as a density over values in [-1, 1]."""
+        mean, log_variance = self.encoder(images)
+        noise = torch.randn_like(mean)
+        latents = mean + noise * (0.5 * log_variance).exp()
+        posterior = -0.5 * (math.log(2 * math.pi) + log_variance + noise**2).sum(1)  # log q(latents | image)
+        squared_error = (self.decoder(latents).float() - images).square().mean((1, 2, 3))
+        reconstruction = _gaussian_nats(squared_error, self.variance, images[0].numel())
+        return reconstruction + posterior + self.prior.negative_log_likelihood(latents)
+
     def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
         """Grids to look at while it trains, N×3×H×W: `samples`, from a Gaussian fitted to the latents of `images` while
         the learned prior waits for the end of training, and `reconstructions`, each beside its original."""
@@ -102,7 +117,8 @@ class VAE(FaceModel):
         images.
 
         Returns:
-            Nats that the validation latents cost under N(0, I), under a Gaussian, and under the fitted prior.
+            Nats that the validation latents cost under N(0, I), under a Gaussian, and under the fitted prior; and the
+            bits that each pixel value of the test split then costs.
         """
         self.eval()
 
@@ -116,7 +132,12 @@ class VAE(FaceModel):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
             train = posteriors(self.encoder, batches("train", "training"))
             val = posteriors(self.encoder, batches("val", "validation"))
-        return fit_flow(self.prior, train, val, self.hparams["prior_steps"])
+        figures = fit_flow(self.prior, train, val, self.hparams["prior_steps"])
+        test = np.load(datamodule.splits["test"].path, mmap_mode="r")
+        with suppress(Gap):  # a test split of one image
+            bits = bits_per_dim(lambda images: self.negative_elbo(images.to(self.device)), test, seed=0)
+            figures["test/bits_per_dim"] = bits.value
+        return figures
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images N×3×H×W → reconstructions from sampled latents (alike, not clamped), and the KL to N(0, I) in nats,

@@ -1,7 +1,8 @@
 """Plain networks: tensors in, tensors out. Nothing here knows about data, losses or Lightning."""
 
+from face_generation.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from face_generation.networks.decoder import Decoder
 from face_generation.networks.encoder import Encoder
 from face_generation.networks.flow import Flow
 
-__all__ = ["Decoder", "Encoder", "Flow"]
+__all__ = ["DCGANDiscriminator", "DCGANGenerator", "Decoder", "Encoder", "Flow"]

@@ -63,6 +63,19 @@ def test_card_may_be_edited_and_pictures_may_not(bundle: Path) -> None:
         Bundle.load(bundle)
 
 
+def test_an_evaluation_is_kept_beside_the_rest(bundle: Path) -> None:
+    before = Bundle.load(bundle)
+    figure = {"value": 0.9, "low": 0.8, "high": 1.0}
+    evaluation = {"command": "evaluate", "comparison": "", "figures": {"precision": figure}, "real": {}}
+
+    before.record(evaluation)
+
+    after = Bundle.load(bundle)
+    assert after.evaluation == evaluation
+    assert (after.files, after.metrics, after.training) == (before.files, before.metrics, before.training)
+    assert before.evaluation == {}
+
+
 def test_unknown_name_lists_the_shipped_ones() -> None:
     with pytest.raises(UserError, match="no bundle 'nobody'") as error:
         Bundle.load("nobody")

@@ -70,6 +70,23 @@ def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None
     assert math.isclose(loss.item() * 67_500, nats.item(), rel_tol=1e-4)
 
 
+def test_the_negative_elbo_of_an_image_is_that_of_its_three_densities(vae: VAE) -> None:
+    vae.eval().variance.fill_(0.3)
+    torch.nn.init.normal_(vae.encoder.head.bias)  # a posterior with something to say
+    vae.prior.whiten(torch.randn(8), torch.eye(8) * 3 + 0.5)
+    torch.manual_seed(3)
+    nats = vae.negative_elbo(images())
+    torch.manual_seed(3)
+    mean, log_variance = vae.encoder(images())
+    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    latents = posterior.sample()  # the same noise
+    likelihood = torch.distributions.Normal(vae.decoder(latents), math.sqrt(0.3)).log_prob(images()).sum((1, 2, 3))
+    prior = torch.distributions.MultivariateNormal(vae.prior.mean, torch.eye(8) * 3 + 0.5).log_prob(latents)
+
+    assert nats.shape == (4,)
+    torch.testing.assert_close(nats, posterior.log_prob(latents).sum(1) - prior - likelihood)
+
+
 def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
     previews = vae.eval().preview(torch.randn(4, 8), images(16))
 

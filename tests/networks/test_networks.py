@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from face_generation.networks import Decoder, Encoder, Flow
+from face_generation.networks import DCGANDiscriminator, DCGANGenerator, Decoder, Encoder, Flow
 from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
 
 LATENT_DIM = 6
@@ -99,6 +99,34 @@ def test_upsampling_keeps_a_plain_area_plain(small: int, large: int) -> None:
 def test_a_new_residual_block_is_the_identity() -> None:
     x = torch.rand(2, 4, 7, 7)  # positive: the activation after it changes nothing
     torch.testing.assert_close(ResidualBlock(4)(x), x)
+
+
+# --- the DCGAN ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image_size", [150, 64, 41])
+def test_the_dcgan_generates_and_judges_images_of_any_size(image_size: int) -> None:
+    images = DCGANGenerator(LATENT_DIM, (*CHANNELS[::-1], 4), image_size)(torch.randn(3, LATENT_DIM))
+    assert images.shape == (3, 3, image_size, image_size)
+    for norm in ("spectral", "batch", "none"):
+        assert DCGANDiscriminator(CHANNELS, image_size, norm)(images).shape == (3,)
+
+
+def test_the_dcgans_feature_maps_have_exact_sizes() -> None:
+    generator = DCGANGenerator(LATENT_DIM, (*CHANNELS[::-1], 4))
+    assert generator.stem(torch.zeros(2, LATENT_DIM)).shape[-1] == 5
+    assert feature_sizes(generator, torch.zeros(2, LATENT_DIM)) == [10, 19, 38, 75, 150]
+
+
+def test_no_weights_make_the_dcgan_draw_a_checkerboard_on_a_plain_area() -> None:
+    generator = DCGANGenerator(LATENT_DIM, (*CHANNELS[::-1], 4)).eval()
+    generator.stem[0] = nn.Sequential(nn.Linear(LATENT_DIM, 12), nn.Unflatten(1, (12, 1, 1)), nn.Upsample(5))
+    generator.stem[1] = nn.Identity()
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter)
+    with torch.no_grad():
+        centre = generator.to_rgb(generator.features(generator.stem(torch.ones(1, LATENT_DIM))))[:, :, 60:90, 60:90]
+    assert centre.std((2, 3)).max() < 1e-3 * centre.abs().max()
 
 
 # --- the flow -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""The generator and the discriminator of DCGAN (Radford et al. 2016), brought to any image size."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from face_generation.networks.blocks import SLOPE, Upsample, pyramid
+
+
+class DCGANGenerator(nn.Module):
+    """A latent vector becomes an image: one 3×3 convolution, batch normalisation and ReLU at each resolution, tanh.
+
+    Where the paper has transposed convolutions, which draw a checkerboard and double the size exactly, the feature maps
+    are resized and then convolved. That holds for the last step too: a sub-pixel convolution, as the decoder of the VAE
+    has it, let the adversarial loss draw a grid of dots.
+
+    Args:
+        latent_dim: Dimensions of the latent vector.
+        channels: Channels at each resolution, from the smallest feature map up to the image; for 150×150 and six of
+            them the feature maps are 5, 10, 19, 38, 75 and 150 wide.
+        image_size: Height and width of the images, in pixels.
+    """
+
+    def __init__(self, latent_dim: int, channels: Sequence[int], image_size: int = 150) -> None:
+        super().__init__()
+        smallest, *larger = reversed([image_size, *pyramid(image_size, len(channels) - 1)])
+        self.stem = nn.Sequential(
+            nn.Linear(latent_dim, channels[0] * smallest**2, bias=False),
+            nn.Unflatten(1, (channels[0], smallest, smallest)),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(inplace=True),
+        )
+        layers: list[nn.Module] = []
+        for deep, wide, size in zip(channels, channels[1:], larger, strict=False):
+            layers += [
+                Upsample(deep, wide, size),
+                nn.Conv2d(wide, wide, 3, padding=1, bias=False),
+                nn.BatchNorm2d(wide),
+                nn.ReLU(inplace=True),
+            ]
+        self.features = nn.Sequential(*layers)
+        self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents N×latent_dim → images N×3×H×W in [-1, 1]."""
+        return self.to_rgb(self.features(self.stem(latents))).tanh()
+
+
+class DCGANDiscriminator(nn.Module):
+    """An image becomes a logit, above 0 for real: strided 5×5 convolutions and leaky ReLU.
+
+    Args:
+        channels: Channels at each resolution, from half the image size down.
+        image_size: Height and width of the images, in pixels.
+        norm: `batch` normalises every layer but the first, as the paper does; `spectral` bounds the Lipschitz constant
+            of every layer (Miyato et al. 2018); `none` leaves that to a gradient penalty.
+    """
+
+    def __init__(self, channels: Sequence[int], image_size: int = 150, norm: str = "spectral") -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for wide, deep in zip((3, *channels), channels, strict=False):
+            layers.append(nn.Conv2d(wide, deep, 5, stride=2, padding=2))
+            if norm == "batch" and wide > 3:
+                layers.append(nn.BatchNorm2d(deep))
+            layers.append(nn.LeakyReLU(SLOPE, inplace=True))
+        smallest = pyramid(image_size, len(channels))[-1]
+        layers += [nn.Flatten(), nn.Linear(channels[-1] * smallest**2, 1)]
+        self.layers = nn.Sequential(*layers)
+        if norm == "spectral":
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    spectral_norm(layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images N×3×H×W → logits N."""
+        return self.layers(images).squeeze(1)
