@@ -3,15 +3,20 @@
 import json
 import logging
 import os
+import re
 import subprocess
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import requests
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import MLFlowLogger
@@ -23,6 +28,7 @@ from face_generation.generator.bundle import MLFLOW_STORE as LOCAL_STORE
 
 # MLflow's defaults make one call to a dead server last for minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; times
+RECORD = "mlflow_run.json"  # in a run's folder: its id in each store
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +76,7 @@ class Tracker(MLFlowLogger):
             log.warning("MLflow does not answer at %s (%s): logging to %s.", tracking_uri, _gist(error), LOCAL_STORE)
             tracking_uri = LOCAL_STORE
             experiment_name = _experiment_for(tracking_uri, experiment_name)
-        self._record = Path(run_dir) / "mlflow_run.json"
+        self._record = Path(run_dir) / RECORD
         self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
         self._params: dict[str, Any] = {}
         self._git_tags = _git_tags()
@@ -190,6 +196,64 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in settings.items():
         flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in a store, after its training."""
+
+    store: str  # tracking URI
+    id: str
+
+    def log_evaluation(self, figures: Mapping[str, float], report: Path) -> None:
+        """Logs figures as metrics `evaluation/<name>`, and a report as an artefact.
+
+        Raises:
+            UserError: The store does not answer, or has no such run.
+        """
+        for variable, value in PATIENCE.items():
+            os.environ.setdefault(variable, value)
+        database = Path(self.store.removeprefix("sqlite:///"))
+        if self.store.startswith("sqlite:///") and not database.exists():  # asking for it would make an empty one
+            raise UserError(f"no figures are logged to MLflow: there is no {database} here; run it where training ran")
+        try:
+            client = MlflowClient(self.store)
+            now = int(1000 * time.time())
+            client.log_batch(self.id, [Metric(f"evaluation/{name}", figures[name], now, step=0) for name in figures])
+            client.log_artifact(self.id, str(report), "evaluation")
+        except (MlflowException, requests.RequestException, OSError) as error:
+            raise UserError(
+                f"MLflow at {self.store} did not take the figures for run {self.id} ({_gist(error)}); "
+                "start the server, and evaluate again to log them"
+            ) from error
+
+
+def recorded_run(path: Path) -> Run | None:
+    """The run in whose folder a checkpoint or a bundle is, if any."""
+    for folder in path.absolute().parents[:2]:
+        if (folder / RECORD).is_file():
+            runs: dict[str, str] = json.loads((folder / RECORD).read_text())
+            return Run(*list(runs.items())[-1])  # a run that lost its server went on in the local store
+    return None
+
+
+def run_of_uri(uri: str) -> Run | None:
+    """The run that the files at an MLflow URI come from: `runs:/<run>/…`, `models:/<name>/<version>` or
+    `models:/<name>@<alias>`. None where that is not known, or MLflow does not answer."""
+    store = mlflow.get_tracking_uri()
+    if match := re.match(r"runs:/+([^/]+)", uri):
+        return Run(store, match[1])
+    client = MlflowClient(store)
+    try:
+        if match := re.fullmatch(r"models:/+([^/@]+)/(\d+)", uri):
+            run_id = client.get_model_version(match[1], match[2]).run_id
+        elif match := re.fullmatch(r"models:/+([^/@]+)@([^/@]+)", uri):
+            run_id = client.get_model_version_by_alias(match[1], match[2]).run_id
+        else:
+            return None
+    except (MlflowException, requests.RequestException):
+        return None
+    return Run(store, run_id) if run_id else None
 
 
 def git_commit() -> str | None:

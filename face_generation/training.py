@@ -96,11 +96,16 @@ def _finish(
     provenance: Mapping[str, Any],
     tracker: Tracker | None,
 ) -> None:
-    """Best checkpoint → fitted prior → measured → `final.ckpt` → bundle, all on the first process."""
+    """Best checkpoint → fitted prior → measured → `final.ckpt` → bundle, all on the first process.
+
+    Where no figure is monitored that could tell the best, it is the last one.
+    """
     run_dir = Path(config.run_dir)
     checkpoints = run_dir / "checkpoints"
-    best = next(c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor)
-    model, _ = checkpoint.load(Path(best))
+    monitored = (
+        c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor
+    )
+    model, _ = checkpoint.load(Path(next(monitored, checkpoints / "last.ckpt")))
     model.to(trainer.strategy.root_device)
     metrics = model.finish(datamodule)
     metrics |= _validate(model, datamodule, config)

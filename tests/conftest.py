@@ -1,16 +1,26 @@
 """What tests in several folders share."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from face_generation.data.datamodule import DrawnDataModule
 from face_generation.generator import Bundle
 
 LATENT_DIM = 8
 SIZE = 150
+
+
+def pytest_configure() -> None:
+    """Where there is a test process a core, each keeps to one thread, and so do the programs that it starts."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
 
 
 def save_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], *, encoder: bool) -> None:
@@ -74,3 +84,18 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         licence="MIT",
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn faces, packed: 40 for training, 5 for validation, 5 for test."""
+    folder = tmp_path_factory.mktemp("faces") / "splits"
+    DrawnDataModule(str(folder), count=50).prepare_data()
+    return folder
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No weights can be fetched, and none are there from before."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")

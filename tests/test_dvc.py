@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -17,9 +18,10 @@ from face_generation.data.drawn import write_drawn_faces
 
 ROOT = Path(__file__).parents[1]
 TRAIN = "python -m face_generation.train"
+EVALUATE = "python -m face_generation.evaluate"
 # The recipe of a minute, cut to seconds.
 SMALL = (
-    "experiment=demo data=packed data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 "
+    "experiment=demo name=vae data=packed data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 "
     "model.warmup_steps=1 model.prior_steps=5 logger=none"
 )
 
@@ -42,7 +44,8 @@ def only_output(dvc_file: Path) -> dict:
 def contents(repository: Path) -> dict[Path, bytes]:
     """What DVC keeps, as the stages and the raw data left it."""
     folders = ("data", "splits", "models/vae/checkpoints", "models/vae/bundle")
-    return {path: path.read_bytes() for folder in folders for path in sorted((repository / folder).iterdir())}
+    paths = [path for folder in folders for path in sorted((repository / folder).iterdir())]
+    return {path: path.read_bytes() for path in [*paths, repository / "models/vae/evaluation/report.html"]}
 
 
 def run(repository: Path, *command: str) -> str:
@@ -56,6 +59,8 @@ def run(repository: Path, *command: str) -> str:
         "DVC_SYSTEM_CONFIG_DIR": str(here / "system"),
         "DVC_SITE_CACHE_DIR": str(here / "site"),
         "DVC_NO_ANALYTICS": "1",
+        "TORCH_HOME": str(here / "torch"),
+        "https_proxy": "http://127.0.0.1:9",  # no weights of metrics are fetched
     }
     done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
@@ -68,7 +73,7 @@ def dvc(repository: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with drawn faces as its raw data: added, split, trained on, and pushed."""
+    """The project with drawn faces as its raw data: added, split, trained on, evaluated, and pushed."""
     repository = tmp_path_factory.mktemp("dvc") / "repository"
     no_weights = shutil.ignore_patterns("__pycache__", "bundles")
     for folder in ("face_generation", "scripts", "configs"):
@@ -77,7 +82,8 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (repository / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, repository / name)
     stages = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    (repository / "dvc.yaml").write_text(stages.replace(TRAIN, f"{TRAIN} {SMALL}"), encoding="utf-8")
+    stages = stages.replace(TRAIN, f"{TRAIN} {SMALL}").replace(EVALUATE, f"{EVALUATE} samples=12")
+    (repository / "dvc.yaml").write_text(stages, encoding="utf-8")
     run(repository, "git", "init", "--quiet")
     write_drawn_faces(repository / "data", 60, seed=0)
     dvc(repository, "add", "data")
@@ -168,3 +174,34 @@ def test_repro_runs_again_only_what_changed(repository: Path) -> None:
 
     summary = json.loads((repository / "splits/summary.json").read_text(encoding="utf-8"))
     assert sum(summary["counts"].values()) == 70
+
+
+def test_git_takes_the_figures_and_never_the_faces(repository: Path) -> None:
+    run(repository, "git", "add", "--all")
+    tracked = run(repository, "git", "ls-files", "models").splitlines()
+
+    evaluation = {"figures.csv", "metrics.json", "nearest.csv"}
+    assert set(tracked) == {"models/vae/metrics.json", *(f"models/vae/evaluation/{name}" for name in evaluation)}
+
+
+def test_a_change_shows_in_metrics_and_plots(repository: Path) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    run(repository, "git", "add", "--all")
+    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+    path = repository / "models/vae/evaluation/metrics.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    figures["vae"]["swd"] += 1
+    path.write_text(json.dumps(figures), encoding="utf-8")
+
+    swd = figures["vae"]["swd"]
+    assert json.loads(dvc(repository, "metrics", "diff", "--json")) == {
+        "models/vae/evaluation/metrics.json": {
+            "vae.swd": {"old": pytest.approx(swd - 1), "new": swd, "diff": pytest.approx(1)}
+        }
+    }
+    plots = json.loads(dvc(repository, "plots", "show", "--json"))
+    assert "errors" not in plots
+    for (plot,) in plots["data"].values():
+        x, values = plot["content"]["encoding"]["x"]["field"], plot["content"]["data"]["values"]
+        assert all(math.isfinite(float(value[x])) for value in values)
+        assert {value.get("field") or value["model"] for value in values} == {"vae", "real"}

@@ -4,6 +4,7 @@
 attributes). N×H×W×C in memory is `channels_last` to torch, so pixels go from the page cache to the network unshuffled.
 """
 
+import csv
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -61,6 +63,15 @@ class PackedSplit(Dataset[Tensor]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.path = state["path"]
         self._images = np.load(self.path, mmap_mode="r")
+
+
+def read_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.int8]]:
+    """The attributes of a packed split: their names, K of them, and values N×K: 1, -1, or 0 where unknown."""
+    path = folder / f"{name}.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        _, *names = next(csv.reader(file))
+        values = [row[1:] for row in csv.reader(file)]
+    return names, np.array(values, dtype=np.int8).reshape(len(values), len(names))
 
 
 class ShuffledSampler(DistributedSampler[int]):

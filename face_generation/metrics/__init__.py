@@ -33,6 +33,7 @@ class Metric:
     paper: str  # where it comes from; empty where it is plain arithmetic
 
 
+BETTER = {"lower": "lower is better", "higher": "higher is better", "one": "near 1 is best"}
 _METRICS = [
     Metric(
         "fid",

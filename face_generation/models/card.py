@@ -1,7 +1,7 @@
 """The card of a bundle: what a person should know before drawing faces with it (Mitchell et al. 2019)."""
 
 from face_generation.generator.bundle import CARD, PREVIEW, Bundle
-from face_generation.metrics import CATALOGUE
+from face_generation.metrics import BETTER, CATALOGUE
 
 PREVIEW_FACES = 36
 MEANINGS = {
@@ -17,7 +17,6 @@ MEANINGS = {
     "prior/gaussian_nats": "under a fitted Gaussian",
     "prior/flow_nats": "under the learned prior; the lower of the three is the best",
 }
-BETTER = {"lower": "lower is better", "higher": "higher is better", "one": "1 is best"}
 
 
 def write_card(bundle: Bundle) -> None:

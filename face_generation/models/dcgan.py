@@ -19,7 +19,7 @@ from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 BETAS = (0.5, 0.999)  # of Adam, as in Radford et al. 2016
 INIT_STD = 0.02  # of the weights, likewise
 VALIDATION_FACES = 500  # for the sliced Wasserstein distance, at most, per process
-CALIBRATION_BATCHES = 32
+CALIBRATION_BATCHES = 16
 R1_INTERVAL = 16  # steps between gradient penalties (lazy regularisation, Karras et al. 2020)
 
 

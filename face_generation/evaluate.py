@@ -1,0 +1,16 @@
+"""Measures how good the faces of models are, and reports it with pictures. See `--help`."""
+
+from omegaconf import DictConfig
+
+from face_generation.entry import command
+
+
+@command("evaluate")
+def main(config: DictConfig) -> None:
+    from face_generation.evaluation.evaluate import evaluate  # torch takes seconds, which --help does without
+
+    evaluate(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What can be evaluated: a bundle, a checkpoint, a folder of images, or an MLflow URI, each as a source of images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from face_generation.data.packing import IMAGE_SIZE
+from face_generation.errors import UserError
+from face_generation.generator import Generator
+from face_generation.generator.bundle import MANIFEST, MLFLOW_URI
+from face_generation.generator.parallel import parallel_map
+from face_generation.models import checkpoint
+from face_generation.models.base import FaceModel
+from face_generation.models.export import export_bundle
+from face_generation.tracking import Run, recorded_run, run_of_uri
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+REAL = "real"  # the label of the floor, which no candidate gets
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A generator, or the images that one left behind."""
+
+    label: str  # its name in tables, unlike that of any other candidate
+    source: str  # as the user named it
+    generator: Generator | None = None
+    model: FaceModel | None = None  # where a checkpoint was given: what the bundle was exported from
+    files: Sequence[Path] = ()  # where it is a folder of images
+    run: Run | None = None  # that made it, where that is known
+
+    def images(self, n: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+        """`n` images, uint8 RGB H×W×3, one after the other: of the seeds from `seed` on, or the folder's first ones.
+
+        Raises:
+            UserError: A file of the folder is broken, or no RGB image of the size of the splits.
+        """
+        if self.generator:
+            return self.generator.stream(n, seed)
+        return parallel_map(_read, self.files[:n])
+
+
+def find(sources: Sequence[str], temporary: Path) -> list[Candidate]:
+    """Opens each source. A checkpoint is exported to `temporary`: what is measured is what would be shipped.
+
+    Raises:
+        UserError: A source is none, is broken, or draws images of another size than that of the splits.
+    """
+    if not sources:
+        raise UserError("there is nothing to evaluate; give a bundle: bundle=vae")
+    candidates: list[Candidate] = []
+    labels = {REAL}
+    for number, source in enumerate(sources):
+        candidate = _open(source, temporary / str(number))
+        if candidate.generator and candidate.generator.bundle.image_size != IMAGE_SIZE:
+            size = candidate.generator.bundle.image_size
+            raise UserError(
+                f"{source} draws images of {size}×{size} pixels, and the splits have {IMAGE_SIZE}×{IMAGE_SIZE}; "
+                "evaluate a model that was trained on such splits"
+            )
+        candidate = replace(candidate, label=_distinct(candidate.label, labels))
+        labels.add(candidate.label)
+        candidates.append(candidate)
+    return candidates
+
+
+def _open(source: str, temporary: Path) -> Candidate:
+    path = Path(source).expanduser()
+    if path.suffix == ".ckpt":
+        model, provenance = checkpoint.load(path)
+        label = provenance["config"].get("name", path.stem)
+        bundle = export_bundle(model, temporary, label, provenance)
+        return Candidate(label, source, Generator(bundle), model=model, run=recorded_run(path))
+    if path.is_dir() and not (path / MANIFEST).exists():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+        if not files:
+            raise UserError(
+                f"the folder {source} has neither {MANIFEST} nor images ({', '.join(sorted(SUFFIXES))}); "
+                "give a bundle or a folder of images"
+            )
+        return Candidate(path.resolve().name, source, files=files)
+    generator = Generator.load(source)
+    run = run_of_uri(source) if MLFLOW_URI.match(source) else recorded_run(generator.bundle.folder)
+    return Candidate(generator.bundle.name, source, generator, run=run)
+
+
+def _distinct(label: str, taken: set[str]) -> str:
+    number, distinct = 1, label
+    while distinct in taken:
+        number += 1
+        distinct = f"{label}-{number}"
+    return distinct
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            if image.mode != "RGB" or image.size != (IMAGE_SIZE, IMAGE_SIZE):
+                raise UserError(
+                    f"{path} is an image of {image.width}×{image.height} pixels in mode {image.mode}, not of "
+                    f"{IMAGE_SIZE}×{IMAGE_SIZE} in RGB; convert it, or take it away"
+                )
+            return np.asarray(image)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is no image; take it away") from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+        raise UserError(f"{path} is a damaged image ({error}); fetch it again, or take it away") from error

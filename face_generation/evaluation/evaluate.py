@@ -1,0 +1,184 @@
+"""An evaluation, from a composed configuration to figures, a report and MLflow."""
+
+import csv
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import numpy as np
+from omegaconf import DictConfig, ListConfig
+
+from face_generation.errors import UserError
+from face_generation.evaluation import candidates
+from face_generation.evaluation.candidates import Candidate
+from face_generation.evaluation.measurement import Measured, Yardstick
+from face_generation.evaluation.report import table, write_report
+from face_generation.generator import pictures
+from face_generation.generator.bundle import MLFLOW_URI
+from face_generation.generator.generator import check_request
+from face_generation.metrics import CATALOGUE, Estimate
+from face_generation.models.card import write_card
+
+CACHE = Path("outputs/embeddings")
+DIGITS = 6  # significant ones that are written
+QUANTILES = 101  # points of a curve of distances
+
+
+def evaluate(config: DictConfig) -> None:
+    """Measures the candidates, and writes `metrics.json`, `figures.csv`, `nearest.csv` and `report.html` to
+    `config.output`.
+
+    Raises:
+        UserError: Something in the configuration, a candidate or the data cannot be used.
+    """
+    check_request(config.samples, config.seed, truncation=1.0)
+    reference = list(dict.fromkeys(_several(config.reference)))
+    if not reference or not {"val", "test"}.issuperset(reference):
+        raise UserError(f"reference={config.reference}; give the held-out splits to compare with: val, test or both")
+    if config.tracking_uri:
+        mlflow.set_tracking_uri(config.tracking_uri)
+    with TemporaryDirectory(prefix="evaluate-") as folder:
+        temporary = Path(folder)
+        found = candidates.find(_several(config.bundle), temporary)
+        if config.card:
+            _check_cards(found)
+        n = min([config.samples, *(len(candidate.files) for candidate in found if candidate.files)])
+        output = Path(config.output or f"outputs/evaluate/{_name(found)}").expanduser()
+        report = output / "report.html"
+        _make(output)  # before the work, in case it cannot be
+        weights = Path(config.inception_weights).expanduser() if config.inception_weights else None
+        splits = Path(config.splits).expanduser()
+        yardstick = Yardstick(splits, reference, n, config.seed, weights, CACHE, temporary)
+        models = [yardstick.measure(candidate) for candidate in found]
+        floor = yardstick.floor()
+        _write_figures(output, [*models, floor])
+        command = shlex.join(["python", "-m", "face_generation.evaluate", *sys.argv[1:]])
+        comparison = _comparison(yardstick, n, config.seed, reference)
+        write_report(report, models, floor, yardstick, comparison, command)
+        if config.card:
+            _write_cards(models, floor, comparison, command)
+    columns = {column.label: column.figures for column in (*models, floor)}
+    print(table.as_text(table.rows(columns, floor.label), list(columns)))
+    for gap in table.gaps(columns):
+        print(f"missing: {gap}")
+    for model in models:
+        _log(model, report)
+    print(f"{report}: the report, with pictures and what each figure means")
+
+
+def _several(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, ListConfig) else [str(value)]
+
+
+def _name(found: Sequence[Candidate]) -> str:
+    return "_vs_".join(re.sub(r"[^\w.-]", "-", candidate.label) for candidate in found)
+
+
+def _check_cards(found: Sequence[Candidate]) -> None:
+    for candidate in found:
+        kept = candidate.generator and not candidate.model and not MLFLOW_URI.match(candidate.source)
+        if not kept:
+            raise UserError(
+                f"card=true writes into bundles, by name or folder, and {candidate.source} is none; export it first: "
+                "python -m face_generation.export"
+            )
+
+
+def _write_cards(models: Sequence[Measured], floor: Measured, comparison: str, command: str) -> None:
+    for model in models:
+        assert model.candidate
+        assert model.candidate.generator
+        evaluation = {
+            "command": command,
+            "comparison": comparison,
+            "figures": _rounded(model),
+            "real": _rounded(floor),
+        }
+        write_card(model.candidate.generator.bundle.record(evaluation))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder} ({error.strerror}); choose another output") from error
+
+
+def _comparison(yardstick: Yardstick, n: int, seed: int, reference: Sequence[str]) -> str:
+    """What is compared with what, in words."""
+    held_out, test, train, floor = (
+        len(images.images) for images in (yardstick.held_out, yardstick.test, yardstick.train, yardstick.substitutes)
+    )
+    return (
+        f"{n:,} samples (seeds {seed} to {seed + n - 1}; of a folder, its first files) beside {held_out:,} real faces "
+        f"that no model was trained on ({' and '.join(reference)}). For the figures of real faces, {floor:,} training "
+        f"faces take the samples' place. Reconstructions are of {test:,} test faces. Copies are sought among all "
+        f"{train:,} training faces."
+    )
+
+
+def _write_figures(folder: Path, columns: Sequence[Measured]) -> None:
+    """Writes the figures as `dvc metrics` reads them, and as tables for `dvc plots`."""
+    nested = {column.label: _flat(column) for column in columns}
+    _write(folder / "metrics.json", json.dumps(nested, indent=2, ensure_ascii=False) + "\n")
+    figures = [{"model": label, **values} for label, values in nested.items()]
+    _write(folder / "figures.csv", _csv(["model", *CATALOGUE], figures))
+    shares = np.linspace(0, 1, QUANTILES)
+    curves = {"share": shares.round(2)}
+    for column in columns:
+        if column.neighbours:
+            curves[column.label] = np.quantile(column.neighbours.distances, shares).round(4)
+    rows = (dict(zip(curves, row, strict=True)) for row in zip(*curves.values(), strict=True))
+    _write(folder / "nearest.csv", _csv(list(curves), rows))
+
+
+def _flat(column: Measured) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for key, figure in _rounded(column).items():
+        values |= {key: figure["value"], f"{key}_low": figure["low"], f"{key}_high": figure["high"]}
+    return values
+
+
+def _rounded(column: Measured) -> dict[str, dict[str, float]]:
+    """Value, low and high of each figure that there is."""
+    estimates = {key: column.figures.get(key) for key in CATALOGUE}
+    return {
+        key: {name: float(f"{value:.{DIGITS}g}") for name, value in asdict(estimate).items()}
+        for key, estimate in estimates.items()
+        if isinstance(estimate, Estimate)
+    }
+
+
+def _csv(columns: Sequence[str], rows: Iterable[dict]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    with pictures.writing(path) as file:
+        file.write(text.encode())
+
+
+def _log(model: Measured, report: Path) -> None:
+    """Logs figures and report to the MLflow run that made the model. A server that is down costs a warning."""
+    run = model.candidate.run if model.candidate else None
+    if run is None:
+        print(f"{model.label}: nothing is logged to MLflow, for no run is known to have made it")
+        return
+    figures = {key: estimate.value for key, estimate in model.figures.items() if isinstance(estimate, Estimate)}
+    try:
+        run.log_evaluation(figures, report)
+    except UserError as error:
+        print(f"warning: {error}", file=sys.stderr)
+    else:
+        print(f"{model.label}: figures and report are logged to MLflow run {run.id} at {run.store}")
