@@ -11,6 +11,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from face_generation import hardware
 from face_generation.callbacks import RecordProvenance
@@ -53,20 +54,29 @@ def train(config: DictConfig) -> None:
     }
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
     callbacks.append(RecordProvenance(provenance))
-    trainer: pl.Trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=tracker or False, default_root_dir=str(run_dir)
-    )
+    trainer = _trainer(config, model, callbacks=callbacks, logger=tracker or False, default_root_dir=str(run_dir))
     if tracker:
         tracker.log_hyperparams(settings)
         tracker.log_file(run_dir / "config.yaml")
     if config.compile:
         model.compile_networks()
-    trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
+    try:
+        trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
+    except MisconfigurationException as error:
+        raise UserError(" ".join(str(error).split())) from error
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         trainer.strategy.barrier()
         torch.distributed.destroy_process_group()  # the first process goes on alone and must wait for nobody
     if trainer.is_global_zero:
         _finish(config, trainer, datamodule, provenance, tracker)
+
+
+def _trainer(config: DictConfig, model: FaceModel, **options: Any) -> pl.Trainer:
+    trainer: pl.Trainer = instantiate(config.trainer, **options)
+    if trainer.world_size > 1 and not model.automatic_optimization and config.trainer.strategy in ("auto", "ddp"):
+        # Each of several optimizers has a backward pass that reaches its own network only.
+        trainer = instantiate(config.trainer, strategy="ddp_find_unused_parameters_true", **options)
+    return trainer
 
 
 def _resume(config: DictConfig) -> str | None:
@@ -133,4 +143,5 @@ def _validate(model: FaceModel, datamodule: PackedDataModule, config: DictConfig
         enable_model_summary=False,
         limit_val_batches=config.trainer.limit_val_batches,
     )
-    return {name: float(value) for name, value in trainer.validate(model, datamodule, verbose=False)[0].items()}
+    measured = trainer.validate(model, datamodule, verbose=False)  # empty where limit_val_batches is 0
+    return {name: float(value) for metrics in measured for name, value in metrics.items()}

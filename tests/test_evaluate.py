@@ -103,7 +103,8 @@ def test_a_bundle(run: Command, tiny_bundle: Path) -> None:
     for figures in first.values():
         for key in measured(figures):
             assert figures[f"{key}_low"] <= figures[f"{key}_high"]
-    assert first["real"]["sharpness"] == first["real"]["face_diversity"] == first["real"]["nearest_train"] == 1
+    for key in ("sharpness", "face_diversity", "nearest_train"):
+        assert first["real"][key] == pytest.approx(1, abs=0.5)  # of a few other faces from the same source
 
     lines = printed.splitlines()
     assert lines[0].split() == ["tiny", "real"]
@@ -139,7 +140,7 @@ def test_real_faces_in_a_folder_get_what_real_faces_must(run: Command, drawn_spl
     held_out = np.concatenate([np.load(drawn_splits / f"{name}.npy") for name in ("val", "test")])
     train = np.load(drawn_splits / "train.npy")[:N]
     same, copied = save(held_out, tmp_path / "same"), save(train, tmp_path / "copied")
-    printed, _ = run(f"bundle=[{same},{copied}]", "samples=1000")
+    printed, _ = run(f"bundle=[{same},{copied}]", "samples=1000", "reference=[val,test]")
     figures = metrics("outputs/evaluate/same_vs_copied")
 
     assert list(figures) == ["same", "copied", "real"]
@@ -148,8 +149,7 @@ def test_real_faces_in_a_folder_get_what_real_faces_must(run: Command, drawn_spl
         assert figures["same"][key] < figures["copied"][key]
     for key in ("precision", "recall", "sharpness", "face_diversity", "nearest_train"):
         assert figures["same"][key] == pytest.approx(1)
-    for key in ("detection_rate", "ms_ssim"):
-        assert figures["same"][key] == figures["real"][key]
+    assert figures["same"]["detection_rate"] == figures["real"]["detection_rate"]
     assert figures["copied"]["nearest_train"] == 0
     assert "PSNR, dB, SSIM, LPIPS, Face distance (same, copied): " in printed
 
@@ -248,6 +248,16 @@ def test_figures_and_report_go_to_the_run_that_made_the_model(
     assert Path("out/report.html").exists()
 
 
+def test_a_shipped_name_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(np.zeros((1, 150, 150, 3), dtype=np.uint8), Path("vae"))
+
+    [by_name, by_path] = find(["vae", "./vae"], tmp_path)
+
+    assert by_name.generator
+    assert by_path.files
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -259,10 +269,11 @@ def test_figures_and_report_go_to_the_run_that_made_the_model(
         (["bundle=small"], "small/a.jpg is an image of 64×64 pixels in mode RGB, not of 150×150 in RGB"),
         (["bundle=broken"], "broken/a.png is a damaged image"),
         (["bundle=text"], "text/a.webp is no image; take it away"),
+        (["bundle=huge"], "huge/a.png is a damaged image, or too large (Image size (400000000 pixels) exceeds"),
         (["bundle=fine", "card=true"], "card=true writes into bundles, by name or folder, and fine is none"),
         (["samples=0"], "the number of images must be a whole number from 1 on, not 0"),
         (["seed=-1"], "the seed must be a whole number"),
-        (["reference=[train]"], "reference=['train']; give the held-out splits to compare with: val, test or both"),
+        (["reference=[faces]"], "reference=['faces']; give the splits to compare with: train, or val and test"),
         (["splits=nowhere"], "nowhere/train.npy is missing; make the splits with"),
         (["inception_weights=nowhere.pth"], "inception_weights=nowhere.pth"),
         (["output=file/out"], "cannot make the folder file/out (Not a directory); choose another output"),
@@ -271,7 +282,7 @@ def test_figures_and_report_go_to_the_run_that_made_the_model(
 )
 def test_mistakes(mistake: Callable[..., str], tiny_bundle: Path, options: list[str], message: str) -> None:
     face = Image.effect_noise((150, 150), 50).convert("RGB")
-    for name in ("empty", "fine", "grey", "small", "broken", "text"):
+    for name in ("empty", "fine", "grey", "small", "broken", "text", "huge"):
         Path(name).mkdir()
     face.convert("L").save("grey/a.png")
     face.save("fine/a.png")
@@ -280,6 +291,7 @@ def test_mistakes(mistake: Callable[..., str], tiny_bundle: Path, options: list[
     whole = Path("broken/a.png").read_bytes()
     Path("broken/a.png").write_bytes(whole[: len(whole) // 2])
     Path("text/a.webp").write_text("a face")
+    Path("huge/a.png").write_bytes(b"P6 20000 20000 255\n")
     Path("empty/.hidden.png").write_bytes(whole)
     Path("empty/notes.txt").write_text("none")
     Path("file").write_text("mine")

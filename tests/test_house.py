@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import face_generation
+from face_generation.generator import Bundle
+from face_generation.metrics import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -49,3 +51,18 @@ def test_dependencies_point_one_way(room: str) -> None:
     ours = {name for name in imported_modules(ROOT / "face_generation" / room) if name.startswith("face_generation")}
 
     assert {name for name in ours if not name.startswith(f"face_generation.{room}")} <= {"face_generation.errors"}
+
+
+def test_the_readme_has_the_figures_of_the_shipped_bundles() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    vae, dcgan = (Bundle.load(name).evaluation for name in ("vae", "dcgan"))
+    columns = (vae["figures"], dcgan["figures"], vae["real"])
+    keys = {metric.title: key for key, metric in CATALOGUE.items()}
+    table = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| ")]
+    shown = {keys[title]: cells for title, *cells in table if title in keys}
+
+    assert vae["real"] == dcgan["real"]
+    assert vae["command"] in readme
+    assert len(shown) > 8
+    for key, (_, *cells) in shown.items():
+        assert cells == [f"{column[key]['value']:.3g}" if key in column else "–" for column in columns], key

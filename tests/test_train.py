@@ -156,8 +156,7 @@ def test_a_dcgan_becomes_a_bundle_that_draws_and_has_no_encoder(workspace: Path,
 
 @pytest.mark.slow
 def test_two_processes_train_a_dcgan_together(workspace: Path) -> None:
-    strategy = ("trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true")
-    done = train(workspace, "model=dcgan", *strategy, "hydra.run.dir=two-dcgan", recipe=SMALL_DCGAN)
+    done = train(workspace, "model=dcgan", "trainer.devices=2", "hydra.run.dir=two-dcgan", recipe=SMALL_DCGAN)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert checkpoint.read(workspace / "two-dcgan/checkpoints/last.ckpt")["global_step"] == 6  # 3 of each optimizer

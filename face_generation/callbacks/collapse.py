@@ -38,6 +38,12 @@ class ReportCollapse(pl.Callback):
                 self.threshold,
             )
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.low >= self.patience:
+            log.warning(
+                "Training ended with the generator collapsed: what it leaves draws much the same face each time."
+            )
+
     def state_dict(self) -> dict[str, int]:
         return {"low": self.low}
 

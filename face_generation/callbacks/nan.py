@@ -19,5 +19,5 @@ class StopOnNaN(pl.Callback):
             raise UserError(
                 f"the loss is {loss.item()} at step {trainer.global_step}; the checkpoints in "
                 f"{trainer.default_root_dir}/checkpoints are from before it and good: train again with a smaller "
-                "model.learning_rate or trainer.gradient_clip_val, or trainer.precision=32-true"
+                "learning rate, or trainer.precision=32-true"
             )

@@ -68,6 +68,8 @@ class PackedSplit(Dataset[Tensor]):
 def read_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.int8]]:
     """The attributes of a packed split: their names, K of them, and values N×K: 1, -1, or 0 where unknown."""
     path = folder / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{path} is missing; make the splits again with scripts/train_val_split.py")
     with path.open(newline="", encoding="utf-8") as file:
         _, *names = next(csv.reader(file))
         values = [row[1:] for row in csv.reader(file)]

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from face_generation.data.packing import IMAGE_SIZE
 from face_generation.errors import UserError
 from face_generation.generator import Generator
-from face_generation.generator.bundle import MANIFEST, MLFLOW_URI
+from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, shipped
 from face_generation.generator.parallel import parallel_map
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
@@ -75,7 +75,7 @@ def _open(source: str, temporary: Path) -> Candidate:
         label = provenance["config"].get("name", path.stem)
         bundle = export_bundle(model, temporary, label, provenance)
         return Candidate(label, source, Generator(bundle), model=model, run=recorded_run(path))
-    if path.is_dir() and not (path / MANIFEST).exists():
+    if source not in shipped() and path.is_dir() and not (path / MANIFEST).exists():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
         if not files:
             raise UserError(
@@ -107,5 +107,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
             return np.asarray(image)
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is no image; take it away") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} is a damaged image, or too large ({error}); take it away") from error
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
         raise UserError(f"{path} is a damaged image ({error}); fetch it again, or take it away") from error

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shlex
 import sys
@@ -15,6 +16,7 @@ import mlflow
 import numpy as np
 from omegaconf import DictConfig, ListConfig
 
+from face_generation.data.celeba import SPLITS
 from face_generation.errors import UserError
 from face_generation.evaluation import candidates
 from face_generation.evaluation.candidates import Candidate
@@ -40,8 +42,8 @@ def evaluate(config: DictConfig) -> None:
     """
     check_request(config.samples, config.seed, truncation=1.0)
     reference = list(dict.fromkeys(_several(config.reference)))
-    if not reference or not {"val", "test"}.issuperset(reference):
-        raise UserError(f"reference={config.reference}; give the held-out splits to compare with: val, test or both")
+    if not reference or not set(SPLITS).issuperset(reference):
+        raise UserError(f"reference={config.reference}; give the splits to compare with: train, or val and test")
     if config.tracking_uri:
         mlflow.set_tracking_uri(config.tracking_uri)
     with TemporaryDirectory(prefix="evaluate-") as folder:
@@ -56,11 +58,12 @@ def evaluate(config: DictConfig) -> None:
         weights = Path(config.inception_weights).expanduser() if config.inception_weights else None
         splits = Path(config.splits).expanduser()
         yardstick = Yardstick(splits, reference, n, config.seed, weights, CACHE, temporary)
-        models = [yardstick.measure(candidate) for candidate in found]
+        drawn = [yardstick.draw(candidate) for candidate in found]  # all, before hours may go into measuring
+        models = [yardstick.measure(*each) for each in zip(found, drawn, strict=True)]
         floor = yardstick.floor()
         _write_figures(output, [*models, floor])
         command = shlex.join(["python", "-m", "face_generation.evaluate", *sys.argv[1:]])
-        comparison = _comparison(yardstick, n, config.seed, reference)
+        comparison = _comparison(yardstick, reference)
         write_report(report, models, floor, yardstick, comparison, command)
         if config.card:
             _write_cards(models, floor, comparison, command)
@@ -89,6 +92,10 @@ def _check_cards(found: Sequence[Candidate]) -> None:
                 f"card=true writes into bundles, by name or folder, and {candidate.source} is none; export it first: "
                 "python -m face_generation.export"
             )
+        assert candidate.generator
+        folder = candidate.generator.bundle.folder
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"card=true cannot write to {folder}; copy the bundle, and evaluate the copy")
 
 
 def _write_cards(models: Sequence[Measured], floor: Measured, comparison: str, command: str) -> None:
@@ -111,16 +118,16 @@ def _make(folder: Path) -> None:
         raise UserError(f"cannot make the folder {folder} ({error.strerror}); choose another output") from error
 
 
-def _comparison(yardstick: Yardstick, n: int, seed: int, reference: Sequence[str]) -> str:
-    """What is compared with what, in words."""
-    held_out, test, train, floor = (
-        len(images.images) for images in (yardstick.held_out, yardstick.test, yardstick.train, yardstick.substitutes)
+def _comparison(yardstick: Yardstick, reference: Sequence[str]) -> str:
+    """What is compared with what, for the head of the report."""
+    n, seed = yardstick.n, yardstick.seed
+    real, held_out, test, train = (
+        len(images.images) for images in (yardstick.reference, yardstick.held_out, yardstick.test, yardstick.train)
     )
     return (
-        f"{n:,} samples (seeds {seed} to {seed + n - 1}; of a folder, its first files) beside {held_out:,} real faces "
-        f"that no model was trained on ({' and '.join(reference)}). For the figures of real faces, {floor:,} training "
-        f"faces take the samples' place. Reconstructions are of {test:,} test faces. Copies are sought among all "
-        f"{train:,} training faces."
+        f"{n:,} samples of each model (seeds {seed} to {seed + n - 1}, or the first files of a folder) beside {real:,} "
+        f"real faces (split: {' and '.join(reference)}). Reconstructions are of {test:,} test faces. Copies are sought "
+        f"among all {train:,} training faces, beside {held_out:,} faces that no model was trained on."
     )
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from face_generation.data.celeba import SPLITS
 from face_generation.data.packing import ROW_SHAPE
-from face_generation.data.splits import PackedSplit
+from face_generation.data.splits import PackedSplit, read_attributes
 from face_generation.errors import UserError
 from face_generation.evaluation.candidates import REAL, Candidate
 from face_generation.generator import Generator
@@ -78,11 +79,15 @@ class Measured:
 class Yardstick:
     """Real faces, and measuring against them. What is random depends on the seed alone.
 
+    There are three kinds of real faces: those of the `reference`, whose distribution the samples are compared with;
+    training faces that are not among them, the stand-ins, which show what samples would get that are as good as real
+    faces; and the held-out ones, of the validation and the test split, which no model was trained on.
+
     Args:
         splits: The folder of packed splits.
-        reference: The names of those that hold the faces to compare samples with.
-        n: Samples of each candidate; of each kind of real faces at most as many are chosen, at random.
-        seed: Of the first sample, of that choice, and of the metrics.
+        reference: The names of those that the reference is chosen from.
+        n: Samples of each candidate, and at most as many real faces of each kind.
+        seed: Of the first sample, of the choice of real faces, and of the metrics.
         inception_weights: A file, or None to fetch them.
         cache: A folder that keeps face embeddings from one run to the next.
         temporary: A folder for images.
@@ -101,30 +106,40 @@ class Yardstick:
         cache: Path,
         temporary: Path,
     ) -> None:
-        self.splits, self.seed = splits, seed
-        self._n, self._cache, self._temporary = n, cache, temporary
-        packed = {
-            name: np.load(PackedSplit(splits, name).path, mmap_mode="r") for name in ("train", "test", *reference)
-        }
+        packed = {name: np.load(PackedSplit(splits, name).path, mmap_mode="r") for name in SPLITS}
+        training = len(packed["train"])
+        self.attributes = read_attributes(splits, "train")
+        self.n = min(n, max(1, training // 2))  # stand-ins and reference may both be training faces
+        self.seed, self._cache, self._temporary = seed, cache, temporary
         try:
             self._network: nn.Module | Gap = inception.load(inception_weights)
         except Gap as gap:
             self._network = gap
         self.train = self._set(packed["train"])
-        self.held_out = self._set(self._choose("held-out", [packed[name] for name in reference])[0])
-        self.test = self._set(self._choose("test", [packed["test"]])[0])
-        chosen, rows = self._choose("training", [packed["train"]])
-        # Training faces in the place of samples. All of them are embedded anyway.
-        self.substitutes = ImageSet(chosen, self._network, lambda: self.train.embeddings[rows])
 
-    def measure(self, candidate: Candidate) -> Measured:
-        """Draws samples from a candidate and measures them.
+        sources = [packed[name] for name in SPLITS if name in reference]  # the training split is the first
+        chosen = self._choose(sum(map(len, sources)))
+        taken = chosen if "train" in reference else chosen[:0]
+        free = np.setdiff1d(np.arange(training), taken)
+        rows = free[self._choose(len(free))]
+        self.reference = self._set(self._pick("reference", sources, chosen))
+        stand_ins = self._pick("training", [packed["train"]], rows)
+        self._stand_ins = ImageSet(stand_ins, self._network, lambda: self.train.embeddings[rows])
+        held_out = [packed["val"], packed["test"]]
+        self.held_out = self._set(self._pick("held-out", held_out, self._choose(sum(map(len, held_out)))))
+        self.test = self._set(self._pick("test", [packed["test"]], self._choose(len(packed["test"]))))
+
+    def draw(self, candidate: Candidate) -> Images:
+        """Draws samples from a candidate, and keeps them until the temporary folder goes.
 
         Raises:
             UserError: An image of a folder is broken or of another kind, or the disk is full.
         """
-        label, generator = candidate.label, candidate.generator
-        samples = self._set(self._store(candidate.images(self._n, self.seed), self._n, f"Drawing {label}"))
+        return self._store(candidate.images(self.n, self.seed), self.n, f"Drawing {candidate.label}")
+
+    def measure(self, candidate: Candidate, drawn: Images) -> Measured:
+        """Measures what was drawn from a candidate, and how well it reconstructs."""
+        label, generator, samples = candidate.label, candidate.generator, self._set(drawn)
         figures = self._distances(samples) | self._qualities(samples)
         reconstructions = None
         if generator and generator.bundle.has_encoder:
@@ -137,17 +152,18 @@ class Yardstick:
             figures |= dict.fromkeys(("psnr", "ssim", "lpips", "face_distance"), gap)
         figures |= self._likelihood(candidate)
         memorised, neighbours = self._memorisation(samples)
-        return Measured(label, samples.images, figures | memorised, neighbours, reconstructions, candidate)
+        return Measured(label, drawn, figures | memorised, neighbours, reconstructions, candidate)
 
     def floor(self) -> Measured:
-        """What real faces get: training faces in the place of samples where sets are compared, as which they are drawn
-        from the same source as the held-out ones; the held-out faces themselves elsewhere."""
-        memorised, neighbours = self._memorisation(self.held_out)
-        figures = self._distances(self.substitutes) | self._qualities(self.held_out) | memorised
-        return Measured(REAL, self.held_out.images, figures, neighbours)
+        """What real faces get: the stand-ins, as if they were samples. Faces are detected among the held-out ones, and
+        copies are sought in one half of those by the measure of the other."""
+        figures = self._distances(self._stand_ins) | self._qualities(self._stand_ins)
+        figures |= _attempt("detection_rate", lambda: bootstrap.mean(faces.detection(self.held_out.images), self.seed))
+        memorised, neighbours = self._floor_of_memorisation()
+        return Measured(REAL, self.held_out.images, figures | memorised, neighbours)
 
     def _distances(self, samples: ImageSet) -> Figures:
-        real, seed = self.held_out, self.seed
+        real, seed = self.reference, self.seed
         return {
             **_attempt("fid", lambda: inception.fid(samples.inception, real.inception, seed)),
             **_attempt("kid", lambda: inception.kid(samples.inception, real.inception, seed)),
@@ -155,9 +171,8 @@ class Yardstick:
                 "face_frechet",
                 lambda: bootstrap.set_distance(frechet_distance, samples.embeddings, real.embeddings, seed),
             ),
-            **_attempt(
-                "precision recall", lambda: manifold.precision_recall(real.embeddings, samples.embeddings, seed)
-            ),
+            **_attempt("precision", lambda: manifold.precision(real.embeddings, samples.embeddings, seed)),
+            **_attempt("recall", lambda: manifold.recall(real.embeddings, samples.embeddings, seed)),
             **_attempt(
                 "swd swd_150 swd_75 swd_38 swd_19",
                 lambda: wasserstein.sliced_wasserstein(samples.images, real.images, seed).values(),
@@ -165,7 +180,7 @@ class Yardstick:
         }
 
     def _qualities(self, samples: ImageSet) -> Figures:
-        real, seed = self.held_out, self.seed
+        real, seed = self.reference, self.seed
         return {
             **_attempt("detection_rate", lambda: bootstrap.mean(faces.detection(samples.images), seed)),
             **_attempt("sharpness", lambda: sharpness.sharpness(samples.images, real.images, seed)),
@@ -192,15 +207,25 @@ class Yardstick:
 
     def _memorisation(self, samples: ImageSet) -> tuple[Figures, Neighbours | None]:
         try:
-            found = memorisation.nearest(samples.embeddings, self.train.embeddings)
+            found, known = memorisation.nearest(samples.embeddings, self.train.embeddings), self._known
+        except Gap as gap:
+            return {"nearest_train": gap, "copies": gap}, None
+        return self._beside(found, known), found
+
+    def _floor_of_memorisation(self) -> tuple[Figures, Neighbours | None]:
+        try:
             known = self._known
         except Gap as gap:
             return {"nearest_train": gap, "copies": gap}, None
-        figures = {
+        order = np.random.default_rng(self.seed).permutation(len(known.distances))
+        one, other = (Neighbours(known.distances[half], known.indices[half]) for half in np.array_split(order, 2))
+        return self._beside(one, other), known
+
+    def _beside(self, found: Neighbours, known: Neighbours) -> Figures:
+        return {
             **_attempt("nearest_train", lambda: memorisation.nearest_train(found, known, self.seed)),
             **_attempt("copies", lambda: memorisation.copies(found, known, self.seed)),
         }
-        return figures, found
 
     @cached_property
     def _known(self) -> Neighbours:
@@ -210,13 +235,16 @@ class Yardstick:
     def _set(self, images: Images) -> ImageSet:
         return ImageSet(images, self._network, lambda: faces.embeddings(images, self._cache))
 
-    def _choose(self, kind: str, splits: Sequence[Images]) -> tuple[Images, NDArray[np.intp]]:
-        """At most n faces of several splits as one array, and their rows there, in order."""
-        rows = np.sort(np.random.default_rng(self.seed).permutation(sum(map(len, splits)))[: self._n])
+    def _choose(self, count: int) -> NDArray[np.intp]:
+        """At most n of so many rows, at random, in order."""
+        return np.sort(np.random.default_rng(self.seed).permutation(count)[: self.n])
+
+    def _pick(self, kind: str, splits: Sequence[Images], rows: NDArray[np.intp]) -> Images:
+        """Rows of several splits, counted through, as one array."""
         ends = np.cumsum([len(split) for split in splits])
         places = zip(np.searchsorted(ends, rows, side="right"), rows, strict=True)
         stream = (splits[number][row - ends[number]] for number, row in places)  # counted from the split's end
-        return self._store(stream, len(rows), f"Choosing {kind} faces"), rows
+        return self._store(stream, len(rows), f"Choosing {kind} faces")
 
     def _store(self, images: Iterable[NDArray[np.uint8]], n: int, title: str) -> Images:
         """Writes n images to a temporary file, and maps it."""

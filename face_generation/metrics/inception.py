@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from face_generation.errors import UserError
 from face_generation.metrics import INSTALL, Estimate, Gap, bootstrap
+from face_generation.metrics.distances import BLOCK_BYTES
 from face_generation.metrics.frechet import frechet_distance
 from face_generation.metrics.weights import fetching
 
@@ -46,7 +47,7 @@ def load(weights: Path | None = None) -> nn.Module:
         remedy = f"fetch {URL_INCEPTION_V3} elsewhere and give it as inception_weights=<file>"
         with fetching("the weights of Inception", remedy):
             torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True)
-            network = build()
+        network = build()
     else:
         try:
             torch.load(weights, map_location="cpu", weights_only=True)
@@ -100,11 +101,16 @@ def kid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) ->
 def _squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """The unbiased estimate of the squared maximum mean discrepancy, for the kernel (x·y / dimensions + 1)³."""
 
-    def kernel(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
-        return (x @ y.T / x.shape[1] + 1) ** 3
+    def kernel(products: NDArray[np.floating]) -> NDArray[np.floating]:
+        return (products / a.shape[1] + 1) ** 3
+
+    def total(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+        """Over all pairs, in bounded memory."""
+        size = max(1, BLOCK_BYTES // (8 * len(y)))
+        return sum(kernel(x[start : start + size] @ y.T).sum() for start in range(0, len(x), size))
 
     def between_others(x: NDArray[np.floating]) -> float:
-        values = kernel(x, x)
-        return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
+        themselves = kernel(np.square(x).sum(axis=1)).sum()
+        return (total(x, x) - themselves) / (len(x) * (len(x) - 1))
 
-    return between_others(a) + between_others(b) - 2 * kernel(a, b).mean()
+    return between_others(a) + between_others(b) - 2 * total(a, b) / (len(a) * len(b))

@@ -1,21 +1,24 @@
 """Improved precision and recall: which samples lie among the real faces, and which real faces among the samples."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from face_generation.metrics import Estimate
-from face_generation.metrics.bootstrap import centred, check, equal_rows, halves
+from face_generation.metrics.bootstrap import check, equal_rows, set_distance
 from face_generation.metrics.distances import distance_blocks
 
 Features = NDArray[np.floating]
 
 
-def precision_recall(real: Features, fake: Features, seed: int, k: int = 3) -> tuple[Estimate, Estimate]:
-    """Precision and recall, each in [0, 1], higher is better (Kynkäänniemi et al. 2019).
+def precision(real: Features, fake: Features, seed: int, k: int = 3) -> Estimate:
+    """Share of fakes on the manifold of the real ones, in [0, 1], higher is better (Kynkäänniemi et al. 2019).
 
-    A set's manifold is the union of balls around its features, each reaching to the k-th nearest other one. Precision
-    is the share of fakes on the manifold of the real ones; recall is the share of real ones on that of the fakes. Both
-    grow with the number of features that the manifold is made of, so of the larger set a random part is taken.
+    A set's manifold is the union of balls around its features, each reaching to the k-th nearest other one. It grows
+    with the number of features that it is made of, so of the larger set a random part is taken. Where most of a set has
+    near duplicates, such as other photos of the same person, its balls are small, and fresh faces lie outside: the
+    manifold should be made of a random choice of a large set.
 
     Args:
         real, fake: Features, N×D and M×D.
@@ -23,19 +26,19 @@ def precision_recall(real: Features, fake: Features, seed: int, k: int = 3) -> t
     Raises:
         Gap: A set has fewer than 2 (k + 1) rows, or a value that is not finite.
     """
-    check(real, fake, least=2 * (k + 1))  # a half still has a k-th neighbour
-    rows_real, rows_fake = equal_rows(len(real), len(fake), seed)
-    real, fake = real[rows_real], fake[rows_fake]
+    return _on_manifold(fake, real, seed, k)
 
-    def both(real: Features, fake: Features) -> tuple[float, float]:
-        return _share_on_manifold(fake, real, k), _share_on_manifold(real, fake, k)
 
-    resampled = [both(real[i], fake[j]) for i, j in halves(len(real), len(fake), seed)]
-    precision, recall = (
-        centred(value, values, bounds=(0.0, 1.0))
-        for value, values in zip(both(real, fake), np.transpose(resampled), strict=True)
-    )
-    return precision, recall
+def recall(real: Features, fake: Features, seed: int, k: int = 3) -> Estimate:
+    """Share of real ones on the manifold of the fakes; else as `precision`."""
+    return _on_manifold(real, fake, seed, k)
+
+
+def _on_manifold(points: Features, manifold: Features, seed: int, k: int) -> Estimate:
+    check(points, manifold, least=2 * (k + 1))  # a half still has a k-th neighbour
+    rows, others = equal_rows(len(points), len(manifold), seed)
+    share = partial(_share_on_manifold, k=k)
+    return set_distance(share, points[rows], manifold[others], seed, bounds=(0.0, 1.0))
 
 
 def _share_on_manifold(points: Features, manifold: Features, k: int) -> float:

@@ -53,7 +53,8 @@ def lpips(originals: Images, reconstructions: Images, seed: int) -> Estimate:
     folder = f"{torch.hub.get_dir()}/checkpoints"
     remedy = f"put https://download.pytorch.org/models/alexnet-owt-7be5be79.pth into {folder}"
     with fetching("the weights of AlexNet", remedy):
-        network = LearnedPerceptualImagePatchSimilarity("alex").net.to(_device())
+        network = LearnedPerceptualImagePatchSimilarity("alex").net
+    network = network.to(_device())
 
     def measure(a: Tensor, b: Tensor) -> Tensor:
         return network(b, a, normalize=True).flatten()  # `normalize`: images are in [0, 1]

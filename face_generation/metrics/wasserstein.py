@@ -1,7 +1,8 @@
 """The sliced Wasserstein distance between patches of a Laplacian pyramid: texture and colour at each scale, from pixels
 alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from face_generation.generator.parallel import parallel_map
 from face_generation.metrics import Estimate, Gap
 from face_generation.metrics.bootstrap import centred, equal_rows, halves
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 Rows = NDArray[np.intp]
+T = TypeVar("T")
 
+IMAGES = 4000  # of each set, at most: 300 MB of patches
 COARSEST = 16  # pixels; no level is smaller
 PATCH = 7  # pixels, both sides
 PATCHES = 128  # of an image, at each level
@@ -36,7 +40,8 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
     Patches of 7×7 pixels are drawn at random from each level of the images' Laplacian pyramids, and each colour channel
     of a level is scaled to zero mean and unit variance over the set. The distance between the two clouds of patches is
     the mean, over random directions, of the Wasserstein-1 distance between their projections. It grows as fewer images
-    are used, so compare it only at equal numbers. Of the larger set a random part is taken.
+    are used, so compare it only at equal numbers. Of the larger set a random part is taken, and of sets of more than
+    4,000 images as many, at random: all patches of a level are in memory, 75 KB an image.
 
     Args:
         images, real: N×H×W×3 and M×H×W×3, of one size.
@@ -48,13 +53,15 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
     Raises:
         Gap: A set has fewer than 4 images, or one has no detail at all at some level.
     """
-    values, resampled = [], []
-    for a, b, directions in _levels(images, real, seed):
-        values.append(_distance(a, b, directions))
+
+    def measure(a: Floats, b: Floats, directions: Floats) -> tuple[float, list[float]]:
         few_a, few_b = a[:, :INTERVAL_PATCHES], b[:, :INTERVAL_PATCHES]
         few_directions = directions[:INTERVAL_DIRECTIONS]
         pairs = halves(len(a), len(b), seed)  # the same at each level, so that their means are figures of one half
-        resampled.append([_distance(few_a[i], few_b[j], few_directions) for i, j in pairs])
+        resampled = parallel_map(lambda rows: _distance(few_a[rows[0]], few_b[rows[1]], few_directions), pairs)
+        return _distance(a, b, directions), list(resampled)
+
+    values, resampled = zip(*_at_each_level(measure, images, real, seed), strict=True)
     estimates = {"swd": centred(float(np.mean(values)), np.mean(resampled, axis=0))}
     for size, value, of_halves in zip(_sizes(images.shape[1]), values, resampled, strict=True):
         estimates[f"swd_{size}"] = centred(value, of_halves)
@@ -63,22 +70,28 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
 
 def mean_sliced_wasserstein(images: Images, real: Images, seed: int) -> float:
     """The value of `swd` alone, without the work that its interval takes: for watching a model train."""
-    return float(np.mean([_distance(*level) for level in _levels(images, real, seed)]))
+    return float(np.mean(_at_each_level(_distance, images, real, seed)))
 
 
-def _levels(images: Images, real: Images, seed: int) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """At each level of the pyramids, the patches of both sets, as many, and directions D×3×PATCH²."""
+def _at_each_level(measure: Callable[[Floats, Floats, Floats], T], images: Images, real: Images, seed: int) -> list[T]:
+    """What `measure` makes of each level of the pyramids: of the patches of both sets, as many, and of directions
+    D×3×PATCH². No patches outlive their level."""
     if min(len(images), len(real)) < 4:
         raise Gap(f"this metric needs at least 4 images, and there are {min(len(images), len(real))}; give more")
     rows, real_rows = equal_rows(len(images), len(real), seed)
+    few, _ = equal_rows(len(rows), IMAGES, seed + 1)  # another seed, for another choice than the one before
+    rows, real_rows = rows[few], real_rows[few]
     random = np.random.default_rng(seed)
     sizes = _sizes(images.shape[1])
-    for level in range(len(sizes)):
+
+    def at(level: int) -> T:
         a = _patches(images, rows, level, sizes, random)
         b = _patches(real, real_rows, level, sizes, random)
         directions = random.standard_normal((DIRECTIONS, 3, PATCH**2), dtype=np.float32)
         directions /= np.linalg.norm(directions, axis=(1, 2), keepdims=True)
-        yield a, b, directions
+        return measure(a, b, directions)
+
+    return [at(level) for level in range(len(sizes))]
 
 
 def laplacian_level(images: Tensor, level: int, levels: int) -> Tensor:
@@ -118,21 +131,24 @@ def _distance(a: Floats, b: Floats, directions: Floats) -> float:
     """The sliced Wasserstein distance between two sets of as many patches (n×p×3×PATCH², each channel scaled to zero
     mean and unit variance over its set) on unit vectors d×3×PATCH², times 1000."""
     sets = [(patches, *_moments(patches)) for patches in (a, b)]
-    distances = []
-    for start in range(0, len(directions), CHUNK):
-        chunk = directions[start : start + CHUNK]
+
+    def along(chunk: Floats) -> Floats:
         sorted_a, sorted_b = (_sorted_projections(*one, chunk) for one in sets)
-        distances.append(np.abs(sorted_a - sorted_b).mean(axis=1))
-    return 1000 * float(np.concatenate(distances).mean())
+        return np.abs(sorted_a - sorted_b).mean(axis=1)
+
+    chunks = (directions[start : start + CHUNK] for start in range(0, len(directions), CHUNK))
+    return 1000 * float(np.concatenate(list(parallel_map(along, chunks))).mean())
 
 
 def _moments(patches: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each channel."""
     mean = patches.mean(axis=(0, 1, 3), dtype=np.float64)
-    std = patches.std(axis=(0, 1, 3), dtype=np.float64)
-    if std.min() < FLAT:
+    # Unlike `std`, without a copy in float64, in which values of 255 levels lose nothing by squares.
+    squares = np.einsum("ijkl,ijkl->k", patches, patches, dtype=np.float64) / (patches.size / 3)
+    variance = squares - np.square(mean)
+    if variance.min() < FLAT**2:
         raise Gap("a set of images has no detail at some scale, and this metric is relative to it; look at the images")
-    return mean.astype(np.float32), std.astype(np.float32)
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
 
 
 def _sorted_projections(patches: Floats, mean: Floats, std: Floats, directions: Floats) -> Floats:

@@ -14,7 +14,7 @@ TIMEOUT = 30.0  # seconds without a byte; torch.hub itself would wait for ever
 
 @contextmanager
 def fetching(what: str, remedy: str) -> Iterator[None]:
-    """Around what may fetch weights: a failure is a `Gap` that says so, and the remedy."""
+    """Around what may fetch weights, and nothing else: any failure is a `Gap` that says so, and the remedy."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:

@@ -24,6 +24,10 @@ class FaceModel(pl.LightningModule):
         """Normal vectors and validation images → what to look at while it trains: images N×3×H×W by name."""
         return {"samples": self.sample(normal)}
 
+    def calibrate(self) -> None:
+        """Measures what can't be averaged with the weights, such as statistics of feature maps, for the weights as they
+        are. Called when a checkpoint is loaded."""
+
     def compile_networks(self) -> None:
         """Hands the networks that training spends its time in to torch.compile."""
 

@@ -67,6 +67,7 @@ def _evaluation(bundle: Bundle) -> str:
         if figure := bundle.evaluation["figures"].get(key):
             cells = [metric.title, _figure(figure), _figure(bundle.evaluation["real"].get(key)), BETTER[metric.better]]
             rows.append(f"| {' | '.join(cells)} |")
+    absent = [metric.title for key, metric in CATALOGUE.items() if key not in bundle.evaluation["figures"]]
     return f"""
 ## How good its faces are
 
@@ -78,6 +79,8 @@ command writes.
 | figure | {bundle.name} | real faces | |
 | --- | --- | --- | --- |
 {chr(10).join(rows)}
+
+Without a figure here: {", ".join(absent) or "none"}.
 """
 
 

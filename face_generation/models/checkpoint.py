@@ -49,6 +49,7 @@ def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
     model = getattr(models, content["model"])(**content["hyper_parameters"])
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
+    model.calibrate()
     return model, content["provenance"]
 
 

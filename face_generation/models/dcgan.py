@@ -1,7 +1,7 @@
 """The baseline: a deep convolutional generative adversarial network."""
 
-import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from face_generation.models.base import FaceModel
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 
 BETAS = (0.5, 0.999)  # of Adam, as in Radford et al. 2016
-INIT_STD = 0.02  # of the weights, likewise
 VALIDATION_FACES = 500  # for the sliced Wasserstein distance, at most, per process
 CALIBRATION_BATCHES = 16
 R1_INTERVAL = 16  # steps between gradient penalties (lazy regularisation, Karras et al. 2020)
@@ -64,12 +63,30 @@ class DCGAN(FaceModel):
         self.automatic_optimization = False  # two optimizers, each with its own loss
         self.generator = DCGANGenerator(latent_dim, generator_channels, image_size)
         self.discriminator = DCGANDiscriminator(discriminator_channels, image_size, discriminator_norm)
-        self.apply(_initialise)
         self.to(memory_format=torch.channels_last)
 
     def sample(self, normal: Tensor) -> Tensor:
         """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
         return self.generator(normal)
+
+    @torch.no_grad()
+    def calibrate(self) -> None:
+        """Measures what the generator's batch normalisations kept a running mean of, on its own feature maps. Those of
+        averaged weights vary less than those they are an average of, so the running means would wash the image out.
+        """
+        norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches
+        mode = self.generator.training
+        self.generator.train()
+        noise = torch.Generator().manual_seed(0)
+        for _ in range(CALIBRATION_BATCHES):
+            self.generator(torch.randn(32, self.hparams["latent_dim"], generator=noise).to(self.device))
+        self.generator.train(mode)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def compile_networks(self) -> None:
         self.generator.compile()
@@ -84,7 +101,8 @@ class DCGAN(FaceModel):
         fake_logits = self._judge(fakes.detach())
         discriminator_loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
         loss = discriminator_loss
-        if self.hparams["r1_weight"] and batch_idx % R1_INTERVAL == 0:
+        batch = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
+        if self.hparams["r1_weight"] and batch % R1_INTERVAL == 0:
             penalty = self._gradient_penalty(images)
             self.log("train/r1", penalty)
             loss = loss + 0.5 * self.hparams["r1_weight"] * R1_INTERVAL * penalty
@@ -108,7 +126,7 @@ class DCGAN(FaceModel):
         )
 
     def on_validation_epoch_start(self) -> None:
-        self._calibrate()
+        self.calibrate()
         self._faces: list[tuple[Tensor, Tensor]] = []
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
@@ -117,11 +135,9 @@ class DCGAN(FaceModel):
 
     def on_validation_epoch_end(self) -> None:
         real, fake = (torch.cat(faces).numpy() for faces in zip(*self._faces, strict=True))
-        try:
-            distance = mean_sliced_wasserstein(fake, real, seed=0)
-        except Gap:  # samples without any detail
-            distance = math.inf
-        self.log("val/swd", distance, sync_dist=True)
+        self._faces.clear()
+        with suppress(Gap):  # too few faces, or samples without any detail
+            self.log("val/swd", mean_sliced_wasserstein(fake, real, seed=0), sync_dist=True)
 
     def configure_optimizers(self) -> list[Optimizer]:
         generator, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
@@ -130,28 +146,11 @@ class DCGAN(FaceModel):
             Adam(self.discriminator.parameters(), lr=discriminator, betas=BETAS, fused=True),
         ]
 
-    @torch.no_grad()
-    def _calibrate(self) -> None:
-        """Measures what the generator's batch normalisations kept a running mean of, on its own feature maps. Those of
-        averaged weights vary less than those they are an average of, so the running means would wash the image out.
-        """
-        norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over the batches
-        self.generator.train()
-        noise = torch.Generator().manual_seed(0)
-        for _ in range(CALIBRATION_BATCHES):
-            self.generator(torch.randn(32, self.hparams["latent_dim"], generator=noise).to(self.device))
-        self.generator.eval()
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
     def _normal(self, count: int) -> Tensor:
         return torch.randn(count, self.hparams["latent_dim"], device=self.device)
 
     def _judge(self, images: Tensor) -> Tensor:
+        images = images.float()  # generated ones come in bf16, and both are to be augmented alike
         return self.discriminator(diff_augment(images) if self.hparams["augment"] else images).float()
 
     def _gradient_penalty(self, images: Tensor) -> Tensor:
@@ -180,16 +179,6 @@ def diversity(images: Tensor) -> Tensor:
 
 def _to_bytes(images: Tensor) -> Tensor:
     return images.float().add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
-
-
-def _initialise(module: nn.Module) -> None:
-    """Convolutions, linear layers and gains of normalisations as in Radford et al. 2016."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.normal_(module.weight, std=INIT_STD)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, mean=1.0, std=INIT_STD)
 
 
 def _check(latent_dim: int, widths: Sequence[int], image_size: int, norm: str, r1_weight: float) -> None:

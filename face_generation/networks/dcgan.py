@@ -7,6 +7,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from face_generation.networks.blocks import SLOPE, Upsample, pyramid
 
+INIT_STD = 0.02
+
 
 class DCGANGenerator(nn.Module):
     """A latent vector becomes an image: one 3×3 convolution, batch normalisation and ReLU at each resolution, tanh.
@@ -41,6 +43,7 @@ class DCGANGenerator(nn.Module):
             ]
         self.features = nn.Sequential(*layers)
         self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
+        self.apply(_initialise)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents N×latent_dim → images N×3×H×W in [-1, 1]."""
@@ -67,7 +70,7 @@ class DCGANDiscriminator(nn.Module):
             layers.append(nn.LeakyReLU(SLOPE, inplace=True))
         smallest = pyramid(image_size, len(channels))[-1]
         layers += [nn.Flatten(), nn.Linear(channels[-1] * smallest**2, 1)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*layers).apply(_initialise)  # before its weights are made functions of others
         if norm == "spectral":
             for layer in self.layers:
                 if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -76,3 +79,13 @@ class DCGANDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images N×3×H×W → logits N."""
         return self.layers(images).squeeze(1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights and gains of normalisations as in Radford et al. 2016."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.normal_(module.weight, std=INIT_STD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, mean=1.0, std=INIT_STD)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from face_generation.errors import UserError
 from face_generation.generator import Generator
-from face_generation.metrics import Gap
+from face_generation.metrics import Gap, faces
 from face_generation.metrics.faces import CHUNK, detection, embeddings
 
 
@@ -85,6 +85,22 @@ def test_cache_is_read_for_the_same_images_and_for_no_others(drawn: NDArray[np.u
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_set_of_several_parts_goes_on_from_those_that_are_kept(
+    drawn: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faces, "PART", 2)
+    first = embeddings(drawn[:2], tmp_path)
+    (kept,) = tmp_path.iterdir()
+    np.save(kept, first + 1)
+
+    whole = embeddings(drawn[:3], tmp_path)
+
+    assert whole.shape == (3, 128)
+    np.testing.assert_array_equal(whole[:2], first + 1)
+    np.testing.assert_array_equal(whole[2:], embeddings(drawn[2:3]))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_unwritable_cache_is_a_user_error(drawn: NDArray[np.uint8], tmp_path: Path) -> None:
     file = tmp_path / "cache"
     file.write_text("not a folder")
@@ -97,7 +113,7 @@ def test_unwritable_cache_is_a_user_error(drawn: NDArray[np.uint8], tmp_path: Pa
 def test_missing_package_is_a_gap(missing: str, drawn: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)  # Python's own way of saying that there is none
 
-    with pytest.raises(Gap, match=r'pip install "face-generation\[evaluate\]"'):
+    with pytest.raises(Gap, match="pip install dlib-bin face_recognition_models torch-fidelity$"):
         embeddings(drawn[:1])
 
 

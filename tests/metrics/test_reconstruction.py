@@ -6,7 +6,7 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 
-from face_generation.metrics import Gap
+from face_generation.metrics import Gap, reconstruction
 from face_generation.metrics.reconstruction import BATCH, face_distance, lpips, psnr, ssim
 
 
@@ -94,15 +94,30 @@ def test_lpips_without_its_weights_is_a_gap(originals: NDArray[np.uint8], torch_
         lpips(originals, originals, seed=0)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("nothing_to_fetch")
-def test_lpips_with_weights_where_its_gap_says(originals: NDArray[np.uint8], torch_home: Path) -> None:
+@pytest.fixture
+def alexnet(nothing_to_fetch: None, torch_home: Path) -> None:
+    """Random weights where the gap says."""
     torch.manual_seed(0)
     folder = torch_home / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(torchvision.models.alexnet(weights=None).state_dict(), folder / "alexnet-owt-7be5be79.pth")
 
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alexnet")
+def test_lpips_with_weights_where_its_gap_says(originals: NDArray[np.uint8]) -> None:
     same, little, much = (lpips(originals, noisy(originals, deviation), seed=0) for deviation in (0, 10, 40))
 
     assert same.high < 1e-9
     assert 1e-6 < little.low < little.high < much.value
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alexnet")
+def test_a_device_that_cannot_take_the_network_is_not_called_a_fetch_that_failed(
+    originals: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconstruction, "_device", lambda: "nowhere")
+
+    with pytest.raises(RuntimeError, match="nowhere"):
+        lpips(originals, originals, seed=0)

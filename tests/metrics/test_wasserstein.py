@@ -1,11 +1,13 @@
 """The sliced Wasserstein distance, against a plain implementation of the paper and on sets whose order is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from face_generation.metrics import Gap
+from face_generation.metrics import Gap, wasserstein
 from face_generation.metrics.wasserstein import laplacian_level, mean_sliced_wasserstein, sliced_wasserstein
 
 SIZE = 150
@@ -122,6 +124,21 @@ def test_of_sets_of_unequal_size_equal_numbers_are_compared() -> None:
 
     assert unequal["swd"].value == pytest.approx(equal["swd"].value, rel=0.3)
     assert unequal != equal  # another part of the large set than its beginning
+
+
+def test_of_large_sets_a_part_is_compared_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, real = blotches(40, seed=1), blotches(50, seed=2)
+    expected = mean_sliced_wasserstein(images[:8], real[:8], seed=0)
+    monkeypatch.setattr(wasserstein, "IMAGES", 8)
+
+    tracemalloc.start()
+    found = mean_sliced_wasserstein(images, real, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found == pytest.approx(expected, rel=0.3)
+    assert found != expected  # another part than the beginning
+    assert peak < 5 * 8 * 75_264  # the patches of both sets and what is made of them, but not all again as doubles
 
 
 def test_it_is_the_same_for_a_seed() -> None:

@@ -38,6 +38,7 @@ def train(
     epochs: int,
     resume: Path | None = None,
     validate: bool = True,
+    precision: Any = "32-true",
     **options: Any,
 ) -> pl.Trainer:
     torch.manual_seed(0)
@@ -46,11 +47,13 @@ def train(
         StepSeeds(seed=0),
         ReportCollapse(),
         ModelCheckpoint(dirpath=folder, filename="last"),
+        ModelCheckpoint(dirpath=folder, filename="step{step}", every_n_train_steps=16, save_top_k=-1),
     ]
     trainer = pl.Trainer(
         max_epochs=epochs,
         limit_val_batches=None if validate else 0,
         accelerator="cpu",
+        precision=precision,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,
@@ -71,10 +74,10 @@ def test_samples_are_images() -> None:
 
 
 def test_a_resumed_run_ends_like_one_that_nothing_interrupted(tmp_path: Path, drawn: DrawnDataModule) -> None:
-    """Weights, their average and the state of both optimizers, bit for bit."""
+    """Weights, their average and the state of both optimizers, bit for bit, from the middle of the second epoch."""
     train(tmp_path / "whole", drawn, epochs=2)
-    train(tmp_path / "half", drawn, epochs=1)
-    train(tmp_path / "resumed", drawn, epochs=2, resume=tmp_path / "half/last.ckpt")
+    (middle,) = (tmp_path / "whole").glob("*step=16.ckpt")  # 8 steps of each optimizer; an epoch has 6
+    train(tmp_path / "resumed", drawn, epochs=2, resume=middle)
 
     whole, resumed = (torch.load(tmp_path / f"{name}/last.ckpt", weights_only=True) for name in ("whole", "resumed"))
     assert whole["epoch"] == resumed["epoch"] == 1
@@ -92,13 +95,14 @@ def test_a_resumed_run_ends_like_one_that_nothing_interrupted(tmp_path: Path, dr
         {},
         {"discriminator_norm": "batch", "augment": False},  # the plain recipe
         {"discriminator_norm": "none", "r1_weight": 10.0},
+        {"precision": "bf16-mixed", "r1_weight": 10.0},
     ],
 )
 def test_a_step_moves_both_networks_and_logs_what_one_looks_at(
     tmp_path: Path, drawn: DrawnDataModule, options: dict[str, Any]
 ) -> None:
     torch.manual_seed(0)
-    before = DCGAN(**SMALL | options)
+    before = DCGAN(**SMALL | {name: value for name, value in options.items() if name != "precision"})
     trainer = train(tmp_path, drawn, epochs=1, **options)
     after = torch.load(tmp_path / "last.ckpt", weights_only=True)["current_model_state"]
 
@@ -120,6 +124,16 @@ def test_the_discriminator_learns_to_tell_real_from_generated(drawn: DrawnDataMo
     trainer = train(tmp_path, drawn, epochs=6, validate=False, generator_learning_rate=0.0, augment=False)
 
     assert trainer.callback_metrics["train/real_probability"] > trainer.callback_metrics["train/fake_probability"] + 0.2
+
+
+@pytest.mark.parametrize("norm", ["spectral", "batch", "none"])
+def test_weights_start_as_in_the_paper(norm: str) -> None:
+    torch.manual_seed(0)
+    model = DCGAN(discriminator_norm=norm)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and parameter.numel() > 1000:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.1), name
+            assert parameter.mean().item() == pytest.approx(0, abs=0.003), name
 
 
 def test_spectral_normalisation_bounds_every_layer() -> None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from face_generation import __version__
-from face_generation.data.splits import read_attributes
 from face_generation.evaluation.measurement import Images, Measured, Yardstick
 from face_generation.evaluation.report import charts, exhibits, table
 from face_generation.generator import pictures
@@ -151,7 +150,7 @@ def _attributes(models: Sequence[Measured], yardstick: Yardstick) -> dict[str, A
         for model in models
         if model.candidate and (generator := model.candidate.generator) and generator.bundle.has_encoder
     }
-    names, values = read_attributes(yardstick.splits, "train")
+    names, values = yardstick.attributes
     labelled = np.flatnonzero(values.any(axis=1))[:LABELLED]
     has = {name: values[labelled, column] == 1 for column, name in enumerate(names)}
     has = {name: faces for name, faces in has.items() if faces.sum() >= LEAST}
