@@ -210,5 +210,5 @@ def test_help_names_the_groups_and_options() -> None:
     )
 
     assert done.returncode == 0
-    for word in ("experiment: demo", "ckpt_path=last", "model: vae", "seed: 0"):
+    for word in ("experiment: dcgan_2016, demo", "ckpt_path=last", "model: dcgan, vae", "seed: 0"):
         assert word in done.stdout

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from face_generation.generator.parallel import parallel_map
 from face_generation.metrics import Estimate, Gap
 
 Statistic = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -88,8 +87,7 @@ def set_distance(
         Gap: A set has fewer than 4 rows, or a value that is not finite.
     """
     check(a, b, least=4)
-    pairs = halves(len(a), len(b), seed, resamples)
-    resampled = list(parallel_map(lambda rows: statistic(a[rows[0]], b[rows[1]]), pairs))
+    resampled = [statistic(a[rows_a], b[rows_b]) for rows_a, rows_b in halves(len(a), len(b), seed, resamples)]
     return centred(statistic(a, b), resampled, bounds)
 
 

@@ -25,7 +25,7 @@ COARSEST = 16  # pixels; no level is smaller
 PATCH = 7  # pixels, both sides
 PATCHES = 128  # of an image, at each level
 DIRECTIONS = 512
-CHUNK = 64  # directions that are projected onto at a time
+CHUNK = 16  # directions that a core projects onto at a time
 BATCH = 64  # images whose pyramids are built at a time: 17 MB
 # An interval takes hundreds of distances, for which fewer patches and directions are enough.
 INTERVAL_PATCHES = 32
@@ -58,8 +58,7 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
         few_a, few_b = a[:, :INTERVAL_PATCHES], b[:, :INTERVAL_PATCHES]
         few_directions = directions[:INTERVAL_DIRECTIONS]
         pairs = halves(len(a), len(b), seed)  # the same at each level, so that their means are figures of one half
-        resampled = parallel_map(lambda rows: _distance(few_a[rows[0]], few_b[rows[1]], few_directions), pairs)
-        return _distance(a, b, directions), list(resampled)
+        return _distance(a, b, directions), [_distance(few_a[i], few_b[j], few_directions) for i, j in pairs]
 
     values, resampled = zip(*_at_each_level(measure, images, real, seed), strict=True)
     estimates = {"swd": centred(float(np.mean(values)), np.mean(resampled, axis=0))}

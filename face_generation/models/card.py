@@ -28,18 +28,18 @@ def write_card(bundle: Bundle) -> None:
 
 ![Uncurated samples, seeds 0 to {PREVIEW_FACES - 1}]({PREVIEW})
 
-A {bundle.training["model"]} that draws RGB faces of {bundle.image_size}×{bundle.image_size} pixels from
+A {bundle.training.get("model", "model")} that draws RGB faces of {bundle.image_size}×{bundle.image_size} pixels from
 {bundle.latent_dim} standard normal numbers. The picture shows seeds 0 to {PREVIEW_FACES - 1}, not selected.
 
     python -m face_generation.inference bundle={bundle.name}
 
 ## Training data and licence
 
-{bundle.training["data"]}
+{bundle.training.get("data", "Unknown.")}
 
 {bundle.licence}
 
-Code: commit {bundle.training["git_commit"] or "unknown"}; the whole configuration is in `bundle.json`.
+Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configuration is in `bundle.json`.
 
 ## What it is for, and not for
 

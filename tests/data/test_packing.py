@@ -444,7 +444,7 @@ def member(name: str) -> Callable[[Path], None]:
         (member("copy/000001.jpg"), "2 images of the name 000001.jpg"),
         (lambda data: (data.parent / "splits").write_text("mine"), "splits holds something else"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_bad_input_is_one_line_and_leaves_nothing(data: Path, spoil: Callable[[Path], object], complaint: str) -> None:
     spoil(data)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from face_generation.generator import parallel
 from face_generation.metrics import Gap, wasserstein
 from face_generation.metrics.wasserstein import laplacian_level, mean_sliced_wasserstein, sliced_wasserstein
 
@@ -130,6 +131,7 @@ def test_of_large_sets_a_part_is_compared_in_bounded_memory(monkeypatch: pytest.
     images, real = blotches(40, seed=1), blotches(50, seed=2)
     expected = mean_sliced_wasserstein(images[:8], real[:8], seed=0)
     monkeypatch.setattr(wasserstein, "IMAGES", 8)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)  # each has its own projections
 
     tracemalloc.start()
     found = mean_sliced_wasserstein(images, real, seed=0)
