@@ -1,6 +1,7 @@
 """What tests in several folders share."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,12 @@ SIZE = 150
 
 
 def pytest_configure() -> None:
-    """Where there is a test process a core, each keeps to one thread, and so do the programs that it starts."""
+    """Makes test processes, and the programs that they start, what tests expect.
+
+    A shell has what it starts in the background ignore Ctrl-C, which programs started from there inherit: undone here.
+    Where there is a test process a core, each keeps to one thread.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)

@@ -154,6 +154,17 @@ def test_a_dcgan_becomes_a_bundle_that_draws_and_has_no_encoder(workspace: Path,
     assert np.abs(generator.sample(2, seed=0) - expected).max() < 4  # weights of a bundle are in half precision
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("choice", "recipe"), [("model=vae", SMALL), ("model=dcgan", SMALL_DCGAN)])
+def test_a_gpu_trains_a_model_that_then_draws_without_one(workspace: Path, choice: str, recipe: list[str]) -> None:
+    folder = f"gpu-{choice.partition('=')[2]}"
+    options = ["trainer.accelerator=gpu", "trainer.precision=auto", "trainer.max_epochs=1", "logger=none"]
+    done = train(workspace, choice, *options, f"hydra.run.dir={folder}", recipe=recipe)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Generator.load(workspace / folder / "bundle").sample(1).shape == (1, 150, 150, 3)
+
+
 @pytest.mark.slow
 def test_two_processes_train_a_dcgan_together(workspace: Path) -> None:
     done = train(workspace, "model=dcgan", "trainer.devices=2", "hydra.run.dir=two-dcgan", recipe=SMALL_DCGAN)
