@@ -18,7 +18,7 @@ from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 
 BETAS = (0.5, 0.999)  # of Adam, as in Radford et al. 2016
 VALIDATION_FACES = 500  # for the sliced Wasserstein distance, at most, per process
-CALIBRATION_BATCHES = 16
+CALIBRATION_BATCHES = 16  # of 32 images
 R1_INTERVAL = 16  # steps between gradient penalties (lazy regularisation, Karras et al. 2020)
 
 
