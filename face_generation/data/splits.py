@@ -65,7 +65,7 @@ class PackedSplit(Dataset[Tensor]):
         self._images = np.load(self.path, mmap_mode="r")
 
 
-def read_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.int8]]:
+def packed_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.int8]]:
     """The attributes of a packed split: their names, K of them, and values N×K: 1, -1, or 0 where unknown."""
     path = folder / f"{name}.csv"
     if not path.exists():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from face_generation.data.celeba import SPLITS
 from face_generation.data.packing import ROW_SHAPE
-from face_generation.data.splits import PackedSplit, read_attributes
+from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
 from face_generation.evaluation.candidates import REAL, Candidate
 from face_generation.generator import Generator
@@ -108,7 +108,7 @@ class Yardstick:
     ) -> None:
         packed = {name: np.load(PackedSplit(splits, name).path, mmap_mode="r") for name in SPLITS}
         training = len(packed["train"])
-        self.attributes = read_attributes(splits, "train")
+        self.attributes = packed_attributes(splits, "train")
         self.n = min(n, max(1, training // 2))  # stand-ins and reference may both be training faces
         self.seed, self._cache, self._temporary = seed, cache, temporary
         try:
