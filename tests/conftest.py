@@ -1,5 +1,6 @@
 """What tests in several folders share."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -79,6 +80,15 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"axes": np.array([1, 2]), "weight": random.standard_normal((3, LATENT_DIM)).astype(np.float32) / 255},
         encoder=True,
     )
+    vectors = random.standard_normal((3, LATENT_DIM)).round(3).tolist()
+    directions = {
+        "attributes": [
+            {"name": "smiling", "vector": vectors[0], "figures": {"accuracy": 0.9, "majority": 0.5, "auc": 0.95}},
+            {"name": "eyeglasses", "vector": vectors[1], "figures": {"accuracy": 0.8, "majority": 0.8, "auc": 0.75}},
+        ],
+        "principal": [{"name": "principal_1", "vector": vectors[2], "figures": {"share": 0.25}}],
+    }
+    (folder / "directions.json").write_text(json.dumps(directions))
     Bundle.write(
         folder,
         name="tiny",

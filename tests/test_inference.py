@@ -15,6 +15,7 @@ from PIL import Image
 from face_generation import inference
 from face_generation.generator import Generator
 from face_generation.generator.bundle import shipped
+from face_generation.generator.latents import slerp
 
 COMMAND = [sys.executable, "-m", "face_generation.inference"]
 
@@ -136,6 +137,57 @@ def test_output_and_format(draw: Callable[..., str], options: list[str], path: s
         assert picture.size == (150, 150)
 
 
+def test_an_edited_face(draw: Callable[..., str], tiny_bundle: Path) -> None:
+    draw("seed=3", "edits={smiling: 1.5, principal_1: -2}")
+    expected = Generator.load(tiny_bundle).sample(1, seed=3, edits={"smiling": 1.5, "principal_1": -2})[0]
+    assert np.array_equal(pixels("plots/gen_example.png"), expected)
+
+
+def test_a_strip_from_face_to_face(draw: Callable[..., str], tiny_bundle: Path) -> None:
+    printed = draw("mode=interpolate", "seed=3", "to=7", "frames=5")
+    assert printed == "plots/interpolation.png: 5 faces from seed 3 to seed 7, bundle tiny\n"
+    generator = Generator.load(tiny_bundle)
+    strip = pixels("plots/interpolation.png")
+    assert strip.shape == (150, 5 * 152 - 2, 3)
+    assert np.array_equal(strip[:, :150], generator.sample(1, seed=3)[0])
+    assert np.array_equal(strip[:, -150:], generator.sample(1, seed=7)[0])
+    halfway = slerp(generator.latents(1, 3)[0], generator.latents(1, 7)[0], 0.5)
+    assert np.array_equal(strip[:, 304:454], generator.decode(halfway[None])[0])
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif"])
+def test_an_animation_there_and_back(draw: Callable[..., str], suffix: str) -> None:
+    draw("mode=interpolate", "seed=3", "to=7", "frames=5", "seconds=1", f"output=morph.{suffix}")
+    with Image.open(f"morph.{suffix}") as animation:
+        assert animation.n_frames == 8
+        assert animation.size == (150, 150)
+        assert animation.info["loop"] == 0
+        animation.seek(1)
+        animation.load()
+        assert animation.info["duration"] == 250
+
+
+def test_a_sheet_of_edits(draw: Callable[..., str], tiny_bundle: Path) -> None:
+    assert "3 edits of seed 3" in draw("mode=attributes", "seed=3")
+    sheet = pixels("plots/attributes.png")
+    draw("mode=attributes", "seed=3", "attributes=[eyeglasses]", "output=one.png")
+    one = pixels("one.png")
+    assert sheet.shape[0] - one.shape[0] == 2 * 152
+    generator = Generator.load(tiny_bundle)
+    assert np.array_equal(one[-150:, -150:], generator.sample(1, seed=3, edits={"eyeglasses": 3})[0])
+
+
+def test_a_photo_beside_its_reconstruction(draw: Callable[..., str], folder: Path, tiny_bundle: Path) -> None:
+    generator = Generator.load(tiny_bundle)
+    photo = generator.sample(1, seed=9)
+    Image.fromarray(photo[0]).save("photo.png")
+    draw("mode=reconstruct", "input=photo.png", "edits={smiling: 2}")
+    both = pixels("plots/reconstruction.png")
+    assert np.array_equal(both[:, :150], photo[0])
+    edited = generator.directions.move(generator.encode(photo), {"smiling": 2})
+    assert np.array_equal(both[:, -150:], generator.decode(edited)[0])
+
+
 def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> None:
     draw("-m", "seed=1,2", "output=face_${seed}.png")
 
@@ -161,6 +213,19 @@ def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> 
         (["output=.."], "output=.. is a folder; name a file in it"),
         (["num_images=1025", "grid=true"], "a grid holds 1024 faces at most"),
         (["num_images=4000000000", "seed=0"], "MB free; ask for fewer, choose another output"),
+        (["mode=draw"], "unknown mode 'draw'; use one of sample, interpolate, attributes, reconstruct"),
+        (["edits={smilling: 1}"], "cannot edit 'smilling'; its directions are smiling, eyeglasses, principal_1"),
+        (["edits={smiling: 99}"], "the strength of smiling must be from -10 to 10"),
+        (["edits=smiling"], "edits are strengths by name"),
+        (["mode=interpolate"], "mode=interpolate ends at the seed that to=… names"),
+        (["mode=interpolate", "to=-1"], "the seed must be a whole number"),
+        (["mode=interpolate", "to=1", "frames=1"], "frames must be a whole number from 2 to 1000, not 1"),
+        (["mode=interpolate", "to=1", "seconds=0"], "seconds must be a number above 0, not 0"),
+        (["mode=attributes", "output=a.gif"], "unknown picture format 'gif'"),
+        (["mode=attributes", "attributes=[bald]"], "cannot edit 'bald'"),
+        (["mode=reconstruct"], "mode=reconstruct takes a photo of a face"),
+        (["mode=reconstruct", "input=none.jpg"], "cannot read none.jpg: No such file or directory"),
+        (["mode=reconstruct", "input=/dev/null"], "the photo is not a PNG, JPEG or WebP picture"),
         (["num_imagez=3"], "Could not override 'num_imagez'; --help shows the options of inference"),
         (["seed"], "Error parsing override 'seed' missing EQUAL"),
         (["seed=${sead}"], "Interpolation key 'sead' not found"),

@@ -15,16 +15,15 @@ import zipfile
 from collections import Counter, deque
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
-from threading import Lock
 from typing import IO, BinaryIO, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from face_generation.data.celeba import (
@@ -38,6 +37,7 @@ from face_generation.data.celeba import (
     read_partition,
 )
 from face_generation.errors import UserError
+from face_generation.generator.photos import centred_square
 
 IMAGE_SIZE = 150  # pixels, both sides
 ROW_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -45,7 +45,6 @@ ROW_BYTES = IMAGE_SIZE * IMAGE_SIZE * 3
 HEADER_BYTES = 128  # of a .npy file of such rows, whatever their number
 CHUNK = 64  # images that a thread turns into rows at a time: 4.3 MB
 MAX_FILE_BYTES = 100_000_000  # a larger image file is left out
-LARGE = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 DOWNLOAD = "python scripts/download_data.py data"
 
@@ -105,20 +104,7 @@ def pack(
 def read_image(data: bytes) -> np.ndarray:
     """Decodes an image file, turns it upright, and resizes its centred square: 150×150×3 uint8 RGB."""
     with Image.open(BytesIO(data)) as image:
-        # The JPEG decoder can shrink a photo of many megapixels at a fraction of the cost; it stops at twice the final
-        # size, so the resize below still has the last word. CelebA's 178×218 are too small for it.
-        image.draft("RGB", (2 * IMAGE_SIZE, 2 * IMAGE_SIZE))
-        with _large_image if image.width * image.height > LARGE else nullcontext():
-            ImageOps.exif_transpose(image, in_place=True)
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
-            side = min(rgb.size)
-            left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
-            # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
-            size, box = (IMAGE_SIZE, IMAGE_SIZE), (left, top, left + side, top + side)
-            return np.asarray(rgb.resize(size, Image.Resampling.BICUBIC, box=box))
-
-
-_large_image = Lock()
+        return centred_square(image, IMAGE_SIZE)
 
 
 # --- the images ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 bundle.json     what it is, with the sha256 of the files below
 decoder.onnx    latents float32 N×latent_dim, standard normal → images uint8 N×H×W×3
 encoder.onnx    images uint8 N×H×W×3 → latents float32 N×latent_dim; only where the model has one
+directions.json named directions in latent space; only where some were found
 preview.png     a few faces that it drew
 README.md       its card; prose, so it has no checksum and may be edited
 """
@@ -25,6 +26,7 @@ FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 DECODER = "decoder.onnx"
 ENCODER = "encoder.onnx"
+DIRECTIONS = "directions.json"
 PREVIEW = "preview.png"
 CARD = "README.md"
 SHIPPED = Path(__file__).parents[1] / "bundles"
@@ -98,7 +100,9 @@ class Bundle:
 
         Everything that goes into `training` and `metrics` must be JSON.
         """
-        files = {file: sha256(folder / file) for file in (DECODER, ENCODER, PREVIEW) if (folder / file).exists()}
+        files = {
+            file: sha256(folder / file) for file in (DECODER, ENCODER, DIRECTIONS, PREVIEW) if (folder / file).exists()
+        }
         bundle = cls(folder, name, latent_dim, image_size, prior, files, training, metrics, licence)
         bundle._write_manifest()
         return bundle

@@ -1,6 +1,6 @@
 """Draws faces with a bundle."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from math import isfinite
 from numbers import Integral, Real
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from face_generation.errors import UserError
 from face_generation.generator.bundle import DECODER, ENCODER, Bundle
+from face_generation.generator.directions import Directions
+from face_generation.generator.latents import draw
 from face_generation.generator.parallel import parallel_map
 
 SEEDS = 2**32  # seeds are 0 … SEEDS - 1
 MAX_TRUNCATION = 10.0  # far beyond what a decoder knows
+NO_EDITS: Mapping[str, float] = {}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 
 
@@ -50,25 +53,37 @@ class Generator:
             raise UserError(f"the bundle {self.bundle.name} has no encoder; use one that has, such as a VAE's")
         return _session(self.bundle.folder / ENCODER)
 
-    def latents(self, n: int, seed: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
+    @cached_property
+    def directions(self) -> Directions:
+        """What edits there are. See `Directions`."""
+        return Directions.load(self.bundle)
+
+    def latents(
+        self, n: int, seed: int = 0, truncation: float = 1.0, edits: Mapping[str, float] = NO_EDITS
+    ) -> NDArray[np.float32]:
         """The latents of the seeds `seed` … `seed + n - 1`, N×latent_dim, each drawn from a standard normal.
 
-        `truncation` multiplies them: 0 is the average face, below 1 more ordinary ones, above 1 stranger ones.
+        `truncation` multiplies them: 0 is the average face, below 1 more ordinary ones, above 1 stranger ones. Then
+        `edits` moves them: strengths by name of the direction, such as {"smiling": 1.5}.
 
         Raises:
-            UserError: As `check_request`.
+            UserError: As `check_request` and `Directions.move`.
         """
         check_request(n, seed, truncation)
-        return np.stack([self._latent(s, truncation) for s in range(seed, seed + n)])
+        return np.stack([self._latent(s, truncation, edits) for s in range(seed, seed + n)])
 
-    def sample(self, n: int, seed: int = 0, truncation: float = 1.0) -> NDArray[np.uint8]:
+    def sample(
+        self, n: int, seed: int = 0, truncation: float = 1.0, edits: Mapping[str, float] = NO_EDITS
+    ) -> NDArray[np.uint8]:
         """The faces of the seeds `seed` … `seed + n - 1`, uint8 RGB N×H×W×3. Arguments as for `latents`."""
-        return self.decode(self.latents(n, seed, truncation))
+        return self.decode(self.latents(n, seed, truncation, edits))
 
-    def stream(self, n: int, seed: int = 0, truncation: float = 1.0) -> Iterator[NDArray[np.uint8]]:
+    def stream(
+        self, n: int, seed: int = 0, truncation: float = 1.0, edits: Mapping[str, float] = NO_EDITS
+    ) -> Iterator[NDArray[np.uint8]]:
         """The same faces as `sample` one after the other, H×W×3, in bounded memory whatever their number."""
         check_request(n, seed, truncation)
-        return self._decode_each(self._latent(s, truncation) for s in range(seed, seed + n))
+        return self._decode_each(self._latent(s, truncation, edits) for s in range(seed, seed + n))
 
     def decode(self, latents: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Latents N×latent_dim → faces, uint8 RGB N×H×W×3.
@@ -104,14 +119,16 @@ class Generator:
             latents[i] = latent
         return latents
 
+    def reconstruct(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Faces → what the model makes of them, both uint8 RGB N×H×W×3. Raises as `encode`."""
+        return self.decode(self.encode(images))
+
     @property
     def _image_shape(self) -> tuple[int, int, int]:
         return (self.bundle.image_size, self.bundle.image_size, 3)
 
-    def _latent(self, seed: int, truncation: float) -> NDArray[np.float32]:
-        # RandomState rather than default_rng: NumPy promises that its numbers never change.
-        normal = np.random.RandomState(seed).standard_normal(self.bundle.latent_dim)
-        return normal.astype(np.float32) * np.float32(truncation)
+    def _latent(self, seed: int, truncation: float, edits: Mapping[str, float]) -> NDArray[np.float32]:
+        return self.directions.move(draw(self.bundle.latent_dim, seed, truncation), edits)
 
     def _decode_each(self, latents: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint8]]:
         return parallel_map(lambda latent: _run(self._decoder, latents=latent), latents)

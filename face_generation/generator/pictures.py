@@ -1,9 +1,9 @@
-"""Images as picture files."""
+"""Images as picture files, grids and animations."""
 
 import errno
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from face_generation.errors import UserError
 
@@ -22,6 +22,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 95},
     "jpeg": {"format": "JPEG", "quality": 95},
 }
+ANIMATIONS: dict[str, dict[str, Any]] = {"webp": FORMATS["webp"], "gif": {"format": "GIF"}}
 GAP = 2  # white pixels between the pictures of a grid
 MAX_GRID = 1024  # pictures; many more take WebP minutes and gigabytes
 
@@ -33,9 +34,18 @@ def encode(image: NDArray[np.uint8], suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def grid(images: Iterable[NDArray[np.uint8]], n: int) -> NDArray[np.uint8]:
-    """`n` images of one size as one, row by row, about as wide as high."""
-    columns = math.ceil(math.sqrt(n))
+def animate(frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float) -> bytes:
+    """Images of one size, uint8 RGB H×W×3, as an animation that loops: webp, or gif, which has 256 colours a frame."""
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    buffer = BytesIO()
+    milliseconds = max(20, round(1000 * frame_seconds))  # browsers slow down what is faster
+    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix])
+    return buffer.getvalue()
+
+
+def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None) -> NDArray[np.uint8]:
+    """`n` images of one size as one, row by row; without `columns` about as wide as high."""
+    columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     canvas = np.empty((0, 0, 3), dtype=np.uint8)
     for i, image in enumerate(images):
@@ -45,6 +55,23 @@ def grid(images: Iterable[NDArray[np.uint8]], n: int) -> NDArray[np.uint8]:
         top, left = i // columns * (height + GAP), i % columns * (width + GAP)
         canvas[top : top + height, left : left + width] = image
     return canvas
+
+
+def labelled(
+    picture: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str], size: int = 16
+) -> NDArray[np.uint8]:
+    """A grid with a name beside each row and above each column, in letters of `size` pixels."""
+    font = ImageFont.load_default(size)
+    left, top = round(max(map(font.getlength, rows))) + size, 2 * size
+    height, width, _ = picture.shape
+    canvas = Image.new("RGB", (left + width, top + height), "white")
+    canvas.paste(Image.fromarray(picture), (left, top))
+    pen = ImageDraw.Draw(canvas)
+    for i, name in enumerate(columns):
+        pen.text((left + width * (i + 0.5) / len(columns), top / 2), name, "black", font, anchor="mm")
+    for i, name in enumerate(rows):
+        pen.text((left - size / 2, top + height * (i + 0.5) / len(rows)), name, "black", font, anchor="rm")
+    return np.asarray(canvas)
 
 
 @contextmanager

@@ -99,3 +99,12 @@ def test_full_disk(tmp_path: Path) -> None:
         file.write(b"content")
         full.write(b"content")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_labelled_grid_keeps_its_pictures(image: np.ndarray) -> None:
+    sheet = pictures.grid([image, 255 - image], 2, columns=2)
+    labelled = pictures.labelled(sheet, ["smiling"], ["-1", "+1"])
+    assert np.array_equal(labelled[-sheet.shape[0] :, -sheet.shape[1] :], sheet)
+    margin = labelled[:, : -sheet.shape[1]]
+    assert (margin < 100).any()  # the name
+    assert (margin[0] == 255).all()

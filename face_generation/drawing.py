@@ -1,0 +1,220 @@
+"""Drawing on the command line: from a configuration to picture files.
+
+One function a mode. All of them choose where to write before they load a bundle, so that a mistake shows at once.
+"""
+
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from face_generation.errors import UserError
+from face_generation.generator import Generator, pictures
+from face_generation.generator.generator import check_request
+from face_generation.generator.latents import slerp
+from face_generation.generator.parallel import parallel_map
+from face_generation.generator.photos import read_photo
+
+RANDOM_SEEDS = 2**31  # a random seed is below, which leaves room for many faces after it
+STRIP_FRAMES, ANIMATION_FRAMES = 9, 48
+MAX_FRAMES = 1000
+BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # that mode=attributes shows of itself
+SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=attributes shows
+
+
+def draw(config: DictConfig) -> None:
+    """Writes what `configs/inference.yaml` describes, and prints where and how to draw it again.
+
+    Raises:
+        UserError: Something in the configuration, the bundle, the photo or the disk keeps it from that.
+    """
+    if config.mode not in MODES:
+        raise UserError(f"unknown mode {config.mode!r}; use one of {', '.join(MODES)}")
+    MODES[config.mode](config)
+
+
+def sample(config: DictConfig) -> None:
+    """One face, a grid, or a folder of numbered files."""
+    n, truncation = config.num_images, config.truncation
+    seed, edits = chosen_seed(config), chosen_edits(config)
+    check_request(n, seed, truncation)
+    if not isinstance(config.grid, bool):
+        raise UserError(f"grid must be true or false, not {config.grid!r}")
+    one_picture = n == 1 or config.grid
+    if one_picture and n > pictures.MAX_GRID:
+        raise UserError(f"a grid holds {pictures.MAX_GRID} faces at most; leave grid=true away for a folder of files")
+    output, suffix = picture_target(config, "plots/gen_example") if one_picture else folder_target(config)
+
+    generator = Generator.load(config.bundle)
+    stream = generator.stream(n, seed, truncation, edits)
+    with tqdm(stream, total=n, desc=str(output), unit="face", delay=0.5, disable=n == 1) as faces:
+        if one_picture:
+            write_picture(faces, n, output, suffix)
+        else:
+            write_folder(faces, n, seed, output, suffix)
+    drawn, seeds = ("1 face", f"seed {seed}") if n == 1 else (f"{n} faces", f"seeds {seed} to {seed + n - 1}")
+    print(f"{output}: {drawn}, {seeds}, bundle {generator.bundle.name}")
+
+
+def interpolate(config: DictConfig) -> None:
+    """The way from one seed's face to another's: a strip, or an animation that goes there and back."""
+    seed, edits = chosen_seed(config), chosen_edits(config)
+    if config.to is None:
+        raise UserError("mode=interpolate ends at the seed that to=… names; give one")
+    for end in (seed, config.to):
+        check_request(1, end, config.truncation)
+    output, suffix = picture_target(config, "plots/interpolation", pictures.FORMATS | pictures.ANIMATIONS)
+    animated = suffix in pictures.ANIMATIONS
+    frames = config.frames or (ANIMATION_FRAMES if animated else STRIP_FRAMES)
+    if not isinstance(frames, int) or not 2 <= frames <= MAX_FRAMES:
+        raise UserError(f"frames must be a whole number from 2 to {MAX_FRAMES}, not {frames!r}")
+    if isinstance(config.seconds, bool) or not isinstance(config.seconds, int | float) or config.seconds <= 0:
+        raise UserError(f"seconds must be a number above 0, not {config.seconds!r}")
+
+    generator = Generator.load(config.bundle)
+    start, end = (generator.latents(1, s, config.truncation, edits)[0] for s in (seed, config.to))
+    with pictures.writing(output) as file:
+        images = list(generator.decode(slerp(start, end, np.linspace(0, 1, frames))))
+        if animated:
+            file.write(pictures.animate([*images, *images[-2:0:-1]], suffix, config.seconds / (frames - 1)))
+        else:
+            file.write(pictures.encode(pictures.grid(images, frames, columns=frames), suffix))
+    print(f"{output}: {frames} faces from seed {seed} to seed {config.to}, bundle {generator.bundle.name}")
+
+
+def attributes(config: DictConfig) -> None:
+    """A picture of what edits do to a face: a row for each, from the most against to the most in favour."""
+    seed, edits = chosen_seed(config), chosen_edits(config)
+    check_request(1, seed, config.truncation)
+    output, suffix = picture_target(config, "plots/attributes")
+    generator = Generator.load(config.bundle)
+    if not generator.directions:
+        raise UserError(f"the bundle {generator.bundle.name} has no directions; export it again with splits=…")
+    best = [*generator.directions.attributes[:BEST_ATTRIBUTES], *generator.directions.principal[:BEST_PRINCIPAL]]
+    names = list(config.attributes or (direction.name for direction in best))
+    latent = generator.latents(1, seed, config.truncation, edits)[0]
+    rows = [[generator.directions.move(latent, {name: strength}) for strength in SWEEP] for name in names]
+    with pictures.writing(output) as file:
+        faces = generator.decode(np.concatenate(rows))
+        labels = [name.replace("_", " ") for name in names]
+        sheet = pictures.grid(faces, len(faces), columns=len(SWEEP))
+        sheet = pictures.labelled(sheet, labels, [f"{strength:+g}" for strength in SWEEP])
+        file.write(pictures.encode(sheet, suffix))
+    print(f"{output}: {len(names)} edits of seed {seed}, bundle {generator.bundle.name}")
+
+
+def reconstruct(config: DictConfig) -> None:
+    """A photo beside what the model makes of it, edited where that is asked for."""
+    edits = chosen_edits(config)
+    if config.input is None:
+        raise UserError("mode=reconstruct takes a photo of a face; give its path as input=…")
+    output, suffix = picture_target(config, "plots/reconstruction")
+    path = Path(str(config.input)).expanduser()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; give a photo as input=…") from error
+    generator = Generator.load(config.bundle)
+    photo = read_photo(data, generator.bundle.image_size)
+    latents = generator.encode(photo[None])
+    with pictures.writing(output) as file:
+        face = generator.decode(generator.directions.move(latents, edits))[0]
+        file.write(pictures.encode(pictures.grid([photo, face], 2, columns=2), suffix))
+    print(f"{output}: {path.name}, and what bundle {generator.bundle.name} makes of it")
+
+
+MODES: dict[str, Callable[[DictConfig], None]] = {
+    "sample": sample,
+    "interpolate": interpolate,
+    "attributes": attributes,
+    "reconstruct": reconstruct,
+}
+
+
+def chosen_seed(config: DictConfig) -> int:
+    return secrets.randbelow(RANDOM_SEEDS) if config.seed is None else config.seed
+
+
+def chosen_edits(config: DictConfig) -> Mapping[str, float]:
+    if config.edits is None:
+        return {}
+    if not OmegaConf.is_dict(config.edits):
+        raise UserError(f"edits are strengths by name, such as 'edits={{smiling: 1.5}}', not {config.edits!r}")
+    return {str(name): strength for name, strength in config.edits.items()}
+
+
+def picture_target(
+    config: DictConfig, default: str, formats: Mapping[str, object] = pictures.FORMATS
+) -> tuple[Path, str]:
+    """The path and the format of one picture; `default` is a path without its suffix."""
+    output = Path(str(config.output or default)).expanduser()
+    if output.is_dir():
+        raise UserError(f"output={output} is a folder; name a file in it, such as {output / 'face.png'}")
+    if not output.suffix:
+        output = output.with_suffix(f".{config.format or 'png'}")
+    suffix = known_format(output.suffix[1:].lower(), formats)
+    if config.format and formats[suffix] != formats[known_format(config.format, formats)]:
+        raise UserError(f"output={output} and format={config.format} contradict each other; leave one of them away")
+    return output, suffix
+
+
+def folder_target(config: DictConfig) -> tuple[Path, str]:
+    """The folder for many pictures, and their format."""
+    output = Path(str(config.output or "plots/faces")).expanduser()
+    if output.suffix[1:].lower() in pictures.FORMATS:
+        raise UserError(f"output={output} is one picture, and many were asked for; give a folder, or grid=true")
+    return output, known_format(config.format or "png")
+
+
+def known_format(suffix: str, formats: Mapping[str, object] = pictures.FORMATS) -> str:
+    if suffix not in formats:
+        raise UserError(f"unknown picture format {suffix!r}; use one of {', '.join(formats)}")
+    return suffix
+
+
+def write_picture(faces: Iterable[NDArray[np.uint8]], n: int, output: Path, suffix: str) -> None:
+    with pictures.writing(output) as file:  # opened first, so that an unwritable place is found before the work
+        file.write(pictures.encode(pictures.grid(faces, n), suffix))
+
+
+def write_folder(faces: Iterable[NDArray[np.uint8]], n: int, seed: int, folder: Path, suffix: str) -> None:
+    """Writes each face to a file named after its seed, so that a run that was stopped can go on."""
+
+    def write(numbered: tuple[int, NDArray[np.uint8]]) -> None:
+        number, face = numbered
+        with pictures.writing(folder / f"{number:010}.{suffix}") as file:
+            file.write(pictures.encode(face, suffix))
+
+    faces = iter(faces)
+    first = next(faces)
+    check_space(folder, n * len(pictures.encode(first, suffix)))
+    written = 0
+    try:
+        for _ in parallel_map(write, enumerate(chain([first], faces), start=seed)):
+            written += 1
+    except (UserError, KeyboardInterrupt) as error:
+        if not written:
+            raise
+        state = f"{written} of {n} faces are written; go on with seed={seed + written} num_images={n - written}"
+        if isinstance(error, UserError):
+            raise UserError(f"{error}; {state}") from error
+        tqdm.write(state, file=sys.stderr)
+        raise
+
+
+def check_space(folder: Path, size: int) -> None:
+    """Raises `UserError` where the disk of `folder` has no room for `size` bytes."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if size > free:
+        raise UserError(
+            f"the faces need about {size / 1e6:,.1f} MB and {folder} has {free / 1e6:,.1f} MB free; "
+            "ask for fewer, choose another output, or format=jpg"
+        )
