@@ -1,4 +1,5 @@
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -169,3 +170,13 @@ def test_imports_neither_torch_nor_mlflow() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert result.stdout.split() == []
+
+
+def test_drawing_writes_nothing_into_the_home_folder_and_reports_to_nobody(tmp_path: Path, tiny_bundle: Path) -> None:
+    script = f"from face_generation.generator import Generator; Generator.load({str(tiny_bundle)!r}).sample(1)"
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+
+    # ONNX Runtime reports about what it runs under a number that it keeps there, unless it is told not to.
+    subprocess.run([sys.executable, "-c", script], env={**variables, "HOME": str(tmp_path)}, check=True)
+
+    assert not list(tmp_path.iterdir())
