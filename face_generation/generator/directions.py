@@ -83,7 +83,7 @@ class Directions(Mapping[str, Direction]):
             UserError: There is no such direction, or a strength is out of range or no number.
         """
         moved = np.asarray(latents, dtype=np.float32)
-        for name, strength in edits.items():
+        for name, strength in sorted(edits.items()):  # in one order, so that sums are rounded in one way
             if name not in self:
                 known = f"its directions are {', '.join(self)}" if self else "it has no directions"
                 raise UserError(f"the bundle cannot edit {name!r}; {known}")

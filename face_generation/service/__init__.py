@@ -1,0 +1,1 @@
+"""Faces over HTTP: the API, the page, and what operating them needs."""

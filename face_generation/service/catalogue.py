@@ -1,0 +1,114 @@
+"""The bundles that are served, and what is told of them."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import PIL
+
+from face_generation.errors import UserError
+from face_generation.generator import Bundle, Generator
+from face_generation.generator.bundle import CARD, DECODER, DIRECTIONS
+from face_generation.generator.directions import Direction
+from face_generation.service.schemas import BundleAbout, DirectionAbout
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+TAKEN = ("bundles", "docs", "openapi.json")  # paths beside those of bundles
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A bundle that is served."""
+
+    generator: Generator
+    prefix: str  # of all our paths, where a proxy is in front
+
+    @property
+    def name(self) -> str:
+        return self.generator.bundle.name
+
+    @cached_property
+    def version(self) -> str:
+        """Another one whenever the same request may give another face."""
+        files = self.generator.bundle.files
+        if DIRECTIONS not in files:
+            return files[DECODER][:12]
+        return hashlib.sha256((files[DECODER] + files[DIRECTIONS]).encode()).hexdigest()[:12]
+
+    @property
+    def card(self) -> str | None:
+        path = self.generator.bundle.folder / CARD
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    @cached_property
+    def about(self) -> BundleAbout:
+        bundle = self.generator.bundle
+        directions = self.generator.directions
+        return BundleAbout(
+            name=bundle.name,
+            model=str(bundle.training.get("model", bundle.name)),
+            latent_dim=bundle.latent_dim,
+            image_size=bundle.image_size,
+            has_encoder=bundle.has_encoder,
+            version=self.version,
+            data=str(bundle.training.get("data", "")),
+            licence=bundle.licence,
+            figures=bundle.evaluation.get("figures", {}),
+            attributes=[_about(direction) for direction in directions.attributes],
+            principal=[_about(direction) for direction in directions.principal],
+            card=f"{self.prefix}/api/v1/{bundle.name}/card",
+        )
+
+    def etag(self, *request: object) -> str:
+        """A strong entity tag for what these give: it changes with every bit that may change an answer's bytes."""
+        content = json.dumps([self.version, PIL.__version__, *request])
+        return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+
+
+class Catalogue(Mapping[str, Entry]):
+    """The bundles that are served, by name, in the order of the settings."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+
+    @classmethod
+    def load(cls, places: Sequence[str], prefix: str) -> "Catalogue":
+        """Opens bundles (see `Bundle.load`) and draws a face with each, so that the first request finds all ready.
+
+        Raises:
+            UserError: One of them cannot be served.
+        """
+        entries: dict[str, Entry] = {}
+        for place in places:
+            entry = Entry(Generator(Bundle.load(place)), prefix)
+            if entry.name in entries:
+                raise UserError(f"two bundles are called {entry.name}; export one of them with another name")
+            if not NAME.fullmatch(entry.name) or entry.name in TAKEN:
+                raise UserError(f"{entry.name!r} cannot be part of an address; export {place} with another name")
+            face = entry.generator.sample(1)
+            if entry.generator.bundle.has_encoder:
+                entry.generator.encode(face)
+            entries[entry.name] = entry
+        return cls(list(entries.values()))
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _about(direction: Direction) -> DirectionAbout:
+    return DirectionAbout(name=direction.name, label=label(direction.name), figures=dict(direction.figures))
+
+
+def label(name: str) -> str:
+    """The name of a direction for people: "5_o_clock_shadow" is "5 o'clock shadow"."""
+    words = name.replace("_o_clock_", " o'clock ").replace("principal_", "direction_").replace("_", " ")
+    return words[0].upper() + words[1:]

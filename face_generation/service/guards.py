@@ -1,0 +1,97 @@
+"""What stands between the network and the app: the API key, and limits on what is read."""
+
+import hmac
+import re
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from face_generation.service.problems import Problem
+from face_generation.service.workers import Refusal, Workers
+
+OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json)")  # a browser that opens these sends no key
+DRAWING = re.compile(r"/api/v1/[^/]+/(faces|decode|interpolations|reconstructions)")
+BODIES_AT_ONCE = 16  # of the largest size, together
+
+
+class ApiKey:
+    """Lets nobody without the key into `/api/`."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self.app = app
+        self.key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"].removeprefix(scope["root_path"])
+            if path.startswith("/api/") and not OPEN.fullmatch(path) and not self._has_key(Headers(scope=scope)):
+                raise Problem(
+                    401,
+                    "this service wants its API key; send it as Authorization: Bearer …, or as X-API-Key",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+        await self.app(scope, receive, send)
+
+    def _has_key(self, headers: Headers) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        return hmac.compare_digest(given.encode("latin-1"), self.key)
+
+
+class Admission:
+    """Turns away at the door who would have to wait behind a full queue, before anything is read or worked out."""
+
+    def __init__(self, app: ASGIApp, workers: Workers) -> None:
+        self.app = app
+        self.workers = workers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.workers.room < 1 and scope["type"] == "http" and _is_work(scope):
+            raise self.workers.refusal(1)
+        await self.app(scope, receive, send)
+
+
+def _is_work(scope: Scope) -> bool:
+    if any(name == b"if-none-match" for name, _ in scope["headers"]):  # may be answered without drawing
+        return False
+    return DRAWING.match(scope["path"], len(scope["root_path"])) is not None
+
+
+class BodyLimits:
+    """Bounds bodies while they are read, whatever their headers say of them; and all of them together."""
+
+    def __init__(self, app: ASGIApp, json_bytes: int, upload_bytes: int) -> None:
+        self.app = app
+        self.json_bytes = json_bytes
+        self.upload_bytes = upload_bytes
+        self.most = BODIES_AT_ONCE * max(json_bytes, upload_bytes)
+        self.held = 0  # bytes of bodies of requests that are not answered yet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        limit = self.json_bytes if "json" in headers.get("content-type", "") else self.upload_bytes
+        too_large = Problem(413, f"the body has more than {limit:,} bytes; send less")
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise too_large
+        read = 0
+
+        async def receive_limited() -> Message:
+            nonlocal read
+            message = await receive()
+            size = len(message.get("body", b""))
+            read += size
+            self.held += size
+            if read > limit:
+                raise too_large
+            if self.held > self.most:
+                raise Refusal("many uploads are under way; ask again a little later", 1)
+            return message
+
+        try:
+            await self.app(scope, receive_limited, send)
+        finally:
+            self.held -= read

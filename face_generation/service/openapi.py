@@ -1,0 +1,123 @@
+"""The OpenAPI document: FastAPI's, and what only the bundles that are served can tell."""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+import face_generation
+from face_generation.generator.directions import MAX_STRENGTH
+from face_generation.service.problems import ProblemDetails, documented
+from face_generation.service.schemas import Face
+
+TITLE = "Faces"
+DESCRIPTION = """Faces of people who do not exist, drawn by the models of this service.
+
+The same request always gives the same face: here, on [the page](../../) and in `python -m face_generation.inference`.
+
+Errors are [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a sentence that says what to do. Each answer
+has an `X-Request-ID`, which is in the service's log too; send one, and it is kept. What has a GET has a HEAD.
+"""
+TAGS = {
+    "faces": "Pictures of seeds, and of the ways between them",
+    "photos": "What a model makes of a photo; bundles with an encoder only",
+    "latents": "The numbers behind a face, in and out",
+    "bundles": "What draws the faces",
+    "operation": "For those who run the service",
+}
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+OF_A_SEED = ("face", "latents")  # operations that take the options of a face from the query
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/api/v1/openapi.json")
+async def document(request: Request) -> Response:
+    app: FastAPI = request.app
+    if app.openapi_schema is None:
+        app.openapi_schema = _document(app)
+    return JSONResponse(app.openapi_schema)
+
+
+def operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    service = app.state.service
+    catalogue, settings = service.catalogue, service.settings
+    content = get_openapi(
+        title=TITLE,
+        version=face_generation.__version__,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+        servers=[{"url": settings.prefix or "/"}],
+    )
+    schemas = content["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
+        schemas.pop(unused, None)
+    schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
+
+    bundle = {"type": "string", "enum": list(catalogue)}
+    edits = {name for entry in catalogue.values() for name in entry.generator.directions}
+    for path, operations in content["paths"].items():
+        for operation in operations.values():
+            if "422" in operation["responses"]:
+                operation["responses"] |= {"422": documented(422)[422]}
+            if path.startswith("/api/") and settings.api_key is not None:
+                operation["security"] = [{name: []} for name in KEYS]
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "bundle":
+                    parameter["schema"] = bundle
+                if parameter["name"] == "seed":
+                    parameter["example"] = 42
+            if operation["operationId"] in OF_A_SEED:
+                operation["parameters"] += _face_parameters(sorted(edits))
+    if settings.api_key is not None:
+        content["components"]["securitySchemes"] = KEYS
+    return content
+
+
+def _face_parameters(edits: list[str]) -> list[dict[str, Any]]:
+    face = Face.model_json_schema()["properties"]
+    strength = {"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH}
+    options = {
+        "truncation": face["truncation"],
+        "toward": face["toward"]["anyOf"][0],
+        "amount": face["amount"],
+        "version": {"type": "string"},
+    }
+    described = {
+        "truncation": face["truncation"]["description"],
+        "toward": face["toward"]["description"],
+        "amount": face["amount"]["description"],
+        "version": "The bundle's; where that is another one by now the answer is 404 rather than another face",
+    }
+    parameters = [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": described[name]}
+        for name, schema in options.items()
+    ]
+    parameters.append(
+        {
+            "name": "edits",
+            "in": "query",
+            "required": False,
+            "style": "form",
+            "explode": True,
+            "schema": {
+                "type": "object",
+                "properties": {name: strength for name in edits},
+                "additionalProperties": False,
+            },
+            "example": {name: 1.5 for name in edits if name == "smiling"},
+            "description": "Strengths by name of the direction, each as an option: `&smiling=1.5&eyeglasses=-1`. "
+            "The bundle says which it has",
+        }
+    )
+    return parameters

@@ -1,0 +1,20 @@
+"""The path under which a proxy shows the service."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Prefix:
+    """Makes paths whole, whether the proxy in front strips the prefix or not: then they begin with the root path."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path == self.prefix:
+                path = "/"
+            whole = path if path.startswith(f"{self.prefix}/") else self.prefix + path
+            scope = {**scope, "root_path": self.prefix, "path": whole}
+        await self.app(scope, receive, send)

@@ -1,0 +1,150 @@
+"""What requests and answers look like."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from face_generation.generator.directions import MAX_STRENGTH
+from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
+
+MAX_LATENT = 100.0  # a hundred standard deviations, far beyond what a decoder knows
+
+Picture = Literal["png", "webp", "jpg"]
+Suffix = Literal["png", "webp", "jpg", "jpeg"]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
+Latents = Annotated[list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT)]], Field(min_length=1)]
+Edits = Annotated[dict[str, Strength], Field(max_length=100)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Face(Request):
+    """A face: of a seed or of latents, moved toward that of another seed, then edited."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seed": 42, "truncation": 0.8}]})
+
+    seed: Seed | None = Field(None, description="Instead of latents")
+    truncation: float = Field(
+        1.0, ge=0, le=MAX_TRUNCATION, description="Below 1 more ordinary, above 1 stranger; 0 is the average face"
+    )
+    latents: Latents | None = Field(None, description="Instead of seed and truncation: latent_dim numbers")
+    toward: Seed | None = Field(None, description="The seed of another face to go toward")
+    amount: float = Field(0.25, ge=0, le=1, description="How far to go toward it; 1 is the other face")
+    edits: Edits = Field({}, description="Strengths by name of the direction; the bundle says which there are")
+
+    @model_validator(mode="after")
+    def _from_one_source(self) -> Self:
+        if (self.seed is None) == (self.latents is None):
+            raise ValueError("a face has either a seed or latents; give one of them")
+        if self.latents is not None and "truncation" in self.model_fields_set:
+            raise ValueError("truncation is for seeds; scale the latents instead")
+        return self
+
+
+class Faces(Face):
+    """One face, or those of consecutive seeds."""
+
+    count: int = Field(1, ge=1, description="Faces, of the seeds from this one on")
+
+    @model_validator(mode="after")
+    def _seeds_exist(self) -> Self:
+        if self.count > 1 and self.seed is None:
+            raise ValueError("count is for seeds; name each face of latents by itself")
+        if self.seed is not None and self.seed + self.count > SEEDS:
+            raise ValueError(f"{self.count} faces from seed {self.seed} on go past the last seed, {SEEDS - 1}")
+        return self
+
+    def singles(self) -> Iterator[Face]:
+        """Each of them by itself."""
+        for i in range(self.count):
+            yield self.model_copy(update={"seed": None if self.seed is None else self.seed + i, "count": 1})
+
+
+class FacesRequest(Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"faces": [{"seed": 42, "count": 3, "truncation": 0.8}, {"seed": 7}]}]}
+    )
+
+    faces: list[Faces] = Field(min_length=1)
+    format: Picture = "png"
+    as_: Literal["json", "zip"] = Field("json", alias="as")
+
+
+class InterpolationRequest(Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"from": {"seed": 42}, "to": {"seed": 43}, "frames": 24, "as": "webp"}]}
+    )
+
+    from_: Face = Field(alias="from")
+    to: Face
+    frames: int = Field(25, ge=2, description="Faces on the way, both ends included")
+    format: Picture = Field("png", description="Of the faces in json and zip")
+    as_: Literal["json", "zip", "webp", "gif"] = Field("json", alias="as", description="webp and gif: an animation")
+    seconds: float = Field(2.0, gt=0, le=60, description="Of an animation, to the other end")
+    there_and_back: bool = Field(True, description="Whether an animation comes back before it begins anew")
+
+
+class DrawnFace(BaseModel):
+    seed: Seed | None = Field(None, description="Where it came from one")
+    latents: list[float]
+    image: str = Field(description="The picture as a data URL", examples=["data:image/png;base64,iVBORw0KGgo…"])
+
+
+class FacesAnswer(BaseModel):
+    bundle: str
+    version: str
+    faces: list[DrawnFace]
+
+
+class LatentsAnswer(BaseModel):
+    latents: list[float]
+
+
+class ReconstructionAnswer(BaseModel):
+    bundle: str
+    version: str
+    latents: list[float] = Field(description="The encoder's, before edits")
+    original: str = Field(description="The square of the photo that the encoder saw, as a data URL")
+    image: str = Field(description="What the decoder makes of the latents after edits, as a data URL")
+
+
+class DirectionAbout(BaseModel):
+    name: str = Field(description="What edits call it", examples=["smiling"])
+    label: str = Field(description="What people call it", examples=["Smiling"])
+    figures: dict[str, Any] = Field(description="What was measured of it")
+
+
+class BundleAbout(BaseModel):
+    name: str
+    model: str
+    latent_dim: int
+    image_size: int = Field(description="Height and width, pixels")
+    has_encoder: bool = Field(description="Whether it can reconstruct photos")
+    version: str = Field(description="Another one whenever the same request may give another face")
+    data: str = Field(description="What it was trained on")
+    licence: str
+    figures: dict[str, Any] = Field(description="How good its faces are: value and its interval, low to high")
+    attributes: list[DirectionAbout]
+    principal: list[DirectionAbout] = Field(description="The strongest directions without a name")
+    card: str = Field(description="The address of its card")
+
+
+class LimitsAbout(BaseModel):
+    faces: int = Field(description="In a request")
+    frames: int = Field(description="Of an interpolation")
+    upload_bytes: int
+    upload_pixels: int
+    max_strength: float = Field(description="Of an edit, either way")
+
+
+class BundlesAnswer(BaseModel):
+    bundles: list[BundleAbout]
+    limits: LimitsAbout
+
+
+class Health(BaseModel):
+    status: str

@@ -1,0 +1,93 @@
+"""The service as a process of its own: uvicorn, stopped with grace."""
+
+import asyncio
+import errno
+import signal
+import socket
+import time
+
+import structlog
+import uvicorn
+
+from face_generation.errors import UserError
+from face_generation.service import logs
+from face_generation.service.app import create_app
+from face_generation.service.protocol import Protocol
+from face_generation.service.settings import Settings
+from face_generation.service.workers import Workers
+
+BACKLOG = 2048  # connections that wait to be accepted
+KEEP_ALIVE = 75  # seconds; longer than proxies keep theirs, so that none sends into a closed connection
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+log = structlog.get_logger()
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT; then finishes what is under way and returns.
+
+    Raises:
+        UserError: The address or a bundle cannot be served.
+    """
+    logs.configure()
+    listener = listen(settings.host, settings.port)  # first, for it fails fast
+    with listener:
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http=Protocol,
+            ws="none",
+            loop="asyncio",  # uvloop accepts one connection a turn, and under load turns are long
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+        )
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, lambda *_: None)  # uvicorn takes them, and hands them on when it has stopped
+        print(f"Serving faces at {address(settings, listener)} (Ctrl-C stops)", flush=True)
+        workers = app.state.service.workers
+        Server(config, workers, settings.shutdown_seconds).run([listener])
+        workers.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket."""
+    try:
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(where[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise UserError(f"host={host} is no address ({error.strerror}); try host=127.0.0.1") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} of {host} is in use; choose another, such as port={port + 1}") from error
+        raise UserError(f"cannot serve at {host}:{port}: {error.strerror}; choose another host or port") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which connections take over from it
+    return listener
+
+
+def address(settings: Settings, listener: socket.socket) -> str:
+    """Where a browser finds the service."""
+    host = ANYWHERE.get(settings.host, settings.host)
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}{settings.prefix}/"
+
+
+class Server(uvicorn.Server):
+    """Stops in two steps: first it answers on, but refuses to draw more; when all is drawn, it hangs up."""
+
+    def __init__(self, config: uvicorn.Config, workers: Workers, shutdown_seconds: float) -> None:
+        super().__init__(config)
+        self.workers = workers
+        self.shutdown_seconds = shutdown_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        deadline = time.monotonic() + self.shutdown_seconds
+        log.info("stopping", drawing=self.workers.running, waiting=self.workers.waiting)
+        self.workers.stop()
+        while not self.workers.idle and not self.force_exit and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        self.config.timeout_graceful_shutdown = max(0, deadline - time.monotonic())  # type: ignore[assignment]
+        await super().shutdown(sockets)

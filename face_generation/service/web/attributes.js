@@ -1,0 +1,80 @@
+// How a model's attributes are put before people: in groups, in plain words, those that work best first.
+
+const SHOWN = 12; // attributes; the others are one click away
+
+const GROUPS = {
+  Expression: {
+    smiling: "Smile",
+    mouth_slightly_open: "Open mouth",
+    high_cheekbones: "High cheekbones",
+    narrow_eyes: "Narrow eyes",
+  },
+  "Age and gender": { young: "Young", male: "Masculine" },
+  Hair: {
+    blond_hair: "Blond",
+    brown_hair: "Brown",
+    black_hair: "Black",
+    gray_hair: "Grey",
+    bangs: "Bangs",
+    straight_hair: "Straight",
+    wavy_hair: "Wavy",
+    bald: "Bald",
+    receding_hairline: "Receding hairline",
+  },
+  Beard: {
+    no_beard: "Clean-shaven",
+    "5_o_clock_shadow": "Stubble",
+    goatee: "Goatee",
+    mustache: "Moustache",
+    sideburns: "Sideburns",
+  },
+  "Glasses, hats and make-up": {
+    eyeglasses: "Glasses",
+    wearing_hat: "Hat",
+    wearing_lipstick: "Lipstick",
+    heavy_makeup: "Make-up",
+    wearing_earrings: "Earrings",
+    wearing_necklace: "Necklace",
+    wearing_necktie: "Necktie",
+  },
+  Features: {
+    arched_eyebrows: "Arched eyebrows",
+    bushy_eyebrows: "Bushy eyebrows",
+    rosy_cheeks: "Rosy cheeks",
+    pointy_nose: "Pointed nose",
+    oval_face: "Oval face",
+  },
+};
+
+// People's judgements of other people rather than something to see: never among the first.
+const JUDGEMENTS = new Set("attractive bags_under_eyes big_lips big_nose chubby double_chin pale_skin".split(" "));
+
+/**
+ * Sorts a model's attributes.
+ * @param {{name: string, label: string, figures: Object}[]} attributes As the server tells of them.
+ * @returns {{first: Object[], more: Object[]}} Groups, `{title, attributes: {name, label}[]}`, best attributes first.
+ */
+export function grouped(attributes) {
+  const best = attributes
+    .filter((attribute) => !JUDGEMENTS.has(attribute.name))
+    .sort((a, b) => worth(b) - worth(a))
+    .slice(0, SHOWN);
+  const rest = attributes.filter((attribute) => !best.includes(attribute));
+  return { first: groups(best), more: groups(rest) };
+}
+
+/** From 0 to 1: how much more often a face has the attribute after an edit, or else how well the model knows it. */
+function worth({ figures }) {
+  const { edit, auc = 0.5 } = figures;
+  return edit && edit.after !== edit.before ? edit.after - edit.before : 2 * auc - 1;
+}
+
+function groups(attributes) {
+  const found = new Map(Object.keys(GROUPS).map((title) => [title, []]));
+  found.set("Other", []);
+  for (const attribute of [...attributes].sort((a, b) => worth(b) - worth(a))) {
+    const [title, words] = Object.entries(GROUPS).find(([, words]) => attribute.name in words) ?? ["Other", {}];
+    found.get(title).push({ name: attribute.name, label: words[attribute.name] ?? attribute.label });
+  }
+  return [...found].filter(([, list]) => list.length).map(([title, list]) => ({ title, attributes: list }));
+}

@@ -1,0 +1,162 @@
+"""Work on a few threads behind a bounded queue, first come, first served."""
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+SMOOTHING = 0.05  # weight of the latest job in the average time of one
+
+
+class Refusal(Exception):
+    """Work that is not begun, for there is too much of it, or the end is near."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
+
+
+class _Batch(Generic[T, R]):
+    """The jobs of one request. All but `begun` and `left` is touched by one thread at a time."""
+
+    def __init__(self, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> None:
+        self.jobs = jobs
+        self.finish = finish
+        self.begun = 0
+        self.left = len(jobs)
+        self.results: list[Any] = [None] * len(jobs)
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[R] = self.loop.create_future()
+
+    def deliver(self, result: Any, error: BaseException | None) -> None:
+        if self.future.done():  # nobody waits any more
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+
+class Workers:
+    """Runs jobs on `threads` threads; at most `capacity` of them wait.
+
+    Whether there is room is decided before anything is begun. The jobs of a request begin in the order in which the
+    requests came, so that none waits longer than it takes to work off a full queue.
+    """
+
+    def __init__(self, threads: int, capacity: int) -> None:
+        self.threads = threads
+        self.capacity = capacity
+        self.waiting = 0
+        self.running = 0
+        self._seconds = 0.02  # that a job takes; a guess until some were run
+        self._batches: deque[_Batch[Any, Any]] = deque()
+        self._changed = threading.Condition()
+        self.stopping = self._closed = False
+        self._threads = [threading.Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> R:
+        """The `finish` of the results of all jobs, on the thread that ends the last of them.
+
+        A caller who is cancelled takes with it what has not begun.
+
+        Raises:
+            Refusal: There is no room for so many.
+        """
+        batch = _Batch(jobs, finish)
+        with self._changed:
+            if len(jobs) > self.room:
+                raise self.refusal(len(jobs))
+            self._batches.append(batch)
+            self.waiting += len(jobs)
+            self._changed.notify(len(jobs))
+        try:
+            return await batch.future
+        finally:
+            if batch.begun < len(jobs):
+                self._drop(batch)
+
+    @property
+    def room(self) -> int:
+        """Jobs that would be let in now."""
+        return 0 if self.stopping else self.capacity + self.threads - self.waiting - self.running
+
+    def refusal(self, n: int) -> Refusal:
+        """Why `n` jobs are not let in."""
+        if self.stopping:
+            return Refusal("the service is stopping; ask again, and another one may answer", 1)
+        seconds = (self.waiting + self.running) * self._seconds / self.threads
+        return Refusal(
+            f"{self.waiting} faces wait to be drawn, and {n} more do not fit; ask again a little later",
+            max(1, math.ceil(seconds)),
+        )
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and not self.running
+
+    def stop(self) -> None:
+        """Refuses all further work; what was let in is done."""
+        self.stopping = True
+
+    def close(self) -> None:
+        """Ends the threads, each after the job that it is at, and waits for that: ONNX Runtime dies of a sudden end."""
+        with self._changed:
+            self.stopping = self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _drop(self, batch: _Batch[Any, Any]) -> None:
+        with self._changed:
+            if batch in self._batches:
+                self._batches.remove(batch)
+                self.waiting -= len(batch.jobs) - batch.begun
+
+    def _work(self) -> None:
+        while taken := self._take():
+            self._do(*taken)
+            del taken  # with what its request held: photos stay no longer than they must
+
+    def _take(self) -> tuple[_Batch[Any, Any], int] | None:
+        """The next job, as its batch and number, once there is one; None at the end."""
+        with self._changed:
+            while not self._batches and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            batch, number = self._batches[0], self._batches[0].begun
+            batch.begun += 1
+            if batch.begun == len(batch.jobs):
+                self._batches.popleft()
+            self.waiting -= 1
+            self.running += 1
+            return batch, number
+
+    def _do(self, batch: _Batch[Any, Any], number: int) -> None:
+        start = time.perf_counter()
+        result, error, ended = None, None, True
+        try:
+            batch.results[number] = batch.jobs[number]()
+            with self._changed:
+                batch.left -= 1
+                ended = batch.left == 0
+            if ended:
+                result = batch.finish(batch.results)
+        except BaseException as raised:
+            error = raised
+            self._drop(batch)
+        with self._changed:
+            self.running -= 1
+            self._seconds += SMOOTHING * (time.perf_counter() - start - self._seconds)
+        if ended:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                batch.loop.call_soon_threadsafe(batch.deliver, result, error)

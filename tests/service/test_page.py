@@ -1,0 +1,685 @@
+"""The page in a browser, before the service as a process: what people do there, and what must never happen."""
+
+import io
+import json
+import re
+import shutil
+import statistics
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from face_generation.data.drawn import Face, draw_face
+from face_generation.data.packing import read_image
+from face_generation.generator import Bundle, Generator
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+COUNT = 24  # faces in the grid
+PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+REFUSED = "Failed to load resource"  # what the browser's console says of any answer that is an error
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def site(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the shipped bundles."""
+    with serving(tmp_path_factory.mktemp("site")) as server:
+        yield f"{server.url}/"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=20_000)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+        expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """`visit(fragment, **context)` opens the page in a fresh profile. What a browser complains of fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(fragment: str = "", *, address: str = site, refused: bool = False, **context: Any) -> Page:
+        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
+        page = contexts[-1].new_page()
+
+        def listen(message: Any) -> None:
+            if message.type in ("error", "warning") and not (refused and message.text.startswith(REFUSED)):
+                complaints.append(message.text)
+
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
+        page.goto(address + fragment)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def elsewhere(url: str, address: str) -> list[str]:
+    parts = urlsplit(url)
+    return [] if parts.scheme in ("blob", "data") or parts.netloc == urlsplit(address).netloc else [url]
+
+
+def grid(page: Page) -> Locator:
+    """The faces, when all are there."""
+    expect(page.locator("#grid .ready")).to_have_count(COUNT)
+    return page.get_by_role("list", name="Generated faces").get_by_role("link")
+
+
+def portrait(page: Page) -> Locator:
+    """The picture of the open face, when it is there."""
+    picture = page.locator("#portrait")
+    expect(picture).to_be_visible()
+    expect(picture).not_to_have_class(re.compile("waiting"))
+    return picture
+
+
+def pixels(picture: Locator) -> str:
+    """A digest of what an image shows."""
+    return picture.evaluate(
+        """async (image) => {
+            await image.decode().catch(() => {}); // rejects where the next picture comes meanwhile
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+            return new Uint8Array(await crypto.subtle.digest("SHA-256", data)).join();
+        }"""
+    )
+
+
+def changes(picture: Locator, action: Callable[[], Any]) -> str:
+    """Does something that must give another picture; returns the digest of that."""
+    before = pixels(picture)
+    action()
+    return until(lambda: pixels(picture), lambda shown: shown != before)
+
+
+def until(value: Callable[[], Any], condition: Callable[[Any], bool]) -> Any:
+    """The value, as soon as it meets a condition."""
+    deadline = time.monotonic() + 20
+    while not condition(now := value()):
+        assert time.monotonic() < deadline, f"waited too long; now it is {now!r}"
+        time.sleep(0.01)
+    return now
+
+
+def address_when(page: Page, pattern: str) -> str:
+    """The page's address, which follows the sliders in a moment."""
+    expect(page).to_have_url(re.compile(pattern))
+    return page.url
+
+
+def saved(page: Page, button: str) -> tuple[str, Image.Image]:
+    """Name and contents of what a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    return download.value.suggested_filename, Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+
+
+def fits(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# --- many faces ----------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_at_once(visit: Any) -> None:
+    page = visit()
+
+    faces = grid(page)
+
+    expect(page.locator("#status[role=status]")).to_have_text(re.compile(f"^{COUNT} new faces"))
+    first = int(re.search(r"#vae\?from=(\d+)$", page.url)[1])
+    for i, image in enumerate(faces.get_by_role("img").all()):
+        assert image.get_attribute("alt") == f"Generated face, seed {first + i}"
+    assert len({pixels(image) for image in faces.get_by_role("img").all()}) == COUNT
+
+
+def test_more_faces_by_key_and_button_and_back(visit: Any) -> None:
+    page = visit("#vae?from=100")
+    for i, action in enumerate(
+        (
+            lambda: page.keyboard.press("Space"),
+            lambda: page.keyboard.press("n"),
+            lambda: page.get_by_role("button", name="More faces").click(),
+        )
+    ):
+        grid(page)
+        action()
+        expect(page).to_have_url(re.compile(f"from={100 + (i + 1) * COUNT}$"))
+    grid(page)
+    page.go_back()
+    expect(grid(page).first).to_have_accessible_name(f"Generated face, seed {100 + 2 * COUNT}")
+
+
+def test_ordinary_and_strange(visit: Any) -> None:
+    page = visit("#vae?from=0")
+    face = grid(page).first.get_by_role("img")
+
+    changes(face, lambda: page.get_by_role("slider", name="How unusual").fill("0"))
+
+    images = page.locator("#grid img").all()
+    until(lambda: len({pixels(image) for image in images}), lambda kinds: kinds == 1)  # the average face
+    address_when(page, "t=0$")
+
+
+def test_picks_the_model_and_reads_its_card(visit: Any) -> None:
+    page = visit("#vae?from=0")
+    face = grid(page).first.get_by_role("img")
+
+    changes(face, lambda: page.get_by_label("Model", exact=True).select_option("DCGAN"))
+    address_when(page, r"#dcgan\?from=0$")
+    page.get_by_role("button", name="About this model").click()
+
+    card = page.get_by_role("dialog", name="DCGAN: model card")
+    expect(card.get_by_role("heading", name="What it is for, and not for")).to_be_visible()
+    expect(card.get_by_role("columnheader", name="real faces")).to_be_attached()
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+
+
+# --- one face ------------------------------------------------------------------------------------------------------
+
+
+def test_edits_are_live_and_the_link_keeps_them(visit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    page = visit("#vae?from=42")
+    grid(page).first.click()
+    picture = portrait(page)
+    slider = page.get_by_role("slider", name="Smile")
+    slider.focus()
+    page.evaluate(
+        """() => {
+            window.times = [];
+            const portrait = document.getElementById("portrait");
+            document.addEventListener("input", () => {
+                const start = performance.now();
+                const done = () => requestAnimationFrame(() => times.push(performance.now() - start));
+                portrait.addEventListener("load", done, { once: true });
+            }, { capture: true });
+        }"""
+    )
+
+    for _ in range(20):
+        changes(picture, lambda: page.keyboard.press("ArrowRight"))
+    milliseconds = page.evaluate("times")
+    with capsys.disabled():
+        print(
+            f"\n  slider to picture: median {statistics.median(milliseconds):.0f} ms, most {max(milliseconds):.0f} ms"
+        )
+
+    expect(slider).to_have_value("1")
+    link = address_when(page, r"#vae/42\?smiling=1&v=[0-9a-f]{12}$")
+    name, file = saved(page, "Save PNG")
+    generator = Generator.load("vae")
+    expected = generator.decode(generator.directions.move(generator.latents(1, seed=42), {"smiling": 1.0}))[0]
+    assert name == "vae-42.png"
+    assert np.array_equal(file, expected), "as face_generation.inference draws it"
+    assert pixels(portrait(visit(urlsplit(link).fragment.join(("#", ""))))) == pixels(picture)
+
+
+def test_edits_are_taken_back(visit: Any) -> None:
+    page = visit("#vae/7?smiling=2&blond_hair=-1.5")
+    picture = portrait(page)
+    page.get_by_text("More attributes").click()
+    smile, blond = (page.get_by_role("slider", name=name, exact=True) for name in ("Smile", "Blond"))
+    expect(smile).to_have_value("2")
+
+    changes(picture, lambda: page.get_by_role("button", name="Reset Smile").click())
+    expect(smile).to_have_value("0")
+    changes(picture, blond.dblclick)
+    expect(blond).to_have_value("0")
+    smile.fill("1")
+    page.get_by_text("Unnamed directions").click()
+    changes(picture, lambda: page.get_by_role("slider", name="Direction 1").fill("2"))
+    address_when(page, "smiling=1&principal_1=2&v=")
+    page.get_by_role("button", name="Reset all").click()
+
+    address_when(page, r"#vae/7\?v=\w+$")
+    until(lambda: pixels(picture), lambda shown: shown == pixels(portrait(visit("#vae/7"))))
+
+
+def test_variations_lead_on_and_back(visit: Any) -> None:
+    page = visit("#vae/7?smiling=1")
+    picture = portrait(page)
+    before = pixels(picture)
+    page.get_by_role("tab", name="Variations").click()
+    ring = page.locator("#ring .ready img")
+    expect(ring).to_have_count(9)
+    assert len({pixels(image) for image in ring.all()}) == 9
+
+    first = changes(picture, lambda: page.get_by_role("button", name="Variation 3").click())
+    address_when(page, r"#vae/7\?toward=\d+&amount=0.25&smiling=1&v=")
+    expect(page).to_have_title(re.compile("25 % toward"))
+    expect(page.locator("#ring")).to_have_attribute("aria-busy", "false")
+    changes(ring.nth(0), lambda: page.get_by_role("slider", name="How different").fill("0.5"))
+    expect(page.locator("#ring")).to_have_attribute("aria-busy", "false")
+    changes(picture, lambda: page.get_by_role("button", name="Variation 5").click())
+    address_when(page, r"#vae/latents\?z=[\w-]{683}&toward=\d+&amount=0.5&smiling=1&v=")
+
+    page.go_back()
+    until(lambda: pixels(picture), lambda shown: shown == first)
+    page.go_back()
+    until(lambda: pixels(picture), lambda shown: shown == before)
+
+
+def test_morphs_and_saves_the_animation(visit: Any) -> None:
+    page = visit("#vae?from=42")
+    grid(page).first.click()
+    picture = portrait(page)
+    before = pixels(picture)
+    page.get_by_role("tab", name="Morph").click()
+
+    changes(picture, lambda: page.get_by_role("button", name="Generated face, seed 45").click())
+    address_when(page, r"#vae/42\?toward=45&amount=0.5&v=")
+    slider = page.get_by_role("slider", name="How far toward the other face")
+    steps = [changes(picture, lambda share=share: slider.fill(share)) for share in ("0.25", "0.75", "1")]
+    assert len(set(steps)) == 3
+    slider.fill("0")
+    until(lambda: pixels(picture), lambda shown: shown == before)
+    address_when(page, "toward=45&amount=0&v=")
+
+    page.get_by_role("button", name="Play").click()
+    until(lambda: pixels(picture), lambda shown: shown not in (before, *steps))
+    page.get_by_role("button", name="Pause").click()
+    stopped = address_when(page, r"toward=45&amount=(0\.\d+|1)&v=")
+    assert pixels(portrait(visit(f"#{urlsplit(stopped).fragment}"))) == pixels(picture)
+
+    for button, name in (("Save WebP", "face-42-to-45.webp"), ("Save GIF", "face-42-to-45.gif")):
+        file_name, animation = saved(page, button)
+        assert file_name == name
+        assert animation.size == (150, 150)
+        assert animation.n_frames > 40
+        assert animation.info["loop"] == 0
+
+
+# --- a photo -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A drawn face, turned and somewhere in a larger photo, and where its eyes are there."""
+    face = draw_face(Face.random(Random("page")))
+    scale, angle, corner = 3, 12, (420, 260)
+    large = face.resize((face.width * scale, face.height * scale), Image.Resampling.BICUBIC)
+    picture = Image.new("RGB", (1400, 1300), (120, 150, 170))
+    picture.paste(large, corner)
+    picture = picture.rotate(angle, Image.Resampling.BICUBIC, fillcolor=(120, 150, 170))
+    turn, middle = np.exp(-1j * np.radians(angle)), complex(700, 650)
+    eyes = [complex(88.5 + side * 19.5 + 0.5, 111.5) * scale + complex(*corner) for side in (-1, 1)]
+    path = tmp_path_factory.mktemp("photos") / "photo.jpg"
+    picture.save(path, quality=95)
+    buffer = io.BytesIO()
+    face.save(buffer, "PNG")
+    square = read_image(buffer.getvalue()).astype(float)
+    return {"path": path, "eyes": [(eye - middle) * turn + middle for eye in eyes], "square": square}
+
+
+def align(page: Page, photo: dict[str, Any]) -> None:
+    """Chooses the photo and taps both eyes; it lies in the square as high as that, its middle in the middle."""
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(photo["path"])
+    expect(page.get_by_role("dialog", name="Place the eyes")).to_be_visible()
+    stage = page.locator("#stage")
+    side = stage.bounding_box()["width"]
+    for eye in photo["eyes"]:
+        x, y = ((eye.real - 50) / 1300 * side, eye.imag / 1300 * side)
+        stage.click(position={"x": x, "y": y})
+
+
+def test_a_photo_is_aligned_redrawn_edited_and_linked(visit: Any, photo: dict[str, Any]) -> None:
+    page = visit("#vae/1")
+    portrait(page)
+    align(page, photo)
+    expect(page.get_by_text("Your photo is never stored.")).to_be_visible()
+    page.get_by_role("button", name="Redraw it with VAE").click()
+
+    picture = portrait(page)
+    original = page.get_by_role("img", name="Your photo, as the model saw it")
+    expect(original).to_be_visible()
+    seen = original.evaluate(
+        """async (image) => {
+            await image.decode();
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [150, 150];
+            canvas.getContext("2d").drawImage(image, 0, 0);
+            return canvas.toDataURL().split(",")[1];
+        }"""
+    )
+    difference = np.abs(decoded(seen) - photo["square"])[40:120, 30:120].mean()
+    turned = np.abs(decoded(seen)[:, ::-1] - photo["square"])[40:120, 30:120].mean()
+    assert difference < 5 < turned, "the eyes are where CelebA has them"
+
+    changes(picture, lambda: page.get_by_role("slider", name="Smile").fill("2"))
+    expect(original).to_be_visible()
+    link = address_when(page, r"#vae/latents\?z=[\w-]{683}&smiling=2&v=\w{12}$")
+    other = visit(f"#{urlsplit(link).fragment}")
+    assert pixels(portrait(other)) == pixels(picture)
+    expect(other.get_by_role("img", name="Your photo, as the model saw it")).to_be_hidden()
+
+
+def decoded(base64: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(b64decode(base64))).convert("RGB"), dtype=float)
+
+
+def test_a_dropped_photo_is_moved_by_keys_wheel_and_sliders(visit: Any, photo: dict[str, Any]) -> None:
+    page = visit("#dcgan/1")
+    portrait(page)
+    page.evaluate(
+        """(content) => {
+            const dataTransfer = new DataTransfer();
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            dataTransfer.items.add(new File([bytes], "photo.jpg", { type: "image/jpeg" }));
+            for (const kind of ["dragover", "drop"])
+                document.body.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+        }""",
+        b64encode(photo["path"].read_bytes()).decode(),
+    )
+    stage, zoom, turn = page.locator("#stage"), page.get_by_label("Zoom"), page.get_by_label("Turn")
+    expect(stage).to_be_focused()
+    expect(page.get_by_text("DCGAN can only draw")).to_be_visible()
+
+    def drawing() -> str:
+        return stage.evaluate("canvas => canvas.toDataURL()")
+
+    seen = {drawing()}
+    for key in ("ArrowLeft", "ArrowDown", "+", "."):
+        page.keyboard.press(key)
+        seen.add(drawing())
+    assert float(zoom.input_value()) > 0
+    assert float(turn.input_value()) > 0
+    stage.hover()
+    page.mouse.wheel(0, -200)
+    until(lambda: float(zoom.input_value()), lambda value: value > 0.3)
+    seen.add(drawing())
+    page.mouse.down()
+    page.mouse.move(300, 300, steps=3)
+    page.mouse.up()
+    seen.add(drawing())
+    turn.fill("-20")
+    seen.add(drawing())
+    assert len(seen) == 8
+    page.get_by_role("button", name="Redraw it with VAE").click()
+    portrait(page)
+    address_when(page, "#vae/latents")
+
+
+def test_what_is_no_photo_is_refused_kindly(visit: Any, tmp_path: Path) -> None:
+    page = visit("#vae/1")
+    portrait(page)
+    (tmp_path / "photo.jpg").write_bytes(b"not a photo")
+    page.locator("#file").set_input_files(tmp_path / "photo.jpg")
+    expect(page.get_by_text("cannot read that file as a picture")).to_be_visible()
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+
+DAMAGED = {
+    "#nobody/12": "There is no model “nobody” here. There is VAE, DCGAN.",
+    "#vae/-1": "A face’s number is from 0 to 4294967295; “-1” is not.",
+    "#vae/4294967296": "A face’s number is from 0 to 4294967295",
+    "#vae/1/2": "It has too many parts.",
+    "#vae/1?t=eleven": "“t” cannot be “eleven”; it is from 0 to 10.",
+    "#vae/1?toward=2&amount=3": "“amount” cannot be “3”; it is from 0 to 1.",
+    "#vae/1?smiling=11": "“smiling” goes from -10 to 10, not to 11.",
+    "#vae/1?t=1&t=2": "It says “t” twice.",
+    "#vae/latents?z=AAAA": "Its face is damaged, or cut off.",
+    "#vae/latents?z=!": "Its face is damaged.",
+    "#vae/latents?z=AACAPw": "Its face has 1 numbers, and VAE draws from 128.",
+    "#vae/%E0%A4%A": "It is damaged.",
+}
+
+
+def test_a_damaged_link_says_why(visit: Any, site: str) -> None:
+    page = visit("#vae/1")
+    portrait(page)
+    for fragment, reason in DAMAGED.items():
+        page.goto(site + fragment)
+        expect(page.locator("#lost-text")).to_contain_text(reason)
+        expect(page.get_by_role("heading", name="This link does not lead to a face")).to_be_focused()
+    page.get_by_role("link", name="See some faces").click()
+    grid(page)
+
+
+def test_a_link_of_another_version_or_with_other_edits_says_so(visit: Any) -> None:
+    page = visit("#vae/1?smiling=1&charming=2&v=0123456789ab")
+    portrait(page)
+    expect(page.get_by_text("The model has changed since this link was made")).to_be_visible()
+    expect(page.get_by_text("edits that VAE does not know")).to_be_visible()
+    expect(page.get_by_role("slider", name="Smile")).to_have_value("1")
+
+
+def test_copies_the_link(visit: Any) -> None:
+    page = visit("#vae/1", permissions=["clipboard-read", "clipboard-write"])
+    portrait(page)
+    page.get_by_role("slider", name="Smile").fill("1.5")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Copied the link")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert re.search(r"/#vae/1\?smiling=1\.5&v=\w{12}$", link)
+
+
+# --- for everyone --------------------------------------------------------------------------------------------------
+
+
+def test_with_the_keyboard_alone(visit: Any) -> None:
+    page = visit("#vae?from=0")
+    faces = grid(page)
+
+    def tab_to(name: str) -> None:
+        focus = page.locator(":focus")
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if focus.count() and name in (focus.get_attribute("id"), focus.get_attribute("class")):
+                return
+        raise AssertionError(f"the tab key does not reach {name}")
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Skip to the faces")).to_be_focused()
+    tab_to("tile picture ready")
+    expect(faces.nth(0)).to_be_focused()
+    for key, place in (("ArrowRight", 1), ("ArrowDown", 9), ("End", 23), ("Home", 0), ("ArrowLeft", 0)):
+        page.keyboard.press(key)
+        expect(faces.nth(place)).to_be_focused()
+    outline = faces.nth(0).evaluate("face => getComputedStyle(face).outlineStyle")
+    assert outline == "solid", "the focus is seen"
+
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Face 1")).to_be_focused()
+    picture = portrait(page)
+    tab_to("tab-edits")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Variations", selected=True)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    tab_to("edit-smiling")
+    changes(picture, lambda: page.keyboard.press("PageUp"))
+    changes(picture, lambda: page.keyboard.press("Delete"))
+    expect(page.get_by_role("slider", name="Smile")).to_have_value("0")
+    page.keyboard.press("Escape")
+    expect(faces.nth(1)).to_be_focused()
+
+    page.keyboard.press("?")
+    help_dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(help_dialog).to_be_visible()
+    page.get_by_label("Single-key shortcuts are on").uncheck()
+    page.keyboard.press("Escape")
+    expect(help_dialog).to_be_hidden()
+    page.keyboard.press("?")
+    expect(help_dialog).to_be_hidden()
+
+
+def test_on_a_phone(visit: Any, photo: dict[str, Any]) -> None:
+    page = visit("#vae?from=0", **PHONE)
+    grid(page).nth(4).scroll_into_view_if_needed()
+    assert fits(page)
+    grid(page).nth(4).tap()
+    portrait(page)
+    for tab in ("Variations", "Morph", "Edit"):
+        page.get_by_role("tab", name=tab).tap()
+        expect(page.get_by_role("tabpanel", name=tab)).to_be_visible()
+        assert fits(page)
+    page.get_by_text("More attributes").scroll_into_view_if_needed()
+    expect(page.locator("#portrait")).to_be_in_viewport(ratio=0.9)
+    page.get_by_role("button", name="Use a photo").tap()
+    expect(page.get_by_role("button", name="Take one")).to_be_visible()
+    page.locator("#file").set_input_files(photo["path"])
+    expect(page.locator("#stage")).to_be_in_viewport(ratio=1)
+    assert fits(page)
+    touch = page.context.new_cdp_session(page)
+    for event, apart in (("touchStart", 30), ("touchMove", 45), ("touchMove", 60), ("touchEnd", 0)):
+        fingers = [{"x": 180 + side * apart, "y": 320, "id": 1 + side} for side in (-1, 1)] if apart else []
+        touch.send("Input.dispatchTouchEvent", {"type": event, "touchPoints": fingers})
+    zoom = until(lambda: float(page.get_by_label("Zoom").input_value()), lambda value: value > 0.8)
+    assert zoom == pytest.approx(1, abs=0.05), "twice as far apart is twice as large"
+
+
+def test_at_twice_the_size(visit: Any) -> None:
+    page = visit("#vae/1", viewport={"width": 640, "height": 450}, device_scale_factor=2)
+    portrait(page)
+    assert fits(page)
+    page.keyboard.press("Escape")
+    grid(page)
+    assert fits(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(visit: Any, scheme: str) -> None:
+    """Each text's contrast with what is behind it, as WCAG 2.2 AA asks for."""
+    page = visit("#vae?from=0", color_scheme=scheme, reduced_motion="reduce")
+    grid(page)
+    paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", paper))) < 384) == (scheme == "dark")
+
+    assert faint(page) == []
+    grid(page).first.click()
+    portrait(page)
+    for tab in ("Edit", "Variations", "Morph"):
+        page.get_by_role("tab", name=tab).click()
+        assert faint(page) == []
+    page.keyboard.press("?")
+    assert faint(page) == []
+
+
+def faint(page: Page) -> list[str]:
+    """Texts that can be seen, with less contrast than 4.5, or 3 for large ones."""
+    return page.evaluate(
+        """() => {
+            const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+            const luminance = (colour) => {
+                const [r, g, b] = colour.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            };
+            const over = (top, below) => {
+                const alpha = top[3] ?? 1;
+                return below.map((value, i) => alpha * top[i] + (1 - alpha) * value);
+            };
+            const found = [];
+            for (const element of document.querySelectorAll("body *")) {
+                const words = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+                const hidden = !element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+                if (!words || hidden || element.closest(".unseen, [inert], :disabled, noscript, .tile")) continue;
+                const line = [];
+                for (let at = element; at; at = at.parentElement) line.unshift(at);
+                let ground = [255, 255, 255];
+                let opacity = 1;
+                for (const at of line) {
+                    const style = getComputedStyle(at);
+                    ground = over(parse(style.backgroundColor), ground);
+                    opacity *= style.opacity;
+                }
+                const style = getComputedStyle(element);
+                const ink = over([...parse(style.color).slice(0, 3), opacity], ground);
+                const [low, high] = [luminance(ink), luminance(ground)].sort((a, b) => a - b);
+                const contrast = (high + 0.05) / (low + 0.05);
+                if (contrast < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5))
+                    found.push(`${element.textContent.trim().slice(0, 30)}: ${contrast.toFixed(2)}`);
+            }
+            return found;
+        }"""
+    )
+
+
+# --- when not all is well ------------------------------------------------------------------------------------------
+
+
+def test_asks_for_the_key_under_a_prefix(visit: Any, serving: Any, tmp_path: Path, tiny_bundle: Path) -> None:
+    with serving(
+        tmp_path, f"bundles={tiny_bundle}", "prefix=/some/where", FACE_GENERATION_API_KEY="open sesame"
+    ) as server:
+        page = visit(address=f"{server.url}/some/where/", refused=True)
+        for key in ("wrong", "open sesame"):
+            page.get_by_label("API key").fill(key)
+            page.get_by_role("button", name="Continue").click()
+            if key == "wrong":
+                expect(page.get_by_text("That key is not right")).to_be_visible()
+        grid(page).first.click()
+        portrait(page)
+        page.reload()
+        portrait(page)
+
+
+def test_waits_for_a_busy_server(visit: Any, serving: Any, tmp_path: Path, tiny_bundle: Path) -> None:
+    with serving(
+        tmp_path, f"bundles={tiny_bundle}", *"workers=1 limits.queue=2 limits.frames=2 limits.faces=1".split()
+    ) as server:
+        page = visit(address=f"{server.url}/", refused=True)
+        grid(page)
+        refused = [line for line in server.log() if line.get("status") == 503]
+        assert refused, "the server was busy"
+        expect(page.get_by_text("The server is busy")).to_be_visible()
+
+
+def test_waits_for_a_server_that_is_away(visit: Any) -> None:
+    page = visit("#vae?from=0", refused=True)
+    grid(page)
+    page.context.set_offline(True)
+    page.keyboard.press("n")
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("The server does not answer.")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    grid(page)
+    expect(banner).to_be_hidden()
+
+
+def test_says_when_the_model_was_replaced(visit: Any, serving: Any, tmp_path: Path, tiny_bundle: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_bundle, other, ignore=shutil.ignore_patterns("directions.json"))
+    about = json.loads((other / "bundle.json").read_text())
+    keep = ("name", "latent_dim", "image_size", "prior", "training", "metrics", "licence")
+    Bundle.write(other, **{key: about[key] for key in keep})
+    with serving(tmp_path, f"bundles={tiny_bundle}") as server:
+        page = visit(address=f"{server.url}/", refused=True)
+        grid(page)
+        server.stop()
+    with serving(tmp_path, f"bundles={other}", port=server.port):
+        page.keyboard.press("n")
+        expect(page.get_by_role("alert")).to_contain_text("another model")
+        page.get_by_role("button", name="Reload").click()
+        grid(page)
+        expect(page.get_by_role("alert")).to_be_hidden()
