@@ -25,7 +25,7 @@ EXAMPLES = {
     413: "the body has more than 10,000,000 bytes; send less",
     415: "send application/json, not text/plain",
     422: "truncation should be less than or equal to 10, not 11",
-    503: "256 faces wait to be drawn, and 1 more do not fit; ask again a little later",
+    503: "128 faces wait to be drawn, and 1 more do not fit; ask again a little later",
     504: "this took longer than 30 s; ask for less, or again later",
 }
 ID = "3d6edc650d2a121b"  # of a request, in examples

@@ -26,7 +26,7 @@ class Limits(BaseModel):
 
     faces: Annotated[int, Field(ge=1)] = 64  # in a request
     frames: Annotated[int, Field(ge=2)] = 120  # of an interpolation
-    queue: Annotated[int, Field(ge=1)] = 256  # faces that wait to be drawn
+    queue: Annotated[int, Field(ge=1)] = 128  # faces that wait to be drawn
     upload_megabytes: Annotated[float, Field(gt=0)] = 10
     upload_megapixels: Annotated[float, Field(gt=0)] = 40
     timeout: Annotated[float, Field(gt=0)] = 30  # seconds

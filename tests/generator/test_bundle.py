@@ -38,7 +38,7 @@ def test_load_finds_what_write_wrote(bundle: Path) -> None:
     )
 
     assert Bundle.load(bundle) == written
-    assert written.files.keys() == {"decoder.onnx", "encoder.onnx"}
+    assert written.files.keys() == {"decoder.onnx", "encoder.onnx", "directions.json"}
     assert written.has_encoder
 
 
