@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
+from face_generation.generator.directions import Directions
 from face_generation.generator.generator import check_request
 from face_generation.generator.latents import slerp
 from face_generation.generator.parallel import parallel_map
@@ -24,7 +25,8 @@ from face_generation.generator.photos import read_photo
 
 RANDOM_SEEDS = 2**31  # a random seed is below, which leaves room for many faces after it
 STRIP_FRAMES, ANIMATION_FRAMES = 9, 48
-MAX_FRAMES = 1000
+MAX_STRIP_FRAMES, MAX_ANIMATION_FRAMES = 100, 1000
+MAX_SECONDS = 60
 BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # that mode=attributes shows of itself
 SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=attributes shows
 
@@ -37,6 +39,9 @@ def draw(config: DictConfig) -> None:
     """
     if config.mode not in MODES:
         raise UserError(f"unknown mode {config.mode!r}; use one of {', '.join(MODES)}")
+    for option, mode in (("to", "interpolate"), ("attributes", "attributes"), ("input", "reconstruct")):
+        if config[option] is not None and config.mode != mode:
+            raise UserError(f"{option}=… belongs to mode={mode}; add that, or leave it out")
     MODES[config.mode](config)
 
 
@@ -72,18 +77,20 @@ def interpolate(config: DictConfig) -> None:
         check_request(1, end, config.truncation)
     output, suffix = picture_target(config, "plots/interpolation", pictures.FORMATS | pictures.ANIMATIONS)
     animated = suffix in pictures.ANIMATIONS
-    frames = config.frames or (ANIMATION_FRAMES if animated else STRIP_FRAMES)
-    if not isinstance(frames, int) or not 2 <= frames <= MAX_FRAMES:
-        raise UserError(f"frames must be a whole number from 2 to {MAX_FRAMES}, not {frames!r}")
-    if isinstance(config.seconds, bool) or not isinstance(config.seconds, int | float) or config.seconds <= 0:
-        raise UserError(f"seconds must be a number above 0, not {config.seconds!r}")
+    usual, most = (ANIMATION_FRAMES, MAX_ANIMATION_FRAMES) if animated else (STRIP_FRAMES, MAX_STRIP_FRAMES)
+    frames, seconds = usual if config.frames is None else config.frames, config.seconds
+    if not isinstance(frames, int) or not 2 <= frames <= most:
+        kind = "an animation" if animated else "a strip; a webp or gif may have more"
+        raise UserError(f"frames must be a whole number from 2 to {most} for {kind}, not {frames!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
+        raise UserError(f"seconds must be a number above 0, up to {MAX_SECONDS}, not {seconds!r}")
 
     generator = Generator.load(config.bundle)
     start, end = (generator.latents(1, s, config.truncation, edits)[0] for s in (seed, config.to))
     with pictures.writing(output) as file:
         images = list(generator.decode(slerp(start, end, np.linspace(0, 1, frames))))
         if animated:
-            file.write(pictures.animate([*images, *images[-2:0:-1]], suffix, config.seconds / (frames - 1)))
+            file.write(pictures.animate([*images, *images[-2:0:-1]], suffix, seconds / (frames - 1)))
         else:
             file.write(pictures.encode(pictures.grid(images, frames, columns=frames), suffix))
     print(f"{output}: {frames} faces from seed {seed} to seed {config.to}, bundle {generator.bundle.name}")
@@ -97,8 +104,7 @@ def attributes(config: DictConfig) -> None:
     generator = Generator.load(config.bundle)
     if not generator.directions:
         raise UserError(f"the bundle {generator.bundle.name} has no directions; export it again with splits=…")
-    best = [*generator.directions.attributes[:BEST_ATTRIBUTES], *generator.directions.principal[:BEST_PRINCIPAL]]
-    names = list(config.attributes or (direction.name for direction in best))
+    names = chosen_attributes(config, generator.directions)
     latent = generator.latents(1, seed, config.truncation, edits)[0]
     rows = [[generator.directions.move(latent, {name: strength}) for strength in SWEEP] for name in names]
     with pictures.writing(output) as file:
@@ -140,6 +146,15 @@ MODES: dict[str, Callable[[DictConfig], None]] = {
 
 def chosen_seed(config: DictConfig) -> int:
     return secrets.randbelow(RANDOM_SEEDS) if config.seed is None else config.seed
+
+
+def chosen_attributes(config: DictConfig, directions: Directions) -> list[str]:
+    if config.attributes is None:  # they are in the order of how well they work
+        best = [*directions.attributes[:BEST_ATTRIBUTES], *directions.principal[:BEST_PRINCIPAL]]
+        return [direction.name for direction in best]
+    if not OmegaConf.is_list(config.attributes) or not config.attributes:
+        raise UserError(f"attributes are a list of names, such as [smiling, male], not {config.attributes!r}")
+    return [str(name) for name in config.attributes]
 
 
 def chosen_edits(config: DictConfig) -> Mapping[str, float]:

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from face_generation.service.problems import Problem
-from face_generation.service.workers import Refusal, Workers
+from face_generation.service.workers import Workers
 
 OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json)")  # a browser that opens these sends no key
 DRAWING = re.compile(r"/api/v1/[^/]+/(faces|decode|interpolations|reconstructions)")
@@ -72,7 +72,7 @@ class BodyLimits:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        limit = self.json_bytes if "json" in headers.get("content-type", "") else self.upload_bytes
+        limit = self.json_bytes if "json" in headers.get("content-type", "").lower() else self.upload_bytes
         too_large = Problem(413, f"the body has more than {limit:,} bytes; send less")
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
@@ -88,7 +88,7 @@ class BodyLimits:
             if read > limit:
                 raise too_large
             if self.held > self.most:
-                raise Refusal("many uploads are under way; ask again a little later", 1)
+                raise Problem(503, "many uploads are under way; ask again a little later", {"Retry-After": "1"})
             return message
 
         try:

@@ -42,16 +42,17 @@ class Requests:
             scope["method"] = "GET"
         extra = [*security.headers(path), (b"x-request-id", request_id.encode())]
         status = 0
-        gone = False
+        gone = answered = False
 
         async def receive_noting() -> Message:
             nonlocal gone
             message = await receive()
-            gone = gone or message["type"] == "http.disconnect"
+            gone = gone or (message["type"] == "http.disconnect" and not answered)
             return message
 
         async def send_more(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), *extra]

@@ -25,7 +25,7 @@ def _line(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"there is no option {name}"
     if error["type"] == "json_invalid":
-        return f"the body is not JSON ({error.get('ctx', {}).get('error', message)})"
+        return f"this is not JSON ({error.get('ctx', {}).get('error', message)})"
     if error["type"] == "value_error":
         return message.removeprefix("Value error, ")
     message, should = SHOULD.subn("should", FILLER.sub("", message))

@@ -28,10 +28,10 @@ def serve(settings: Settings) -> None:
     Raises:
         UserError: The address or a bundle cannot be served.
     """
-    logs.configure()
     listener = listen(settings.host, settings.port)  # first, for it fails fast
     with listener:
         app = create_app(settings)
+        logs.configure()
         config = uvicorn.Config(
             app,
             log_config=None,

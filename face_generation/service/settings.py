@@ -81,6 +81,6 @@ class Settings(BaseModel):
         if key is not None and not key.strip():
             raise UserError(f"{API_KEY} is set and empty; give it a key, or unset it for a service without one")
         try:
-            return cls(**{**options, "api_key": SecretStr(key) if key else None})
+            return cls(**{**options, "api_key": SecretStr(key.strip()) if key else None})
         except ValidationError as error:
             raise UserError(f"{sentence(error.errors())}; --help shows the options of serve") from error

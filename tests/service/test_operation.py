@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_a_full_queue_still_answers_what_needs_no_drawing(serving: Callable[...,
 
 
 def test_what_takes_too_long_is_given_up(serving: Callable[..., Any], tmp_path: Path) -> None:
-    options = ["bundles=[vae]", "workers=1", "limits.faces=250", "limits.timeout=0.5"]
+    options = ["bundles=[vae]", "workers=1", "limits.faces=250", "limits.queue=250", "limits.timeout=0.5"]
     with serving(tmp_path, *options) as server:
         answer = server.http.post(f"{VAE}/faces", json={"faces": [{"seed": 0, "count": 250}]})
 
@@ -145,7 +146,7 @@ def test_graceful_stop(serving: Callable[..., Any], tmp_path: Path, name: signal
 
 
 def test_stop_has_an_end(serving: Callable[..., Any], tmp_path: Path) -> None:
-    options = ["bundles=[vae]", "workers=1", "limits.faces=250", "shutdown_seconds=0.1"]
+    options = ["bundles=[vae]", "workers=1", "limits.faces=250", "limits.queue=250", "shutdown_seconds=0.1"]
     with serving(tmp_path, *options) as server, ThreadPoolExecutor(1) as pool:
         order = {"faces": [{"seed": 0, "count": 250}], "as": "zip"}
         running = pool.submit(httpx.post, f"{server.url}{VAE}/faces", json=order, timeout=30)
@@ -162,7 +163,10 @@ def test_metrics(small: Any) -> None:
         small.http.get(f"{VAE}/faces/{seed}.png")
     small.http.post(f"{VAE}/faces", json={"faces": [{"seed": 1, "count": 4}]})
     small.http.get("/nothing/at/all")
+    pages = small.metric("face_generation_requests_total", route="/", status="200")
+    small.http.get("/")
 
+    assert small.metric("face_generation_requests_total", route="/", status="200") == pages + 1
     assert small.metric("face_generation_requests_total", **count) == before[0] + 3
     assert small.metric("face_generation_images_total", bundle="vae", kind="face") == before[1] + 7
     assert small.metric("face_generation_requests_total", route="none", status="404") >= 1
@@ -244,7 +248,9 @@ def test_every_answer_has_security_headers(http: httpx.Client) -> None:
 def guarded(serving: Callable[..., Any], tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server with an API key, behind proxies of another network at /faces."""
     options = [f"bundles={tiny_bundle}", "prefix=/faces", "trusted_proxies=10.0.0.0/8"]
-    with serving(tmp_path_factory.mktemp("guarded"), *options, FACE_GENERATION_API_KEY=KEY) as server:
+    with serving(
+        tmp_path_factory.mktemp("guarded"), *options, FACE_GENERATION_API_KEY=f"{KEY}\n"
+    ) as server:  # as from a file
         yield server
 
 
@@ -307,3 +313,24 @@ def test_what_is_no_http(small: Any) -> None:
         client.sendall(b"\x16\x03\x01\x02\x00nonsense\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 400 ")
     wait_until(lambda: any(line["event"] == "Invalid HTTP request received." for line in small.log()))
+
+
+def test_bodies_of_all_requests_together_are_bounded(
+    serving: Callable[..., Any], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    options = [f"bundles={tiny_bundle}", "limits.upload_megabytes=0.15", "limits.faces=1"]
+    head = (
+        f"POST {TINY}/decode HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-npy\r\nContent-Length: 150000\r\n\r\n"
+    )
+    with serving(tmp_path, *options) as server:
+        with ExitStack() as stack:
+            for _ in range(16):  # which stop a byte before their end
+                unfinished = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                unfinished.sendall(head.encode() + bytes(149_999))
+            time.sleep(0.5)
+            for kind, path in (("application/json", "faces"), ("application/x-npy", "decode")):
+                answer = server.http.post(f"{TINY}/{path}", content=bytes(90_000), headers={"Content-Type": kind})
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        time.sleep(0.5)
+        assert server.http.post(f"{TINY}/decode", content=bytes(90_000)).status_code == 415
+        assert server.http.post(f"{TINY}/faces", json={"faces": [{"seed": 1}]}).status_code == 200

@@ -206,7 +206,7 @@ def test_too_large_a_body_that_does_not_say_so(server: Any) -> None:
         ({"photo": b"x", "other": b"x"}, {}, "Too many files"),
         ({"photo": b"x"}, {"edits": "{}", "more": "x"}, "Too many fields"),
         ({"photo": b"x"}, {"more": "x"}, "at most the field edits"),
-        ({"photo": b"x"}, {"edits": "smiling"}, "edits: the body is not JSON"),
+        ({"photo": b"x"}, {"edits": "smiling"}, "edits: this is not JSON"),
         ({"photo": b"x"}, {"edits": '{"smiling": "much"}'}, "edits: smiling should be a valid number"),
         ({"photo": b"x"}, {"edits": '{"smiling": 11}'}, "edits: smiling should be less than or equal to 10"),
         ({"photo": b"x"}, {"edits": '{"frown": 1}'}, "the bundle cannot edit 'frown'"),

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { adjust, go } from "./address.js";
 import { byId, make, setRange, showPicture } from "./dom.js";
 import { showCard } from "./dialogs.js";
-import { announce, tell } from "./notices.js";
+import { announce, notice, tell } from "./notices.js";
 import { faceLink, gridLink, randomSeed } from "./state.js";
 
 const COUNT = 24; // fills whole rows of 3, 4, 6 and 8
@@ -59,7 +59,8 @@ export async function showCardOf(bundle) {
   try {
     showCard(`${title(bundle)}: model card`, await api.card(bundle));
   } catch (error) {
-    tell(error);
+    if (error.status === 404) notice(`${title(bundle)} has no card.`);
+    else tell(error);
   }
 }
 
