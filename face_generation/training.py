@@ -106,7 +106,7 @@ def _finish(
     provenance: Mapping[str, Any],
     tracker: Tracker | None,
 ) -> None:
-    """Best checkpoint → fitted prior → measured → `final.ckpt` → bundle, all on the first process.
+    """Best checkpoint → fitted prior → measured → `final.ckpt` → bundle with directions, all on the first process.
 
     Where no figure is monitored that could tell the best, it is the last one.
     """
@@ -119,9 +119,10 @@ def _finish(
     model.to(trainer.strategy.root_device)
     metrics = model.finish(datamodule)
     metrics |= _validate(model, datamodule, config)
-    checkpoint.save(checkpoints / "final.ckpt", model, {**provenance, "metrics": metrics})
+    provenance = {**provenance, "metrics": metrics}
+    checkpoint.save(checkpoints / "final.ckpt", model, provenance)
     (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    bundle = export_bundle(model, run_dir / "bundle", config.name, {**provenance, "metrics": metrics})
+    bundle = export_bundle(model, run_dir / "bundle", config.name, provenance, datamodule.folder, config.measure_edits)
     if tracker:
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # global_step counts every optimizer's
         tracker.log_metrics({f"final/{name}": value for name, value in metrics.items()}, batches)

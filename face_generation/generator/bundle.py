@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from face_generation.errors import UserError
+from face_generation.generator import pictures
 
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
@@ -110,6 +111,18 @@ class Bundle:
     def record(self, evaluation: Mapping[str, Any]) -> "Bundle":
         """Writes an evaluation, which must be JSON, into the manifest; the one that was there is replaced."""
         bundle = replace(self, evaluation=evaluation)
+        bundle._write_manifest()
+        return bundle
+
+    def add(self, name: str, text: str) -> "Bundle":
+        """Writes a file into the bundle, in place of an older one, and its checksum into the manifest.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        with pictures.writing(self.folder / name) as file:
+            file.write(text.encode())
+        bundle = replace(self, files={**self.files, name: sha256(self.folder / name)})
         bundle._write_manifest()
         return bundle
 

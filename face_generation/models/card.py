@@ -1,9 +1,27 @@
 """The card of a bundle: what a person should know before drawing faces with it (Mitchell et al. 2019)."""
 
-from face_generation.generator.bundle import CARD, PREVIEW, Bundle
+import json
+from typing import Any
+
+from face_generation.generator.bundle import CARD, DIRECTIONS, PREVIEW, Bundle
 from face_generation.metrics import BETTER, CATALOGUE
+from face_generation.models.directions import MIN_AUC, MIN_CLASSIFIER_AUC
+from face_generation.models.edits import MIN_CHANGE
 
 PREVIEW_FACES = 36
+EDIT_COLUMNS = (
+    "attribute",
+    "right (majority)",
+    "AUC",
+    "classifier's AUC",
+    "strength",
+    "share with it",
+    "change",
+    "others",
+    "most other",
+    "found",
+    "same",
+)
 MEANINGS = {
     "val/loss": "negative ELBO, nats per image; lower is better",
     "val/reconstruction": "its reconstruction part, nats per image; lower is better",
@@ -46,7 +64,7 @@ Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configu
 For research on generative models, for teaching, and for pictures of people who do not exist where the licence allows.
 Not for identifying, deceiving or harassing anyone, nor for decisions about people. The faces share the biases of the
 training data: who was photographed, how, and how often. A reconstruction of a photo is not that person's likeness.
-{_evaluation(bundle)}
+{_evaluation(bundle)}{_edits(bundle)}
 ## Figures at the end of training
 
 With the exported weights, on the split that the name begins with.
@@ -81,6 +99,93 @@ command writes.
 {chr(10).join(rows)}
 
 Without a figure here: {", ".join(absent) or "none"}.
+"""
+
+
+def _edits(bundle: Bundle) -> str:
+    """The section about the directions of edits; empty where there are none of attributes."""
+    if DIRECTIONS not in bundle.files:
+        return ""
+    content = json.loads((bundle.folder / DIRECTIONS).read_text(encoding="utf-8"))
+    if not content["attributes"]:
+        return ""
+    attributes, faces = content["attributes"], content["faces"]
+    fitted, tested = f"{faces['fitted']:,}", f"{faces['tested']:,}"
+    if bundle.has_encoder:
+        fitted, tested = f"{fitted} encoded training faces, mirror images included", f"{tested} encoded held-out faces"
+    else:
+        fitted, tested = f"{fitted} drawn faces, labelled by a classifier", f"{tested} other such faces"
+    held_out = {
+        "val and test": "labelled faces of the validation and the test split",
+        "train": "labelled faces of the training split. The model itself was trained on them, without their labels",
+    }[faces["held_out_from"]]
+    return f"""
+## Edits
+
+    python -m face_generation.inference bundle={bundle.name} seed=7 'edits={{{attributes[0]["name"]}: 2}}'
+
+`directions.json` has a direction in latent space for each attribute below. Strength 1 is the mean difference between
+faces with the attribute and without. A linear model in latent space was fitted to {fitted},
+and tested on {tested}. Its AUC (area under the ROC curve) is 0.5 where it guesses and 1 where it is always
+right. Attributes go together in the data, and partly do so in the edits. Held-out faces are {held_out}.
+{_measured_edits(attributes, faces) if faces["edited"] else _unmeasured_edits(attributes, bundle.name)}
+Left out, because they are not so or because too few faces have them, or have them not:
+{", ".join(content["left_out"]) or "none"}.
+"""
+
+
+def _measured_edits(attributes: list[dict[str, Any]], faces: dict[str, int]) -> str:
+    rows = []
+    for attribute in attributes:
+        figures, edit = attribute["figures"], attribute["figures"]["edit"]
+        cells = [
+            attribute["name"],
+            f"{figures['accuracy']:.2f} ({figures['majority']:.2f})",
+            f"{figures['auc']:.2f}",
+            f"{figures['classifier']['auc']:.2f}",
+            f"{edit['strength']:+g}",
+            f"{edit['before']:.2f} → {edit['after']:.2f}",
+            f"{edit['change']:+.2f}",
+            f"{edit['others']:.2f}",
+            f"{edit['most_changed']} {edit['most_change']:+.2f}",
+            *(f"{edit[key]:.2f}" if key in edit else "–" for key in ("found", "identity")),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return f"""
+What an edit changes is measured on {faces["edited"]} drawn faces: a classifier of attributes says what they have before
+and after. It was trained on {faces["train"]:,} labelled training faces and knows no model, but it errs too: see its AUC
+on {faces["held_out"]:,} held-out faces.
+
+| {" | ".join(EDIT_COLUMNS)} |
+|{" --- |" * len(EDIT_COLUMNS)}
+{chr(10).join(rows)}
+
+- right: how often the linear model is; in brackets, who always says what most faces are.
+- strength: 1, 2 or 3, the least that turns half of the faces; negative where most have the attribute already.
+- share with it: of the faces, before → after. change: of the attribute's mean probability.
+- others: mean absolute change of the other attributes' probabilities. most other: that whose mean changes most.
+- found: share of the edited faces in which a face detector finds one.
+- same: distance between a face recogniser's embeddings before and after; up to about 0.6 it sees the same person.
+
+An attribute is here where the AUC is at least {MIN_AUC} and the classifier's {MIN_CLASSIFIER_AUC}, and where the edit
+changes it by at least {MIN_CHANGE}, and more than any other.
+"""
+
+
+def _unmeasured_edits(attributes: list[dict[str, Any]], name: str) -> str:
+    rows = [
+        f"| {each['name']} | {figures['accuracy']:.2f} ({figures['majority']:.2f}) | {figures['auc']:.2f} |"
+        for each in attributes
+        for figures in (each["figures"],)
+    ]
+    return f"""
+| attribute | right (always the more frequent) | AUC |
+| --- | --- | --- |
+{chr(10).join(rows)}
+
+An attribute is here where the AUC is at least {MIN_AUC}. What the edits change has not been measured; to do so:
+
+    python -m face_generation.export bundle={name} splits=splits
 """
 
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
-from face_generation.generator.bundle import DECODER, ENCODER, PREVIEW, Bundle
+from face_generation.generator.bundle import DECODER, ENCODER, MLFLOW_URI, PREVIEW, Bundle
 from face_generation.models.base import FaceModel
 from face_generation.models.card import PREVIEW_FACES, write_card
+from face_generation.models.directions import add_directions
 
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
 SMALL = 1024  # values; smaller weights stay in float32
@@ -47,14 +48,23 @@ class _Encode(nn.Module):
         return self.model.embed(to_float(images))  # type: ignore[operator]
 
 
-def export_bundle(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
+def export_bundle(
+    model: FaceModel,
+    folder: Path,
+    name: str,
+    provenance: Mapping[str, Any],
+    splits: Path | None = None,
+    measure_edits: bool = True,
+) -> Bundle:
     """Writes `model` as the bundle `name` into `folder`, which appears when it is whole; a bundle there is replaced.
 
     Args:
         provenance: `data` (what it was trained on, in words), `licence`, `config`, `git_commit` and `metrics`.
+        splits: Packed splits to find directions of edits with; none for a bundle without directions.
+        measure_edits: Whether to measure what the edits change; see `find_directions`.
 
     Raises:
-        UserError: `folder` holds something that is not a bundle, or cannot be written.
+        UserError: `folder` holds something that is not a bundle, or cannot be written; or as `find_directions`.
     """
     if folder.exists() and not (folder / "bundle.json").exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds other files; give an empty or a new folder")
@@ -63,13 +73,31 @@ def export_bundle(model: FaceModel, folder: Path, name: str, provenance: Mapping
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             work = Path(temporary) / "bundle"
             work.mkdir()
-            _write(model, work, name, provenance)
+            bundle = _write(model, work, name, provenance)
+            if splits:
+                bundle = add_directions(bundle, splits, measure_edits)
+            write_card(bundle)
             if folder.exists():
                 folder.rename(Path(temporary) / "old")
             work.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder") from error
     return Bundle.load(folder)
+
+
+def extend_bundle(where: str, splits: Path | None) -> Bundle:
+    """Finds the directions of a bundle, by name or folder, and writes them into it and its card.
+
+    Raises:
+        UserError: It is no bundle on this disk, `splits` is None, or as `find_directions`.
+    """
+    if MLFLOW_URI.match(where):
+        raise UserError(f"{where} is not on this disk, so nothing can be added; give the folder of a bundle")
+    if splits is None:
+        raise UserError("directions are found with packed splits; give their folder: splits=…")
+    bundle = add_directions(Bundle.load(where), splits)
+    write_card(bundle)
+    return bundle
 
 
 def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
@@ -97,9 +125,7 @@ def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, A
     faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
     with pictures.writing(folder / PREVIEW) as file:
         file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "png"))
-    bundle = Bundle.write(folder, **manifest)
-    write_card(bundle)
-    return bundle
+    return Bundle.write(folder, **manifest)
 
 
 def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: str, path: Path) -> None:

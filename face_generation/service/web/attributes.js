@@ -55,24 +55,15 @@ const JUDGEMENTS = new Set("attractive bags_under_eyes big_lips big_nose chubby 
  * @returns {{first: Object[], more: Object[]}} Groups, `{title, attributes: {name, label}[]}`, best attributes first.
  */
 export function grouped(attributes) {
-  const best = attributes
-    .filter((attribute) => !JUDGEMENTS.has(attribute.name))
-    .sort((a, b) => worth(b) - worth(a))
-    .slice(0, SHOWN);
+  const best = attributes.filter((attribute) => !JUDGEMENTS.has(attribute.name)).slice(0, SHOWN);
   const rest = attributes.filter((attribute) => !best.includes(attribute));
   return { first: groups(best), more: groups(rest) };
-}
-
-/** From 0 to 1: how much more often a face has the attribute after an edit, or else how well the model knows it. */
-function worth({ figures }) {
-  const { edit, auc = 0.5 } = figures;
-  return edit && edit.after !== edit.before ? edit.after - edit.before : 2 * auc - 1;
 }
 
 function groups(attributes) {
   const found = new Map(Object.keys(GROUPS).map((title) => [title, []]));
   found.set("Other", []);
-  for (const attribute of [...attributes].sort((a, b) => worth(b) - worth(a))) {
+  for (const attribute of attributes) {
     const [title, words] = Object.entries(GROUPS).find(([, words]) => attribute.name in words) ?? ["Other", {}];
     found.get(title).push({ name: attribute.name, label: words[attribute.name] ?? attribute.label });
   }

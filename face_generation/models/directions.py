@@ -1,0 +1,216 @@
+"""Finds directions in a generator's latent space that change one thing about a face, and measures what they change.
+
+The slope of an attribute's score in latent space is the direction that changes the score most for its length (Shen et
+al. 2020, *Interpreting the Latent Space of GANs for Semantic Face Editing*). But attributes go together: a step towards
+a beard also leads towards men, and away from make-up. So the direction of an attribute is the v that minimises
+
+    (slope · v - 1)² + Σ (other slope · v)² + ‖v‖²
+
+over all attributes' slopes, each of length 1: it changes what it names, leaves the others as far as it can, and is
+short, for a face that is moved far falls apart.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from face_generation.generator import Bundle, Generator
+from face_generation.generator.bundle import DIRECTIONS
+from face_generation.metrics.attributes import (
+    MIN_HELD_OUT,
+    MIN_TRAIN,
+    Accuracy,
+    AttributeClassifier,
+    Faces,
+    LabelledFaces,
+    attribute_classifier,
+    enough,
+)
+from face_generation.models.edits import FACES, measure_edits
+
+CACHE = Path("outputs/attributes")  # of the classifier
+DRAWS = 32  # faces to fit to, for each latent dimension
+FIT_SEED, TEST_SEED = 1_000_000_000, 2_000_000_000  # of drawn faces: to fit to, to test with
+TESTED = 1000  # faces
+MIN_AUC = 0.7  # of the linear model on held-out faces
+MIN_CLASSIFIER_AUC = 0.8  # likewise of the classifier, to judge edits
+PRINCIPAL = 8  # directions
+THUMBNAIL = 30  # pixels, height and width
+CHUNK = 256  # faces in memory at a time
+DIGITS = 5  # significant ones that are written
+
+
+def add_directions(bundle: Bundle, splits: Path, measure: bool = True, cache: Path = CACHE) -> Bundle:
+    """Writes the directions of a bundle into it, in place of any older ones. Arguments as for `find_directions`."""
+    content = find_directions(Generator(bundle), splits, measure, cache)
+    return bundle.add(DIRECTIONS, json.dumps(content, indent=1) + "\n")
+
+
+def find_directions(generator: Generator, splits: Path, measure: bool = True, cache: Path = CACHE) -> dict[str, Any]:
+    """The content of `directions.json`: attributes' directions, with what is known of them, and principal ones.
+
+    With an encoder, attributes' directions are fitted to labelled training faces; without, to faces that the model
+    draws and a classifier labels. An attribute is left out where too few faces have it, where a linear model in latent
+    space hardly tells it, where the classifier is too bad at it to judge edits, or where its edits change another
+    attribute more.
+
+    Args:
+        splits: Packed splits. Where too few of their faces are labelled, there are no attributes.
+        measure: Whether to train a classifier of attributes, which takes minutes, and to measure with it what edits
+            change. Otherwise a model without an encoder has principal directions only.
+        cache: A folder that keeps the classifier for the next time.
+
+    Raises:
+        UserError: A split is missing or malformed, or the cache cannot be written.
+    """
+    faces = LabelledFaces.load(splits)
+    judge = attribute_classifier(faces, cache) if measure and faces.names else None
+    drawn = _draw(generator, FIT_SEED, DRAWS * generator.bundle.latent_dim, judge)
+    content: dict[str, Any] = {"attributes": [], "principal": []}
+    if faces.names and (judge or generator.bundle.has_encoder):
+        if generator.bundle.has_encoder:
+            fit, test = _encode(generator, faces.train, mirror=True), _encode(generator, faces.held_out)
+        else:
+            fit, test = drawn, _draw(generator, TEST_SEED, TESTED, judge)
+        content["attributes"] = _attributes(faces.names, fit, test, judge)
+        if judge:
+            content["attributes"] = _measured(content["attributes"], generator, judge)
+        found = {attribute["name"] for attribute in content["attributes"]}
+        content["left_out"] = [name for name in faces.names if name not in found]
+        content["faces"] = {  # how many
+            "train": len(faces.train.images),
+            "held_out": len(faces.held_out.images),
+            "held_out_from": faces.held_out_from,
+            "fitted": len(fit.latents),
+            "tested": len(test.latents),
+            "edited": FACES if judge else 0,
+        }
+    vectors = np.array([attribute["vector"] for attribute in content["attributes"]])
+    content["principal"] = _principal(drawn, vectors.reshape(-1, generator.bundle.latent_dim))
+    return content
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Latents N×D, and what is known of their faces."""
+
+    latents: NDArray[np.float32]
+    presence: NDArray[np.float32]  # N×K: 1 with an attribute, 0 without, or how probable it is
+    thumbnails: NDArray[np.float32]  # N×P pixel values, 0 to 1
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        return self.presence > 0.5
+
+
+def _draw(generator: Generator, seed: int, count: int, judge: AttributeClassifier | None) -> _Examples:
+    """Faces of the model. What attributes they have is the classifier's opinion."""
+    latents = generator.latents(count, seed)
+    presence, thumbnails = [], []
+    for chunk in tqdm(_chunks(latents), desc="Drawing faces", unit="chunk", delay=1):
+        images = generator.decode(chunk)
+        presence.append(judge.probabilities(images) if judge else np.empty((len(chunk), 0), np.float32))
+        thumbnails.append(_thumbnails(images))
+    return _Examples(latents, np.concatenate(presence), np.concatenate(thumbnails))
+
+
+def _encode(generator: Generator, faces: Faces, mirror: bool = False) -> _Examples:
+    """Real faces, and perhaps their mirror images, where they are in the latent space."""
+    views = [faces.images, faces.images[:, :, ::-1]] if mirror else [faces.images]
+    chunks = [chunk for view in views for chunk in _chunks(view)]
+    bar = tqdm(chunks, desc="Encoding faces", unit="chunk", delay=1)
+    latents = np.concatenate([generator.encode(np.ascontiguousarray(chunk)) for chunk in bar])
+    presence = np.concatenate([faces.labels.astype(np.float32)] * len(views))
+    return _Examples(latents, presence, np.empty((len(latents), 0), np.float32))
+
+
+def _attributes(
+    names: list[str], fit: _Examples, test: _Examples, judge: AttributeClassifier | None
+) -> list[dict[str, Any]]:
+    """The directions of the attributes that enough faces have, and that the classifier and a linear model tell; those
+    that it tells best come first."""
+    kept = enough(fit.labels, MIN_TRAIN) & enough(test.labels, MIN_HELD_OUT)
+    if judge:
+        kept &= [accuracy.auc >= MIN_CLASSIFIER_AUC for accuracy in judge.accuracies]
+    names = [name for name, keep in zip(names, kept, strict=True) if keep]
+    fit, test = (replace(examples, presence=examples.presence[:, kept]) for examples in (fit, test))
+    slopes, offsets = _linear_model(fit.latents, fit.presence)
+    units = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
+    steps = np.linalg.solve(units @ units.T + np.eye(len(units)), units)
+    probabilities = test.latents @ slopes.T + offsets
+    found = []
+    for k, (name, slope, step) in enumerate(zip(names, slopes, steps, strict=True)):
+        told = Accuracy.of(probabilities[:, k] - 0.5, test.labels[:, k])
+        if told.auc < MIN_AUC:
+            continue
+        # As long as changes the probability by its mean difference between faces with and without the attribute.
+        having, lacking = (fit.latents[fit.labels[:, k] == has].mean(0) for has in (True, False))
+        vector = step * (slope @ (having - lacking)) / (slope @ step)
+        found.append({"name": name, "vector": _rounded(vector), "figures": _rounded(asdict(told))})
+    return sorted(found, key=lambda attribute: -attribute["figures"]["auc"])
+
+
+def _measured(
+    attributes: list[dict[str, Any]], generator: Generator, judge: AttributeClassifier
+) -> list[dict[str, Any]]:
+    """Those of the attributes whose edits change what they name, with what else they change; the strongest first."""
+    steps = {attribute["name"]: np.array(attribute["vector"], np.float32) for attribute in attributes}
+    edits = measure_edits(generator, steps, judge)
+    accuracies = dict(zip(judge.names, judge.accuracies, strict=True))
+    for attribute in attributes:
+        if edit := edits.get(attribute["name"]):
+            classifier = asdict(accuracies[attribute["name"]])
+            attribute["figures"] |= {"classifier": _rounded(classifier), "edit": _rounded(edit)}
+    working = [attribute for attribute in attributes if attribute["name"] in edits]
+    return sorted(working, key=lambda attribute: -abs(attribute["figures"]["edit"]["change"]))
+
+
+def _linear_model(inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
+    """Least squares: inputs N×D and outputs N×K → slopes K×D and offsets K."""
+    design = np.column_stack([inputs, np.ones(len(inputs))]).astype(np.float64)
+    # Where inputs hardly vary, as those of dimensions that an encoder does not use, there is nothing to learn from.
+    solution = np.linalg.lstsq(design, outputs.astype(np.float64), rcond=1e-3)[0]
+    return solution[:-1].T, solution[-1]
+
+
+def _principal(drawn: _Examples, attributes: NDArray[np.floating]) -> list[dict[str, Any]]:
+    """The unit steps, orthogonal to the attributes' (K×D) and to each other, that change most pixels most, as far as a
+    linear model of the picture goes. They make it brighter rather than darker."""
+    slopes, _ = _linear_model(drawn.latents, drawn.thumbnails)
+    named = np.linalg.svd(attributes, full_matrices=False)[2]
+    steps, changes, pictures = np.linalg.svd((slopes - slopes @ named.T @ named).T, full_matrices=False)
+    signs = np.where(pictures.sum(1) < 0, -1, 1)
+    shares = changes**2 / np.sum(slopes**2)
+    return [
+        {
+            "name": f"principal_{i + 1}",
+            "vector": _rounded(signs[i] * steps[:, i]),
+            "figures": _rounded({"share": shares[i]}),
+        }
+        for i in range(min(PRINCIPAL, len(shares)))
+        if shares[i] > 1e-6
+    ]
+
+
+def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    small = [Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for image in images]
+    return np.stack([np.asarray(image, dtype=np.float32).ravel() / 255 for image in small])
+
+
+def _chunks(array: NDArray) -> list[NDArray]:
+    return np.split(array, range(CHUNK, len(array), CHUNK))
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers, alone or in an array or a dictionary, as JSON with five significant digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return [_rounded(each) for each in value.tolist()]
+    return value if isinstance(value, str) else float(f"{value:.{DIGITS}g}")
