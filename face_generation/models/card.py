@@ -107,7 +107,7 @@ def _edits(bundle: Bundle) -> str:
     if DIRECTIONS not in bundle.files:
         return ""
     content = json.loads((bundle.folder / DIRECTIONS).read_text(encoding="utf-8"))
-    if not content["attributes"]:
+    if not content["attributes"] or "faces" not in content:  # not found by this package
         return ""
     attributes, faces = content["attributes"], content["faces"]
     fitted, tested = f"{faces['fitted']:,}", f"{faces['tested']:,}"
