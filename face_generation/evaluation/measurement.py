@@ -29,6 +29,7 @@ from face_generation.metrics import (
     memorisation,
     reconstruction,
     sharpness,
+    spectrum,
     wasserstein,
 )
 from face_generation.metrics.frechet import frechet_distance
@@ -184,6 +185,7 @@ class Yardstick:
         return {
             **_attempt("detection_rate", lambda: bootstrap.mean(faces.detection(samples.images), seed)),
             **_attempt("sharpness", lambda: sharpness.sharpness(samples.images, real.images, seed)),
+            **_attempt("grid_artefact", lambda: spectrum.grid_artefact(samples.images, real.images, seed)),
             **_attempt("ms_ssim", lambda: diversity.ms_ssim(samples.images, seed)),
             **_attempt("face_diversity", lambda: diversity.face_diversity(samples.embeddings, real.embeddings, seed)),
         }
