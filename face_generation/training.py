@@ -44,6 +44,10 @@ def train(config: DictConfig) -> None:
 
     datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
     model: FaceModel = instantiate(config.model, _convert_="all")
+    if config.start and resume_from is None:
+        path = checkpoint.finished(Path(config.start))
+        checkpoint.begin_with(path, model)
+        print(f"Beginning with the weights in {path}")
     tracker: Tracker | None = instantiate(config.logger)
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     provenance = {
@@ -68,7 +72,7 @@ def train(config: DictConfig) -> None:
         trainer.strategy.barrier()
         torch.distributed.destroy_process_group()  # the first process goes on alone and must wait for nobody
     if trainer.is_global_zero:
-        _finish(config, trainer, datamodule, provenance, tracker)
+        _finish(config, trainer, _trained(config, trainer, model), datamodule, provenance, tracker)
 
 
 def _trainer(config: DictConfig, model: FaceModel, **options: Any) -> pl.Trainer:
@@ -99,23 +103,26 @@ def _resume(config: DictConfig) -> str | None:
     return str(path)
 
 
+def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:
+    """The model in the best checkpoint; in the last one where no figure is monitored that could tell the best; `model`
+    where there was nothing to train."""
+    found = [c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    path = Path(next(filter(None, found), f"{config.run_dir}/checkpoints/last.ckpt"))
+    return checkpoint.load(path)[0] if path.exists() else model
+
+
 def _finish(
     config: DictConfig,
     trainer: pl.Trainer,
+    model: FaceModel,
     datamodule: PackedDataModule,
     provenance: Mapping[str, Any],
     tracker: Tracker | None,
 ) -> None:
-    """Best checkpoint → fitted prior → measured → `final.ckpt` → bundle with directions, all on the first process.
-
-    Where no figure is monitored that could tell the best, it is the last one.
-    """
+    """Trained model → fitted prior → measured → `final.ckpt` → bundle with directions, all on the first process."""
     run_dir = Path(config.run_dir)
     checkpoints = run_dir / "checkpoints"
-    monitored = (
-        c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor
-    )
-    model, _ = checkpoint.load(Path(next(monitored, checkpoints / "last.ckpt")))
+    checkpoints.mkdir(exist_ok=True)
     model.to(trainer.strategy.root_device)
     metrics = model.finish(datamodule)
     metrics |= _validate(model, datamodule, config)

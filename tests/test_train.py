@@ -15,6 +15,7 @@ import torch
 from face_generation.data.datamodule import DrawnDataModule
 from face_generation.generator import Generator
 from face_generation.models import checkpoint
+from face_generation.train import main
 
 # The demo, cut to seconds. In float32 a CPU computes the same twice, to the bit.
 SMALL = [
@@ -30,6 +31,17 @@ SMALL = [
     "trainer.accelerator=cpu",
 ]
 
+
+SMALL_VAE = [
+    "model.latent_dim=8",
+    "model.encoder_channels=[8,8,8,8,8]",
+    "model.decoder_channels=[8,8,8,8,8]",
+    "model.prior_steps=20",
+    "data.batch_size=16",
+    "trainer.accelerator=cpu",
+    "logger=none",
+    "measure_edits=false",
+]
 
 SMALL_DCGAN = [
     "model.generator_channels=[8,8,8,8,8,8]",
@@ -121,13 +133,38 @@ def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
         "trainer.max_epochs=1",
         "trainer.limit_train_batches=1",
         "logger=none",
-        "runs_dir=many",
+        "hydra.sweep.dir=many",
         "-m",
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
     bundles = sorted(workspace.glob("many/*/*/bundle"))
     assert [Generator.load(bundle).bundle.latent_dim for bundle in bundles] == [4, 6]
+
+
+def test_the_stages_of_the_recipe(workspace: Path) -> None:
+    """The VAE, its refinement, and its prior again: each begins with what the one before left."""
+    done = train(workspace, "experiment=vae,refine", "trainer.max_epochs=1", "-m", recipe=SMALL_VAE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = train(workspace, "experiment=prior", "seed=1", recipe=SMALL_VAE)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    names = ("vae", "vae_refined", "vae_prior")
+    (plain, refined, prior) = (next((workspace / "outputs" / name).glob("**/final.ckpt")) for name in names)
+    models = [checkpoint.load(path)[0] for path in (plain, refined, prior)]
+    assert [type(model).__name__ for model in models] == ["VAE", "VAEGAN", "VAE"]
+    weights = [model.state_dict() for model in models]
+    for name in weights[0]:
+        if name.startswith(("encoder.", "decoder.")) and name.endswith("weight"):
+            assert torch.allclose(weights[0][name], weights[1][name], atol=1e-5) == name.startswith("encoder."), name
+            assert torch.equal(weights[1][name], weights[2][name]), name
+    assert not torch.equal(
+        weights[1]["prior.couplings.0.network.0.weight"], weights[2]["prior.couplings.0.network.0.weight"]
+    )
+    for path, name in zip((plain, refined, prior), names, strict=True):
+        generator = Generator.load(path.parents[1] / "bundle")
+        assert generator.bundle.name == name
+        assert generator.sample(1, seed=0).shape == (1, 150, 150, 3)
 
 
 @pytest.mark.parametrize("choice", ["model=dcgan", "experiment=dcgan_2016"])
@@ -201,15 +238,30 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["ckpt_path=splits/train.npy"], "not a whole checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.latent_dim=6"], "model.latent_dim=8"),
         (["model.learning_rate=1e30"], "the loss is"),
+        (["start=nowhere"], "no finished training in nowhere"),
+        (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
+        (["start=whole/checkpoints/final.ckpt", "model.latent_dim=6"], "model.latent_dim=8"),
+        (["experiment=refine", "start=null", "data.batch_size=16", "callbacks.ema=null"], "refines a trained VAE"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_status_2(workspace: Path, run: Path, options: list[str], message: str) -> None:
-    done = train(workspace, "logger=none", *options)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    workspace: Path,
+    run: Path,
+    options: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr(sys, "argv", ["train.py", *SMALL, "logger=none", *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
 
-    assert done.returncode == 2
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    (line,) = (line for line in printed.err.splitlines() if line.startswith("error: "))
     assert message in line
-    assert "Traceback" not in done.stderr + done.stdout
+    assert "Traceback" not in printed.err + printed.out
 
 
 def test_help_names_the_groups_and_options() -> None:
@@ -221,5 +273,5 @@ def test_help_names_the_groups_and_options() -> None:
     )
 
     assert done.returncode == 0
-    for word in ("experiment: dcgan_2016, demo", "ckpt_path=last", "model: dcgan, vae", "seed: 0"):
+    for word in ("experiment: dcgan_2016, demo, prior, refine, vae", "ckpt_path=last", "model: dcgan, vae", "seed: 0"):
         assert word in done.stdout

@@ -16,6 +16,8 @@ class FaceModel(pl.LightningModule):
     `embed` (images → the normal vectors that draw them) is exported with an encoder.
     """
 
+    fitted_last: tuple[str, ...] = ()  # beginnings of the names of weights that `finish` fits, from nothing
+
     def sample(self, normal: Tensor) -> Tensor:
         """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
         raise NotImplementedError

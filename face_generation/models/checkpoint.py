@@ -53,6 +53,37 @@ def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
     return model, content["provenance"]
 
 
+def finished(where: Path) -> Path:
+    """The checkpoint `where`, or the newest `final.ckpt` anywhere in the folder `where`.
+
+    Raises:
+        UserError: There is none.
+    """
+    if where.suffix == ".ckpt":
+        return where
+    found = sorted(where.glob("**/final.ckpt"), key=lambda final: final.stat().st_mtime)
+    if not found:
+        raise UserError(f"no finished training in {where}; train what this one begins with, or give its final.ckpt")
+    return found[-1]
+
+
+def begin_with(path: Path, model: FaceModel) -> None:
+    """Gives `model` the weights in a checkpoint of the same or another kind of model, by their names. What the
+    checkpoint does not have, such as a discriminator, stays as it is, and so does what is fitted when training ends.
+
+    Raises:
+        UserError: There is no such file, it is not a checkpoint of ours, or its weights do not fit.
+    """
+    content, ours = read(path), model.state_dict()
+    wanted = {name for name in ours if not name.startswith(model.fitted_last)}
+    known = {name: tensor for name, tensor in content["state_dict"].items() if name in wanted}
+    if not known:
+        raise UserError(f"{path} holds a {content['model']}, of which a {type(model).__name__} can use nothing")
+    content["state_dict"] = ours | known
+    model.on_load_checkpoint(content)
+    model.load_state_dict(content["state_dict"])
+
+
 def save(path: Path, model: FaceModel, provenance: Mapping[str, Any]) -> None:
     """Writes a finished model, without the state of its training, and where it comes from."""
     content = {

@@ -50,6 +50,7 @@ class VAE(FaceModel):
     """
 
     variance: Tensor
+    fitted_last: tuple[str, ...] = ("prior.",)
 
     def __init__(
         self,
