@@ -1,5 +1,7 @@
 """Differentiable augmentation (Zhao et al. 2020): what lets a discriminator learn from few images."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,11 +16,24 @@ def diff_augment(images: Tensor) -> Tensor:
     Every step is differentiable. Applied to real and generated images alike, it keeps the discriminator from learning
     the training images by heart without the generator learning to draw the augmentation.
     """
-    return _cutout(_translate(_recolour(images)))
+    return draw_augmentation(len(images), images.device)(images)
 
 
-def _recolour(images: Tensor) -> Tensor:
-    brightness, saturation, contrast = torch.rand(3, images.shape[0], 1, 1, 1, device=images.device).to(images.dtype)
+def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Draws the augmentation of `count` images, to be applied to several batches of so many: image i always gets the
+    same."""
+    brightness, saturation, contrast = torch.rand(3, count, 1, 1, 1, device=device)
+    shift = torch.rand(count, 2)
+    centre = torch.rand(2, count, 1, 1, 1, device=device)
+
+    def augment(images: Tensor) -> Tensor:
+        colours = (amount.to(images.dtype) for amount in (brightness, saturation, contrast))
+        return _cutout(_translate(_recolour(images, *colours), shift), *centre)
+
+    return augment
+
+
+def _recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = (images - grey) * (2 * saturation) + grey
@@ -26,22 +41,21 @@ def _recolour(images: Tensor) -> Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
-def _translate(images: Tensor) -> Tensor:
+def _translate(images: Tensor, shift: Tensor) -> Tensor:
     """Shifts each image by up to an eighth of its size; zeros come in from outside."""
-    count, _, height, width = images.shape
+    _, _, height, width = images.shape
     furthest = round(height * SHIFT)
     padded = F.pad(images, (furthest,) * 4)
-    corners = torch.randint(0, 2 * furthest + 1, (count, 2)).tolist()
+    corners = (shift * (2 * furthest + 1)).long().tolist()
     # Slices, because the gradient of an index with arrays is a slow scatter.
     shifted = [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)]
     return torch.stack(shifted).contiguous(memory_format=torch.channels_last)
 
 
-def _cutout(images: Tensor) -> Tensor:
-    """Zeroes a square of half the size, around a random place, so it may hang over the border."""
-    count, _, height, width = images.shape
+def _cutout(images: Tensor, centre_y: Tensor, centre_x: Tensor) -> Tensor:
+    """Zeroes a square of half the size, around its own place in each image, so it may hang over the border."""
+    _, _, height, width = images.shape
     half = CUTOUT / 2
-    centre_y, centre_x = torch.rand(2, count, 1, 1, 1, device=images.device)
     y = torch.arange(height, device=images.device).view(1, 1, -1, 1) / height
     x = torch.arange(width, device=images.device).view(1, 1, 1, -1) / width
     hole = ((y - centre_y).abs() < half) & ((x - centre_x).abs() < half)

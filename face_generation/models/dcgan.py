@@ -12,6 +12,7 @@ from torch.optim import Adam, Optimizer
 from face_generation.errors import UserError
 from face_generation.metrics import Gap
 from face_generation.metrics.wasserstein import mean_sliced_wasserstein
+from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import diff_augment
 from face_generation.models.base import FaceModel
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
@@ -106,11 +107,11 @@ class DCGAN(FaceModel):
             penalty = self._gradient_penalty(images)
             self.log("train/r1", penalty)
             loss = loss + 0.5 * self.hparams["r1_weight"] * R1_INTERVAL * penalty
-        discriminator_norm = self._step(discriminator_optimizer, loss, self.discriminator)
+        discriminator_norm = descend(self, discriminator_optimizer, loss, self.discriminator)
 
         self.discriminator.requires_grad_(False)  # the generator's gradient passes through it, and changes nothing
         generator_loss = F.softplus(-self._judge(fakes)).mean()
-        generator_norm = self._step(generator_optimizer, generator_loss, self.generator)
+        generator_norm = descend(self, generator_optimizer, generator_loss, self.generator)
         self.discriminator.requires_grad_(True)
 
         self.log_dict(
@@ -159,22 +160,6 @@ class DCGAN(FaceModel):
             images = images.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self._judge(images).sum(), images, create_graph=True)
         return gradient.square().sum((1, 2, 3)).mean()
-
-    def _step(self, optimizer: Any, loss: Tensor, network: nn.Module) -> Tensor:
-        """One step down the gradient of `loss`, whose norm is returned."""
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-        optimizer.step()
-        return norm
-
-
-def diversity(images: Tensor) -> Tensor:
-    """How much images N×3×H×W differ from each other: their standard deviation, averaged over 10×10 cells.
-
-    Cells, because noise differs from pixel to pixel in a generator that draws one face only.
-    """
-    return F.adaptive_avg_pool2d(images.detach().float(), 10).std(0).mean()
 
 
 def _to_bytes(images: Tensor) -> Tensor:

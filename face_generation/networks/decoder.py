@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,4 +39,11 @@ class Decoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Latents N×latent_dim → images N×3×H×W, about [-1, 1] (not clamped)."""
         x = F.leaky_relu(self.stem(latents), SLOPE).unflatten(1, self.smallest)
-        return F.pixel_shuffle(self.to_rgb(self.features(x)), 2)
+        return self._smooth(F.pixel_shuffle(self.to_rgb(self.features(x)), 2))
+
+    def _smooth(self, images: Tensor) -> Tensor:
+        """Filters with [1, 2, 1] / 4 both ways, which lets pass what a photo has and nothing of the finest grid."""
+        kernel = images.new_tensor([1, 2, 1]) / 4
+        return F.conv2d(
+            F.pad(images, (1,) * 4, mode="replicate"), torch.outer(kernel, kernel).expand(3, 1, 3, 3), groups=3
+        )

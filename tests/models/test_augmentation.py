@@ -2,7 +2,7 @@
 
 import torch
 
-from face_generation.models.augmentation import diff_augment
+from face_generation.models.augmentation import diff_augment, draw_augmentation
 
 
 def faces(n: int = 4) -> torch.Tensor:
@@ -22,6 +22,13 @@ def test_it_draws_from_the_seed() -> None:
 def test_alike_images_are_augmented_each_in_its_own_way() -> None:
     augmented = diff_augment(faces(1).repeat(8, 1, 1, 1))
     assert all(not torch.equal(augmented[0], other) for other in augmented[1:])
+
+
+def test_batches_are_augmented_alike_where_asked_for() -> None:
+    augment = draw_augmentation(4, torch.device("cpu"))
+
+    assert torch.equal(augment(faces()), augment(faces()))
+    assert not torch.equal(augment(faces()), draw_augmentation(4, torch.device("cpu"))(faces()))
 
 
 def test_it_shifts_by_an_eighth_at_most_and_cuts_at_most_a_quarter_out() -> None:

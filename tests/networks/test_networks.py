@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from face_generation.networks import DCGANDiscriminator, DCGANGenerator, Decoder, Encoder, Flow
+from face_generation.networks import DCGANDiscriminator, DCGANGenerator, Decoder, Discriminator, Encoder, Flow
 from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
 
 LATENT_DIM = 6
@@ -78,13 +78,32 @@ def test_log_variance_is_bounded_whatever_comes_in() -> None:
     assert log_variance.max() == 5
 
 
-def test_a_new_decoder_draws_no_checkerboard() -> None:
-    decoder = Decoder(LATENT_DIM, CHANNELS[::-1])
-    latents = torch.ones(1, LATENT_DIM)
+def test_a_new_decoders_sub_pixels_are_alike() -> None:
+    weight, bias = Decoder(LATENT_DIM, CHANNELS[::-1]).to_rgb.parameters()
+
+    assert torch.equal(weight, weight[::4].repeat_interleave(4, dim=0))
+    assert not bias.any()
+
+
+def test_no_weights_make_the_decoder_draw_the_finest_grid() -> None:
+    """Sub-pixels that differ as much as they can: without the filter all of the energy is there."""
+    decoder = Decoder(LATENT_DIM, CHANNELS[::-1]).eval()
+    nn.init.zeros_(decoder.to_rgb.weight)
+    decoder.to_rgb.bias.data = torch.tensor([1.0, -1.0, -1.0, 1.0]).repeat(3)  # type: ignore[union-attr]
     with torch.no_grad():
-        assert share_at_period_two(decoder(latents)) < 1e-5
-        nn.init.kaiming_normal_(decoder.to_rgb.weight)  # the sub-pixels of a pixel now differ
-        assert share_at_period_two(decoder(latents)) > 0.1
+        images = decoder(torch.randn(2, LATENT_DIM))
+
+    assert images[:, :, 1:-1, 1:-1].abs().max() < 1e-6
+
+
+def test_the_decoders_filter_keeps_a_plain_area_plain() -> None:
+    decoder = Decoder(LATENT_DIM, CHANNELS[::-1]).eval()
+    nn.init.zeros_(decoder.to_rgb.weight)
+    nn.init.constant_(decoder.to_rgb.bias, 0.3)  # type: ignore[arg-type]
+    with torch.no_grad():
+        images = decoder(torch.randn(2, LATENT_DIM))
+
+    assert torch.allclose(images, torch.tensor(0.3))
 
 
 @pytest.mark.parametrize(("small", "large"), [(5, 10), (10, 19), (19, 38), (38, 75)])
@@ -110,6 +129,35 @@ def test_the_dcgan_generates_and_judges_images_of_any_size(image_size: int) -> N
     assert images.shape == (3, 3, image_size, image_size)
     for norm in ("spectral", "batch", "none"):
         assert DCGANDiscriminator(CHANNELS, image_size, norm)(images).shape == (3,)
+
+
+@pytest.mark.parametrize("image_size", [150, 64, 42])
+def test_the_discriminator_judges_patches_and_the_whole(image_size: int) -> None:
+    logits, features = Discriminator(CHANNELS, image_size)(torch.randn(2, 3, image_size, image_size))
+    sizes = pyramid(image_size, 5)
+
+    assert [feature.shape for feature in features] == [(2, c, s, s) for c, s in zip(CHANNELS, sizes, strict=True)]
+    assert [logit.shape for logit in logits] == [(2, 1, sizes[2], sizes[2]), (2, 1, sizes[3], sizes[3]), (2, 1)]
+
+
+def test_patches_are_18_and_34_pixels_wide() -> None:
+    images = torch.randn(1, 3, 150, 150, requires_grad=True)
+    (small, large, _), _ = Discriminator(CHANNELS)(images)
+    for logits, width in ((small, 18), (large, 34)):
+        (gradient,) = torch.autograd.grad(logits[0, 0, 4, 4], images, retain_graph=True)
+        seen = gradient.abs().sum((0, 1)).nonzero()
+        assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [width, width]
+
+
+def test_the_discriminators_weights_are_bounded() -> None:
+    discriminator = Discriminator(CHANNELS)
+    for _ in range(50):  # power iterations
+        discriminator(torch.randn(2, 3, 150, 150))
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+    assert len(layers) == 5 + 2 + 1
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, rel=0.01)
 
 
 def test_the_dcgans_feature_maps_have_exact_sizes() -> None:

@@ -1,0 +1,153 @@
+"""The main model's second stage: a discriminator teaches the decoder of a trained VAE to draw sharply."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from face_generation.data.datamodule import PackedDataModule
+from face_generation.errors import UserError
+from face_generation.models.adversarial import descend, diversity
+from face_generation.models.augmentation import draw_augmentation
+from face_generation.models.vae import VAE
+from face_generation.networks import Discriminator
+
+BETAS = (0.5, 0.99)  # of Adam
+
+
+class VAEGAN(VAE):
+    """A trained VAE whose decoder is refined by an adversarial and a feature-matching loss (Larsen et al. 2016).
+
+    A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here the
+    discriminator asks for one of them: the reconstruction is compared in the features of the discriminator (relative
+    L1) and, less, in pixels, and everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions as well
+    as samples of the learned prior. The encoder and the prior stay what they were, so latents keep their meaning. The
+    decoder's batch normalisations keep their statistics, so averaged weights need none of their own. What the
+    discriminator sees is augmented (Zhao et al. 2020), an original and its reconstruction alike.
+
+    Args:
+        discriminator_channels: Channels of the discriminator at each resolution, from half the image size down.
+        generator_learning_rate: Of Adam, for the decoder; constant.
+        discriminator_learning_rate: Likewise.
+        feature_weight: Of the relative L1 distance between discriminator features.
+        pixel_weight: Of the mean squared error, with pixel values in [-1, 1].
+        vae: As of `VAE`; what is about its training has no effect.
+
+    Raises:
+        UserError: As of `VAE`; or, when training begins, the VAE is not a trained one (`checkpoint.begin_with`).
+    """
+
+    fitted_last = ()  # the prior comes with the VAE
+
+    def __init__(
+        self,
+        discriminator_channels: tuple[int, ...] = (32, 64, 128, 256, 512),
+        generator_learning_rate: float = 2e-4,
+        discriminator_learning_rate: float = 4e-4,
+        feature_weight: float = 1.0,
+        pixel_weight: float = 10.0,
+        **vae: Any,
+    ) -> None:
+        super().__init__(**vae)
+        self.save_hyperparameters(logger=False)
+        self.automatic_optimization = False  # two optimizers, each with its own loss
+        self.discriminator = Discriminator(discriminator_channels, self.hparams["image_size"])
+        self.encoder.requires_grad_(False)
+        self.to(memory_format=torch.channels_last)
+        self.train()  # Lightning leaves each module in the mode that it finds it in
+
+    def on_fit_start(self) -> None:
+        if self.variance == 1:  # as it is before the first step
+            raise UserError("a VAEGAN refines a trained VAE; train one first, and give its final.ckpt: start=…")
+
+    def train(self, mode: bool = True) -> "VAEGAN":
+        super().train(mode)
+        for network in (self.encoder, self.decoder):
+            network.eval()  # which only their batch normalisations notice
+        return self
+
+    def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Grids to look at while it trains, N×3×H×W: samples, and reconstructions, each beside its original."""
+        originals = images[: len(normal) // 2]
+        reconstructions = self.decoder(self.encoder(originals)[0]).clamp(-1, 1)
+        return {
+            "samples": self.sample(normal),
+            "reconstructions": torch.stack([originals, reconstructions], dim=1).flatten(0, 1),
+        }
+
+    def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
+        """Nothing is left to do: the prior came with the VAE, and the encoder is still the same."""
+        return {}
+
+    def compile_networks(self) -> None:
+        super().compile_networks()
+        self.discriminator.compile()
+
+    def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
+        optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
+        decoder_optimizer, discriminator_optimizer = optimizers
+        originals, rest = images.tensor_split([(len(images) + 1) // 2])
+        with torch.no_grad():
+            mean, log_variance = self.encoder(originals)
+            sampled = self.prior.inverse(torch.randn(len(rest), mean.shape[1], device=self.device))
+            latents = torch.cat([mean + torch.randn_like(mean) * (0.5 * log_variance).exp(), sampled])
+        fakes = self.decoder(latents).float()  # half of them reconstructions, half samples
+        reconstructions = fakes[: len(originals)]
+        augment = draw_augmentation(len(images), self.device)
+
+        real_logits, _ = self.discriminator(augment(images))
+        fake_logits, _ = self.discriminator(augment(fakes.detach()))
+        discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
+        discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
+        discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator)
+
+        self.discriminator.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
+        with torch.no_grad():
+            _, targets = self.discriminator(augment(images)[: len(originals)])
+        logits, features = self.discriminator(augment(fakes))
+        adversarial = -_mean(logits)
+        feature = _relative_l1(features, targets)
+        squared_error = (reconstructions - originals).square().mean()
+        loss = adversarial + self.hparams["feature_weight"] * feature + self.hparams["pixel_weight"] * squared_error
+        decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
+        self.discriminator.requires_grad_(True)
+
+        with torch.no_grad():
+            self.variance.lerp_(squared_error, 0.01)
+        self.log_dict(
+            {
+                "train/adversarial": adversarial,
+                "train/features": feature,
+                "train/squared_error": squared_error,
+                "train/discriminator_loss": discriminator_loss,
+                "train/real_logit": _mean(real_logits),
+                "train/fake_logit": _mean(fake_logits),
+                "train/generator_gradient_norm": decoder_norm,
+                "train/discriminator_gradient_norm": discriminator_norm,
+                "train/diversity": diversity(fakes) / diversity(images),
+            }
+        )
+
+    def configure_optimizers(self) -> list[Optimizer]:  # type: ignore[override]
+        decoder, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
+        return [
+            Adam(self.decoder.parameters(), lr=decoder, betas=BETAS, fused=True),
+            Adam(self.discriminator.parameters(), lr=discriminator, betas=BETAS, fused=True),
+        ]
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    """The mean over tensors of each one's mean, so that every size of patch counts alike."""
+    return torch.stack([value.float().mean() for value in values]).mean()
+
+
+def _relative_l1(features: list[Tensor], targets: list[Tensor]) -> Tensor:
+    """Mean over layers of the L1 distance to the targets, relative to their size; `features` may have more rows."""
+    return _mean(
+        [
+            (feature[: len(target)].float() - target.float()).abs().mean() / target.float().abs().mean()
+            for feature, target in zip(features, targets, strict=True)
+        ]
+    )

@@ -1,0 +1,176 @@
+"""The VAE's second stage: what it moves and leaves, that it sharpens, and that a resumed run is the same run."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+
+from face_generation.callbacks import ReportCollapse, StepSeeds
+from face_generation.data.datamodule import DrawnDataModule, to_float
+from face_generation.errors import UserError
+from face_generation.models import DCGAN, VAE, VAEGAN, checkpoint
+from face_generation.models.base import FaceModel
+
+NETWORKS: dict[str, Any] = {
+    "latent_dim": 8,
+    "encoder_channels": (8,) * 5,
+    "decoder_channels": (16, 16, 16, 8, 8),
+    "flow_couplings": 2,
+    "flow_hidden": 8,
+}
+SMALL: dict[str, Any] = NETWORKS | {"discriminator_channels": (8, 8, 16, 16, 16)}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataModule:
+    """Drawn faces: 51 for training, in batches of 8, and 6 for validation."""
+    datamodule = DrawnDataModule(str(tmp_path_factory.mktemp("drawn") / "splits"), count=64, batch_size=8)
+    datamodule.prepare_data()
+    return datamodule
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory: pytest.TempPathFactory, drawn: DrawnDataModule) -> Path:
+    """A checkpoint of a VAE that has learned something, with its prior."""
+    torch.manual_seed(0)
+    model = VAE(**NETWORKS, learning_rate=5e-3, warmup_steps=5, prior_steps=20)
+    path = tmp_path_factory.mktemp("vae") / "final.ckpt"
+    fit(model, drawn, epochs=20, folder=path.parent)
+    model.finish(drawn)
+    checkpoint.save(path, model, {})
+    return path
+
+
+def fit(
+    model: FaceModel,
+    drawn: DrawnDataModule,
+    epochs: int,
+    folder: Path,
+    resume: Path | None = None,
+    precision: Any = "32-true",
+    callbacks: tuple[pl.Callback, ...] = (),
+) -> pl.Trainer:
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        precision=precision,
+        callbacks=[
+            *callbacks,
+            StepSeeds(seed=0),
+            ModelCheckpoint(dirpath=folder, filename="last"),
+            ModelCheckpoint(dirpath=folder, filename="step{step}", every_n_train_steps=16, save_top_k=-1),
+        ],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, drawn, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def refine(start: Path, drawn: DrawnDataModule, epochs: int, folder: Path, **options: Any) -> tuple[VAEGAN, pl.Trainer]:
+    torch.manual_seed(0)
+    running = {name: options.pop(name) for name in ("resume", "precision") if name in options}
+    model = VAEGAN(**SMALL | options)
+    checkpoint.begin_with(start, model)
+    callbacks = (EMAWeightAveraging(decay=0.9), ReportCollapse())
+    return model, fit(model, drawn, epochs, folder, callbacks=callbacks, **running)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_only_decoder_and_discriminator_move(tmp_path: Path, drawn: DrawnDataModule, vae: Path, precision: str) -> None:
+    torch.manual_seed(0)
+    before = VAEGAN(**SMALL)
+    checkpoint.begin_with(vae, before)
+    _, trainer = refine(vae, drawn, 1, tmp_path, precision=precision)
+    after = torch.load(tmp_path / "last.ckpt", weights_only=True)["current_model_state"]
+
+    for name, parameter in before.named_parameters():
+        moves = name.startswith(("decoder.", "discriminator."))
+        if name.startswith("discriminator") and name.endswith("bias"):
+            continue  # before the hinge of either side is reached, the gradients of the last biases cancel
+        assert torch.equal(parameter, after[name]) != moves, name
+    for (
+        name,
+        buffer,
+    ) in before.named_buffers():  # of batch normalisations; those of the discriminator are power iterates
+        if name.startswith(("encoder.", "decoder.", "prior.")):
+            assert torch.equal(buffer, after[name]), name
+    logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    expected = {"adversarial", "features", "squared_error", "discriminator_loss", "real_logit", "fake_logit"}
+    expected |= {"generator_gradient_norm", "discriminator_gradient_norm", "diversity", "collapsed"}
+    assert {f"train/{name}" for name in expected} <= logged.keys()
+    assert all(math.isfinite(value) for value in logged.values())
+
+
+def test_a_resumed_run_ends_like_one_that_nothing_interrupted(
+    tmp_path: Path, drawn: DrawnDataModule, vae: Path
+) -> None:
+    """Weights, their average and the state of both optimizers, bit for bit, from the middle of the second epoch."""
+    refine(vae, drawn, 2, tmp_path / "whole")
+    (middle,) = (tmp_path / "whole").glob("*step=16.ckpt")  # 8 steps of each optimizer; an epoch has 6
+    refine(vae, drawn, 2, tmp_path / "resumed", resume=middle)
+
+    whole, resumed = (torch.load(tmp_path / f"{name}/last.ckpt", weights_only=True) for name in ("whole", "resumed"))
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(resumed[part][name], value) for name, value in whole[part].items())
+    assert len(whole["optimizer_states"]) == 2
+    for ours, theirs in zip(resumed["optimizer_states"], whole["optimizer_states"], strict=True):
+        for mine, other in zip(ours["state"].values(), theirs["state"].values(), strict=True):
+            assert all(torch.equal(mine[name], value) for name, value in other.items())
+
+
+def test_what_it_draws_gets_sharper(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    drawn.setup("fit")
+    faces = to_float(next(iter(drawn.ordered_loader("val"))))
+    soft = checkpoint.load(vae)[0].eval()
+    refined = refine(vae, drawn, 25, tmp_path, generator_learning_rate=2e-3)[0].eval()
+
+    def detail(model: Any) -> float:
+        with torch.no_grad():
+            drawn_again = model.decoder(model.encoder(faces)[0])
+        return drawn_again.diff(dim=3).square().mean().item()
+
+    assert detail(refined) > 1.2 * detail(soft)
+
+
+def test_latents_keep_their_meaning(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    model, _ = refine(vae, drawn, 1, tmp_path)
+    images = torch.rand(2, 3, 150, 150) * 2 - 1
+
+    start = checkpoint.load(vae)[0].eval()
+    assert torch.allclose(model.eval().embed(images), start.embed(images), atol=1e-5)  # type: ignore[operator]
+
+
+def test_an_untrained_vae_cannot_be_refined(tmp_path: Path, drawn: DrawnDataModule) -> None:
+    with pytest.raises(UserError, match=r"refines a trained VAE.*start="):
+        fit(VAEGAN(**SMALL), drawn, 1, tmp_path)
+
+
+def test_a_vae_of_other_networks_is_named(vae: Path) -> None:
+    with pytest.raises(UserError, match="another architecture; to go on with it set .*model.latent_dim=8"):
+        checkpoint.begin_with(vae, VAEGAN(**SMALL | {"latent_dim": 10}))
+
+
+def test_a_dcgan_is_no_start(tmp_path: Path) -> None:
+    path = tmp_path / "final.ckpt"
+    checkpoint.save(path, DCGAN(generator_channels=(8,) * 6, discriminator_channels=(8,) * 5), {})
+
+    with pytest.raises(UserError, match="holds a DCGAN, of which a VAEGAN can use nothing"):
+        checkpoint.begin_with(path, VAEGAN(**SMALL))
+
+
+def test_a_refined_vae_gives_a_vae_its_networks_and_not_its_prior(
+    tmp_path: Path, drawn: DrawnDataModule, vae: Path
+) -> None:
+    refined, _ = refine(vae, drawn, 1, tmp_path)
+    checkpoint.save(tmp_path / "final.ckpt", refined, {})
+    model = VAE(**NETWORKS | {"flow_couplings": 4})
+    checkpoint.begin_with(tmp_path / "final.ckpt", model)
+
+    latents = torch.randn(2, 8)
+    assert torch.equal(model.eval().decoder(latents), refined.eval().decoder(latents))
