@@ -21,8 +21,9 @@ TRAIN = "python -m face_generation.train"
 EVALUATE = "python -m face_generation.evaluate"
 # The recipe of a minute, cut to seconds.
 SMALL = (
-    "experiment=demo name=vae data=packed data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 "
-    "model.warmup_steps=1 model.prior_steps=5 logger=none"
+    "data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 logger=none measure_edits=false "
+    "model.latent_dim=32 model.encoder_channels=[16,32,48,64,96] model.decoder_channels=[96,64,48,32,24] "
+    "model.warmup_steps=1 model.prior_steps=5"
 )
 
 
@@ -43,9 +44,10 @@ def only_output(dvc_file: Path) -> dict:
 
 def contents(repository: Path) -> dict[Path, bytes]:
     """What DVC keeps, as the stages and the raw data left it."""
-    folders = ("data", "splits", "models/vae/checkpoints", "models/vae/bundle")
+    kept = (f"models/{model}/{what}" for model in ("vae", "vae_refined") for what in ("checkpoints", "bundle"))
+    folders = ("data", "splits", *kept)
     paths = [path for folder in folders for path in sorted((repository / folder).iterdir())]
-    return {path: path.read_bytes() for path in [*paths, repository / "models/vae/evaluation/report.html"]}
+    return {path: path.read_bytes() for path in [*paths, repository / "models/vae_refined/evaluation/report.html"]}
 
 
 def run(repository: Path, *command: str) -> str:
@@ -181,22 +183,23 @@ def test_git_takes_the_figures_and_never_the_faces(repository: Path) -> None:
     tracked = run(repository, "git", "ls-files", "models").splitlines()
 
     evaluation = {"figures.csv", "metrics.json", "nearest.csv"}
-    assert set(tracked) == {"models/vae/metrics.json", *(f"models/vae/evaluation/{name}" for name in evaluation)}
+    of_training = {f"models/{model}/metrics.json" for model in ("vae", "vae_refined")}
+    assert set(tracked) == of_training | {f"models/vae_refined/evaluation/{name}" for name in evaluation}
 
 
 def test_a_change_shows_in_metrics_and_plots(repository: Path) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     run(repository, "git", "add", "--all")
     run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
-    path = repository / "models/vae/evaluation/metrics.json"
+    path = repository / "models/vae_refined/evaluation/metrics.json"
     figures = json.loads(path.read_text(encoding="utf-8"))
-    figures["vae"]["swd"] += 1
+    figures["vae_refined"]["swd"] += 1
     path.write_text(json.dumps(figures), encoding="utf-8")
 
-    swd = figures["vae"]["swd"]
+    swd = figures["vae_refined"]["swd"]
     assert json.loads(dvc(repository, "metrics", "diff", "--json")) == {
-        "models/vae/evaluation/metrics.json": {
-            "vae.swd": {"old": pytest.approx(swd - 1), "new": swd, "diff": pytest.approx(1)}
+        "models/vae_refined/evaluation/metrics.json": {
+            "vae_refined.swd": {"old": pytest.approx(swd - 1), "new": swd, "diff": pytest.approx(1)}
         }
     }
     plots = json.loads(dvc(repository, "plots", "show", "--json"))
@@ -204,4 +207,4 @@ def test_a_change_shows_in_metrics_and_plots(repository: Path) -> None:
     for (plot,) in plots["data"].values():
         x, values = plot["content"]["encoding"]["x"]["field"], plot["content"]["data"]["values"]
         assert all(math.isfinite(float(value[x])) for value in values)
-        assert {value.get("field") or value["model"] for value in values} == {"vae", "real"}
+        assert {value.get("field") or value["model"] for value in values} == {"vae_refined", "real"}

@@ -32,10 +32,13 @@ SMALL = [
 ]
 
 
+# The networks of SMALL, for whatever experiment.
 SMALL_VAE = [
     "model.latent_dim=8",
     "model.encoder_channels=[8,8,8,8,8]",
     "model.decoder_channels=[8,8,8,8,8]",
+    "model.flow_couplings=4",
+    "model.flow_hidden=64",
     "model.prior_steps=20",
     "data.batch_size=16",
     "trainer.accelerator=cpu",
@@ -144,12 +147,12 @@ def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
 
 def test_the_stages_of_the_recipe(workspace: Path) -> None:
     """The VAE, its refinement, and its prior again: each begins with what the one before left."""
-    done = train(workspace, "experiment=vae,refine", "trainer.max_epochs=1", "-m", recipe=SMALL_VAE)
+    done = train(workspace, "experiment=celeba,celeba_refine", "trainer.max_epochs=1", "-m", recipe=SMALL_VAE)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = train(workspace, "experiment=prior", "seed=1", recipe=SMALL_VAE)
+    done = train(workspace, "experiment=prior", "start=outputs/celeba_refined", "seed=1", recipe=SMALL_VAE)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    names = ("vae", "vae_refined", "vae_prior")
+    names = ("celeba", "celeba_refined", "vae_prior")
     (plain, refined, prior) = (next((workspace / "outputs" / name).glob("**/final.ckpt")) for name in names)
     models = [checkpoint.load(path)[0] for path in (plain, refined, prior)]
     assert [type(model).__name__ for model in models] == ["VAE", "VAEGAN", "VAE"]
@@ -192,8 +195,17 @@ def test_a_dcgan_becomes_a_bundle_that_draws_and_has_no_encoder(workspace: Path,
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("choice", "recipe"), [("model=vae", SMALL), ("model=dcgan", SMALL_DCGAN)])
-def test_a_gpu_trains_a_model_that_then_draws_without_one(workspace: Path, choice: str, recipe: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("choice", "recipe"),
+    [
+        ("model=vae", SMALL),
+        ("model=dcgan", SMALL_DCGAN),
+        ("experiment=refine", [*SMALL_VAE, "start=whole/checkpoints/final.ckpt"]),
+    ],
+)
+def test_a_gpu_trains_a_model_that_then_draws_without_one(
+    workspace: Path, run: Path, choice: str, recipe: list[str]
+) -> None:
     folder = f"gpu-{choice.partition('=')[2]}"
     options = ["trainer.accelerator=gpu", "trainer.precision=auto", "trainer.max_epochs=1", "logger=none"]
     done = train(workspace, choice, *options, f"hydra.run.dir={folder}", recipe=recipe)
@@ -209,6 +221,16 @@ def test_two_processes_train_a_dcgan_together(workspace: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert checkpoint.read(workspace / "two-dcgan/checkpoints/last.ckpt")["global_step"] == 6  # 3 of each optimizer
     assert Generator.load(workspace / "two-dcgan/bundle").sample(1).shape == (1, 150, 150, 3)
+
+
+@pytest.mark.slow
+def test_two_processes_refine_together(workspace: Path, run: Path) -> None:
+    options = ["start=whole/checkpoints/final.ckpt", "trainer.devices=2", "trainer.max_epochs=1"]
+    done = train(workspace, "experiment=refine", *options, "hydra.run.dir=two-refined", recipe=SMALL_VAE)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkpoint.read(workspace / "two-refined/checkpoints/last.ckpt")["global_step"] == 6  # 3 of each optimizer
+    assert Generator.load(workspace / "two-refined/bundle").sample(1).shape == (1, 150, 150, 3)
 
 
 @pytest.mark.slow
@@ -273,5 +295,10 @@ def test_help_names_the_groups_and_options() -> None:
     )
 
     assert done.returncode == 0
-    for word in ("experiment: dcgan_2016, demo, prior, refine, vae", "ckpt_path=last", "model: dcgan, vae", "seed: 0"):
+    for word in (
+        "experiment: celeba, celeba_refine, dcgan_2016, demo, prior, refine, vae",
+        "ckpt_path=last",
+        "model: dcgan, vae",
+        "seed: 0",
+    ):
         assert word in done.stdout

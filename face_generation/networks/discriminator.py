@@ -11,7 +11,7 @@ from face_generation.networks.blocks import SLOPE, pyramid
 
 class Discriminator(nn.Module):
     """Judges an image as a whole and in patches of two sizes: 3×3 convolutions, leaky ReLU, no normalisation but the
-    spectral one of every weight (Miyato et al. 2018).
+    spectral one of their weights (Miyato et al. 2018).
 
     The patches (as in Isola et al. 2017) are what the feature maps of two stages see: 18 and 34 pixels wide with five
     stages. They teach texture from the first steps, where a judgement of the whole says little. As in the encoder, the
@@ -29,9 +29,9 @@ class Discriminator(nn.Module):
             stride = 2 if self.stages else 1
             convolution = spectral_norm(nn.Conv2d(wide, deep, 3, stride=stride, padding=1))
             self.stages.append(nn.Sequential(convolution, nn.LeakyReLU(SLOPE, inplace=True)))
-        self.patches = nn.ModuleList(spectral_norm(nn.Conv2d(deep, 1, 1)) for deep in channels[-3:-1])
+        self.patches = nn.ModuleList(nn.Conv2d(deep, 1, 1) for deep in channels[-3:-1])
         smallest = pyramid(image_size, len(channels))[-1]
-        self.whole = nn.Sequential(nn.Flatten(), spectral_norm(nn.Linear(channels[-1] * smallest**2, 1)))
+        self.whole = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * smallest**2, 1))
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Images N×3×H×W → logits, above 0 for real, of the smaller patches (N×1×h×w), the larger ones, and the whole
