@@ -33,7 +33,7 @@ class ReportCollapse(pl.Callback):
             log.warning(
                 "The generator has collapsed: for %d batches its samples differed less than %g times as much as real "
                 "faces do. If it does not recover, train again with a smaller model.discriminator_learning_rate, "
-                "model.augment=true, or another seed.",
+                "another seed or, in a DCGAN, model.augment=true.",
                 self.patience,
                 self.threshold,
             )

@@ -46,8 +46,8 @@ class VAEGAN(VAE):
         discriminator_channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         generator_learning_rate: float = 2e-4,
         discriminator_learning_rate: float = 4e-4,
-        feature_weight: float = 10.0,
-        pixel_weight: float = 30.0,
+        feature_weight: float = 50.0,
+        pixel_weight: float = 150.0,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
