@@ -4,7 +4,7 @@ bundle.json     what it is, with the sha256 of the files below
 decoder.onnx    latents float32 N×latent_dim, standard normal → images uint8 N×H×W×3
 encoder.onnx    images uint8 N×H×W×3 → latents float32 N×latent_dim; only where the model has one
 directions.json named directions in latent space; only where some were found
-preview.png     a few faces that it drew
+preview.jpg     a few faces that it drew
 README.md       its card; prose, so it has no checksum and may be edited
 """
 
@@ -28,7 +28,7 @@ MANIFEST = "bundle.json"
 DECODER = "decoder.onnx"
 ENCODER = "encoder.onnx"
 DIRECTIONS = "directions.json"
-PREVIEW = "preview.png"
+PREVIEW = "preview.jpg"
 CARD = "README.md"
 SHIPPED = Path(__file__).parents[1] / "bundles"
 MLFLOW_URI = re.compile(r"(models|runs|mlflow-artifacts):/")

@@ -8,7 +8,7 @@ from face_generation.metrics import BETTER, CATALOGUE
 from face_generation.models.directions import MIN_AUC, MIN_CLASSIFIER_AUC
 from face_generation.models.edits import MIN_CHANGE
 
-PREVIEW_FACES = 36
+PREVIEW_FACES = 64
 EDIT_COLUMNS = (
     "attribute",
     "right (majority)",

@@ -124,7 +124,7 @@ def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, A
     Bundle.write(folder, **manifest)
     faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
     with pictures.writing(folder / PREVIEW) as file:
-        file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "png"))
+        file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
     return Bundle.write(folder, **manifest)
 
 

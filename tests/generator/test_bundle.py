@@ -49,7 +49,7 @@ def test_folder_in_the_home_directory(bundle: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_card_may_be_edited_and_pictures_may_not(bundle: Path) -> None:
-    Image.new("RGB", (8, 8)).save(bundle / "preview.png")
+    Image.new("RGB", (8, 8)).save(bundle / "preview.jpg")
     (bundle / "README.md").write_text("A card.")
     about = json.loads((bundle / "bundle.json").read_text())
     del about["files"], about["format_version"]
@@ -58,8 +58,8 @@ def test_card_may_be_edited_and_pictures_may_not(bundle: Path) -> None:
     (bundle / "README.md").write_text("A better card.")
     assert Bundle.load(bundle).name == "tiny"
 
-    Image.new("RGB", (9, 9)).save(bundle / "preview.png")
-    with pytest.raises(UserError, match=r"preview\.png does not match its sha256"):
+    Image.new("RGB", (9, 9)).save(bundle / "preview.jpg")
+    with pytest.raises(UserError, match=r"preview\.jpg does not match its sha256"):
         Bundle.load(bundle)
 
 
@@ -159,7 +159,7 @@ def test_shipped_bundle_is_whole(name: str) -> None:
     assert bundle.name == name
     assert bundle.image_size == 150
     assert bundle.licence
-    assert "preview.png" in bundle.files
+    assert "preview.jpg" in bundle.files
     assert (bundle.folder / "README.md").is_file()
 
 
