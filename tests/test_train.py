@@ -167,6 +167,7 @@ def test_the_stages_of_the_recipe(workspace: Path) -> None:
     for path, name in zip((plain, refined, prior), names, strict=True):
         generator = Generator.load(path.parents[1] / "bundle")
         assert generator.bundle.name == name
+        assert generator.bundle.training["model"] == "VAE"
         assert generator.sample(1, seed=0).shape == (1, 150, 150, 3)
 
 

@@ -18,6 +18,11 @@ class FaceModel(pl.LightningModule):
 
     fitted_last: tuple[str, ...] = ()  # beginnings of the names of weights that `finish` fits, from nothing
 
+    @property
+    def kind(self) -> str:
+        """What it is once trained, as its card and the page call it."""
+        return type(self).__name__
+
     def sample(self, normal: Tensor) -> Tensor:
         """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
         raise NotImplementedError

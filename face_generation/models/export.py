@@ -113,7 +113,7 @@ def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, A
         "image_size": image_size,
         "prior": "standard normal; the decoder begins with the model's own map to its latents",
         "training": {
-            "model": type(model).__name__,
+            "model": model.kind,
             "data": provenance["data"],
             "config": provenance["config"],
             "git_commit": provenance["git_commit"],

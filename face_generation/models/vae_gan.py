@@ -58,6 +58,10 @@ class VAEGAN(VAE):
         self.to(memory_format=torch.channels_last)
         self.train()  # Lightning leaves each module in the mode that it finds it in
 
+    @property
+    def kind(self) -> str:
+        return "VAE"  # with a better decoder; the discriminator was for training
+
     def on_fit_start(self) -> None:
         if self.variance == 1:  # as it is before the first step
             raise UserError("a VAEGAN refines a trained VAE; train one first, and give its final.ckpt: start=…")
