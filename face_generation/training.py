@@ -89,11 +89,12 @@ def _resume(config: DictConfig) -> str | None:
         return None
     path = Path(config.ckpt_path)
     if config.ckpt_path == "last":
-        runs = Path(config.runs_dir)
-        found = sorted(runs.glob("**/checkpoints/last.ckpt"), key=lambda last: last.stat().st_mtime)
+        found = checkpoint.newest(Path(config.runs_dir), "checkpoints/last.ckpt")
         if not found:
-            raise UserError(f"no checkpoint to go on from in {runs}; train first, or give its path: ckpt_path=…")
-        path = found[-1]
+            raise UserError(
+                f"no checkpoint to go on from in {config.runs_dir}; train first, or give its path: ckpt_path=…"
+            )
+        path = found
     checkpoint.read(path)
     if path.parent.name == "checkpoints":
         with suppress(OSError):

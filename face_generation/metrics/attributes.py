@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from face_generation.data.datamodule import to_float
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
 from face_generation.hardware import best_precision
@@ -125,7 +126,9 @@ class AttributeClassifier:
         out = np.empty((len(images), len(self.names)), dtype=np.float32)
         for start in range(0, len(images), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
-            out[rows] = _forward(self._network, _to_float(_halve(images[rows]), self._device)).cpu().numpy()
+            out[rows] = (
+                _forward(self._network, to_float(torch.from_numpy(_halve(images[rows])).to(self._device))).cpu().numpy()
+            )
         return out
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -191,7 +194,7 @@ def _train(faces: LabelledFaces, seed: int, device: torch.device) -> nn.Module:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.2)
         for _ in range(EPOCHS):
             for rows in torch.randperm(len(images)).split(batch_size)[: len(images) // batch_size]:
-                scores = _forward(network, _augment(_to_float(images[rows].numpy(), device)))
+                scores = _forward(network, _augment(to_float(images[rows].to(device))))
                 loss = F.binary_cross_entropy_with_logits(scores, labels[rows])
                 optimizer.zero_grad()
                 loss.backward()
@@ -226,11 +229,6 @@ def _halve(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     count, height, width, channels = images.shape
     squares = images.reshape(count, height // 2, 2, width // 2, 2, channels)
     return squares.mean((2, 4), dtype=np.float32).round().astype(np.uint8)
-
-
-def _to_float(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 N×H×W×3 → N×3×H×W in [-1, 1], `channels_last`."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def _batches(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

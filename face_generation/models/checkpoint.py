@@ -61,10 +61,15 @@ def finished(where: Path) -> Path:
     """
     if where.suffix == ".ckpt":
         return where
-    found = sorted(where.glob("**/final.ckpt"), key=lambda final: final.stat().st_mtime)
+    found = newest(where, "final.ckpt")
     if not found:
         raise UserError(f"no finished training in {where}; train what this one begins with, or give its final.ckpt")
-    return found[-1]
+    return found
+
+
+def newest(folder: Path, name: str) -> Path | None:
+    """The newest file of this name anywhere in `folder`; None where there is none."""
+    return max(folder.glob(f"**/{name}"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def begin_with(path: Path, model: FaceModel) -> None:

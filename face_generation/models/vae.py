@@ -102,12 +102,15 @@ class VAE(FaceModel):
         means, stds = posteriors(self.encoder, [images])
         prior = Flow(normal.shape[1], couplings=0, hidden=1).to(normal.device)
         whiten(prior, means, stds)
-        originals = images[: len(normal) // 2]
-        reconstructions = self.decoder(means[: len(originals)]).clamp(-1, 1)
+        shown = len(normal) // 2
         return {
             "samples": self.decoder(prior.inverse(normal)).clamp(-1, 1),
-            "reconstructions": torch.stack([originals, reconstructions], dim=1).flatten(0, 1),
+            "reconstructions": self._beside(images[:shown], means[:shown]),
         }
+
+    def _beside(self, originals: Tensor, latents: Tensor) -> Tensor:
+        """Each original, and what is decoded from its latent: N×3×H×W, N×latent_dim → 2N×3×H×W."""
+        return torch.stack([originals, self.decoder(latents).clamp(-1, 1)], dim=1).flatten(0, 1)
 
     def compile_networks(self) -> None:
         self.encoder.compile()

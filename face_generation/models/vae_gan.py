@@ -75,10 +75,9 @@ class VAEGAN(VAE):
     def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
         """Grids to look at while it trains, N×3×H×W: samples, and reconstructions, each beside its original."""
         originals = images[: len(normal) // 2]
-        reconstructions = self.decoder(self.encoder(originals)[0]).clamp(-1, 1)
         return {
             "samples": self.sample(normal),
-            "reconstructions": torch.stack([originals, reconstructions], dim=1).flatten(0, 1),
+            "reconstructions": self._beside(originals, self.encoder(originals)[0]),
         }
 
     def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
@@ -100,17 +99,18 @@ class VAEGAN(VAE):
         fakes = self.decoder(latents).float()  # half of them reconstructions, half samples
         reconstructions = fakes[: len(originals)]
         augment = draw_augmentation(len(images), self.device)
+        seen, seen_fakes = augment(images), augment(fakes)
 
-        real_logits, _ = self.discriminator(augment(images))
-        fake_logits, _ = self.discriminator(augment(fakes.detach()))
+        real_logits, _ = self.discriminator(seen)
+        fake_logits, _ = self.discriminator(seen_fakes.detach())
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator)
 
         self.discriminator.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
         with torch.no_grad():
-            _, targets = self.discriminator(augment(images)[: len(originals)])
-        logits, features = self.discriminator(augment(fakes))
+            _, targets = self.discriminator(seen[: len(originals)])
+        logits, features = self.discriminator(seen_fakes)
         adversarial = -_mean(logits)
         feature = _relative_l1(features, targets)
         squared_error = (reconstructions - originals).square().mean()

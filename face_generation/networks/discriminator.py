@@ -10,8 +10,9 @@ from face_generation.networks.blocks import SLOPE, pyramid
 
 
 class Discriminator(nn.Module):
-    """Judges an image as a whole and in patches of two sizes: 3×3 convolutions, leaky ReLU, no normalisation but the
-    spectral one of their weights (Miyato et al. 2018).
+    """Judges an image as a whole and in patches of two sizes: 3×3 convolutions with spectral normalisation (Miyato et
+    al. 2018), leaky ReLU, and last layers that are not normalised: with those bounded too, the logits stayed far inside
+    the hinge's margin, and the decoder drew chains of blobs.
 
     The patches (as in Isola et al. 2017) are what the feature maps of two stages see: 18 and 34 pixels wide with five
     stages. They teach texture from the first steps, where a judgement of the whole says little. As in the encoder, the
