@@ -1,5 +1,6 @@
 """The main model's second stage: a discriminator teaches the decoder of a trained VAE to draw sharply."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from face_generation.errors import UserError
 from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import draw_augmentation
 from face_generation.models.vae import VAE
-from face_generation.networks import Discriminator
+from face_generation.networks import FeatureNetwork, ProjectedDiscriminator
+from face_generation.networks.blocks import pyramid
+from face_generation.networks.features import CHANNELS
 
 BETAS = (0.5, 0.99)  # of Adam
 
@@ -21,17 +24,20 @@ class VAEGAN(VAE):
     """A trained VAE whose decoder is refined by an adversarial and a feature-matching loss (Larsen et al. 2016).
 
     A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here the
-    discriminator asks for one of them: the reconstruction is compared in the features of the discriminator (relative
-    L1) and, less, in pixels, and everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions as well
-    as samples of the learned prior. The encoder and the prior stay what they were, so latents keep their meaning. The
-    decoder's batch normalisations keep their statistics, so averaged weights need none of their own. What the
-    discriminator sees is augmented (Zhao et al. 2020), an original and its reconstruction alike.
+    discriminator asks for one of them: everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions
+    as well as samples of the learned prior, and a reconstruction like its original, in features (relative L1) and in
+    pixels. Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few
+    thousand faces alone, a discriminator learns what is sharp long before it learns what an eye is. The encoder and the
+    prior stay what they were, so latents keep their meaning. The decoder's batch normalisations keep their statistics,
+    so averaged weights need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original
+    and its reconstruction alike.
 
     Args:
-        discriminator_channels: Channels of the discriminator at each resolution, from half the image size down.
+        discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
+            image size down; five.
         generator_learning_rate: Of Adam, for the decoder; constant.
         discriminator_learning_rate: Likewise.
-        feature_weight: Of the relative L1 distance between discriminator features.
+        feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error, with pixel values in [-1, 1].
         vae: As of `VAE`; what is about its training has no effect.
 
@@ -43,17 +49,19 @@ class VAEGAN(VAE):
 
     def __init__(
         self,
-        discriminator_channels: tuple[int, ...] = (32, 64, 128, 256, 512),
+        discriminator_channels: tuple[int, ...] = (32, 64, 128, 192, 192),
         generator_learning_rate: float = 2e-4,
-        discriminator_learning_rate: float = 4e-4,
-        feature_weight: float = 50.0,
-        pixel_weight: float = 150.0,
+        discriminator_learning_rate: float = 2e-4,
+        feature_weight: float = 10.0,
+        pixel_weight: float = 100.0,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
         self.save_hyperparameters(logger=False)
         self.automatic_optimization = False  # two optimizers, each with its own loss
-        self.discriminator = Discriminator(discriminator_channels, self.hparams["image_size"])
+        self.features = FeatureNetwork()
+        sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
+        self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
         self.encoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
         self.train()  # Lightning leaves each module in the mode that it finds it in
@@ -101,22 +109,22 @@ class VAEGAN(VAE):
         augment = draw_augmentation(len(images), self.device)
         seen, seen_fakes = augment(images), augment(fakes)
 
-        real_logits, _ = self.discriminator(seen)
-        fake_logits, _ = self.discriminator(seen_fakes.detach())
+        with torch.no_grad():
+            real_maps = self.features(seen)
+        fake_maps = self.features(seen_fakes)
+        both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
+        real_logits, fake_logits = zip(*(logits.chunk(2) for logits in self.discriminator(both, 2)), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
-        discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator)
+        discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator.heads)
 
-        self.discriminator.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
-        with torch.no_grad():
-            _, targets = self.discriminator(seen[: len(originals)])
-        logits, features = self.discriminator(seen_fakes)
-        adversarial = -_mean(logits)
-        feature = _relative_l1(features, targets)
+        self.discriminator.heads.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
+        adversarial = -_mean(self.discriminator(fake_maps))
+        feature = _relative_l1(fake_maps, real_maps, len(originals))
         squared_error = (reconstructions - originals).square().mean()
         loss = adversarial + self.hparams["feature_weight"] * feature + self.hparams["pixel_weight"] * squared_error
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
-        self.discriminator.requires_grad_(True)
+        self.discriminator.heads.requires_grad_(True)
 
         with torch.no_grad():
             self.variance.lerp_(squared_error, 0.01)
@@ -138,20 +146,20 @@ class VAEGAN(VAE):
         decoder, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
         return [
             Adam(self.decoder.parameters(), lr=decoder, betas=BETAS, fused=True),
-            Adam(self.discriminator.parameters(), lr=discriminator, betas=BETAS, fused=True),
+            Adam(self.discriminator.heads.parameters(), lr=discriminator, betas=BETAS, fused=True),
         ]
 
 
-def _mean(values: list[Tensor]) -> Tensor:
-    """The mean over tensors of each one's mean, so that every size of patch counts alike."""
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    """The mean over tensors of each one's mean, so that every resolution counts alike."""
     return torch.stack([value.float().mean() for value in values]).mean()
 
 
-def _relative_l1(features: list[Tensor], targets: list[Tensor]) -> Tensor:
-    """Mean over layers of the L1 distance to the targets, relative to their size; `features` may have more rows."""
+def _relative_l1(maps: list[Tensor], targets: list[Tensor], count: int) -> Tensor:
+    """Mean over maps of the L1 distance of the first `count` rows to their targets, relative to the targets' size."""
     return _mean(
         [
-            (feature[: len(target)].float() - target.float()).abs().mean() / target.float().abs().mean()
-            for feature, target in zip(features, targets, strict=True)
+            (seen[:count].float() - target[:count].float()).abs().mean() / target[:count].float().abs().mean()
+            for seen, target in zip(maps, targets, strict=True)
         ]
     )

@@ -2,8 +2,17 @@
 
 from face_generation.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from face_generation.networks.decoder import Decoder
-from face_generation.networks.discriminator import Discriminator
+from face_generation.networks.discriminator import ProjectedDiscriminator
 from face_generation.networks.encoder import Encoder
+from face_generation.networks.features import FeatureNetwork
 from face_generation.networks.flow import Flow
 
-__all__ = ["DCGANDiscriminator", "DCGANGenerator", "Decoder", "Discriminator", "Encoder", "Flow"]
+__all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "Decoder",
+    "Encoder",
+    "FeatureNetwork",
+    "Flow",
+    "ProjectedDiscriminator",
+]

@@ -1,46 +1,80 @@
 """The discriminator that refines the VAE's decoder."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from face_generation.networks.blocks import SLOPE, pyramid
+from face_generation.networks.blocks import SLOPE
+
+LARGEST = 10  # pixels of a map that is judged; larger ones are halved until they fit
 
 
-class Discriminator(nn.Module):
-    """Judges an image as a whole and in patches of two sizes: 3×3 convolutions with spectral normalisation (Miyato et
-    al. 2018), leaky ReLU, and last layers that are not normalised: with those bounded too, the logits stayed far inside
-    the hinge's margin, and the decoder drew chains of blobs.
+class ProjectedDiscriminator(nn.Module):
+    """Judges the maps of a frozen feature network (Projected GAN; Sauer et al. 2021), one head for each resolution.
 
-    The patches (as in Isola et al. 2017) are what the feature maps of two stages see: 18 and 34 pixels wide with five
-    stages. They teach texture from the first steps, where a judgement of the whole says little. As in the encoder, the
-    first step is a space-to-depth; with 5×5 convolutions at full resolution a step takes twice as long.
+    The maps are first mixed by random, fixed convolutions: the channels of each, and each with the coarser ones. So no
+    head can do with a few channels, and the fine ones know what the coarse ones see. The heads have spectral
+    normalisation (Miyato et al. 2018) and see how much a batch varies at each place (Karras et al. 2018): a decoder
+    that draws the same eyes into every face would have to vary them.
 
     Args:
-        channels: Channels at each resolution, from half the image size down; at least three.
-        image_size: Height and width of the images, in pixels; even.
+        in_channels: Of the maps, from the finest down.
+        channels: Of the mixed maps, which the heads begin with; they double with each halving, up to the last one.
+        sizes: Of the maps, in pixels.
     """
 
-    def __init__(self, channels: Sequence[int], image_size: int = 150) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: Sequence[int], sizes: Sequence[int]) -> None:
         super().__init__()
-        self.stages = nn.ModuleList()
-        for wide, deep in zip((12, *channels), channels, strict=False):
-            stride = 2 if self.stages else 1
-            convolution = spectral_norm(nn.Conv2d(wide, deep, 3, stride=stride, padding=1))
-            self.stages.append(nn.Sequential(convolution, nn.LeakyReLU(SLOPE, inplace=True)))
-        self.patches = nn.ModuleList(nn.Conv2d(deep, 1, 1) for deep in channels[-3:-1])
-        smallest = pyramid(image_size, len(channels))[-1]
-        self.whole = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * smallest**2, 1))
+        between = zip(in_channels, channels, strict=True)
+        self.across_channels = nn.ModuleList(nn.Conv2d(seen, mixed, 1, bias=False) for seen, mixed in between)
+        self.across_scales = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 1, bias=False) for fine, coarse in pairwise(channels)
+        )
+        for convolution in [*self.across_channels, *self.across_scales]:
+            convolution.requires_grad_(False)
+            nn.init.normal_(convolution.weight, std=1 / math.sqrt(convolution.weight[0].numel()))  # keeps the variance
+        self.heads = nn.ModuleList(
+            _Head(mixed, channels[-1], size) for mixed, size in zip(channels, sizes, strict=True)
+        )
 
-    def forward(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Images N×3×H×W → logits, above 0 for real, of the smaller patches (N×1×h×w), the larger ones, and the whole
-        (N×1); and the feature maps of each stage."""
-        features = []
-        x = F.pixel_unshuffle(images, 2)
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        patches = [head(seen) for head, seen in zip(self.patches, features[-3:-1], strict=True)]
-        return [*patches, self.whole(x)], features
+    def forward(self, maps: Sequence[Tensor], batches: int = 1) -> list[Tensor]:
+        """Maps N×C×h×w, from the finest down → logits of each head, N×1×h'×w', above 0 for real.
+
+        The N rows may be several batches of equal size, one behind the other, whose variation is seen apart.
+        """
+        mixed = [mix(seen) for mix, seen in zip(self.across_channels, maps, strict=True)]
+        for fine in reversed(range(len(mixed) - 1)):
+            size = mixed[fine].shape[2:]
+            coarse = F.interpolate(
+                self.across_scales[fine](mixed[fine + 1]), size=size, mode="bilinear", align_corners=False
+            )
+            mixed[fine] = (mixed[fine] + coarse) * math.sqrt(0.5)
+        return [head(seen, batches) for head, seen in zip(self.heads, mixed, strict=True)]
+
+
+class _Head(nn.Module):
+    """Convolutions that halve a map until it is small, one at least; then a logit for each place."""
+
+    def __init__(self, channels: int, most: int, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        while size > LARGEST or not layers:
+            stride = 2 if size > LARGEST else 1
+            deeper = min(2 * channels, most)
+            layers.append(spectral_norm(nn.Conv2d(channels, deeper, 3, stride=stride, padding=1)))
+            layers.append(nn.LeakyReLU(SLOPE, inplace=True))
+            channels, size = deeper, -(-size // stride)
+        self.layers = nn.Sequential(*layers)
+        self.logit = spectral_norm(nn.Conv2d(channels + 1, 1, 3, padding=1))
+
+    def forward(self, x: Tensor, batches: int) -> Tensor:
+        x = self.layers(x)
+        grouped = x.float().unflatten(0, (batches, -1))
+        variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
+        spread = (variance + 1e-6).sqrt().mean(1, keepdim=True).repeat_interleave(grouped.shape[1], 0)
+        return self.logit(torch.cat([x, spread.to(x.dtype)], 1))

@@ -1,13 +1,25 @@
 """The networks, with few channels: shapes, sizes, what they are at the start, and that the flow is a flow."""
 
+import copy
 import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from face_generation.networks import DCGANDiscriminator, DCGANGenerator, Decoder, Discriminator, Encoder, Flow
+from face_generation.data.datamodule import to_float
+from face_generation.generator import Generator
+from face_generation.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    Decoder,
+    Encoder,
+    FeatureNetwork,
+    Flow,
+    ProjectedDiscriminator,
+)
 from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
+from face_generation.networks.features import CHANNELS as FEATURES
 
 LATENT_DIM = 6
 CHANNELS = (4, 6, 8, 10, 12)
@@ -120,6 +132,96 @@ def test_a_new_residual_block_is_the_identity() -> None:
     torch.testing.assert_close(ResidualBlock(4)(x), x)
 
 
+# --- the second stage ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def features() -> FeatureNetwork:
+    return FeatureNetwork()
+
+
+def maps_of(batch: int, image_size: int) -> list[Tensor]:
+    return [torch.randn(batch, *(c, s, s)) for c, s in zip(FEATURES, pyramid(image_size, 5), strict=True)]
+
+
+@pytest.mark.parametrize("image_size", [150, 64, 42])
+def test_features_have_exact_sizes(features: FeatureNetwork, image_size: int) -> None:
+    maps = features(torch.rand(2, 3, image_size, image_size) * 2 - 1)
+    assert [seen.shape for seen in maps] == [seen.shape for seen in maps_of(2, image_size)]
+
+
+def test_features_of_faces_have_about_unit_variance(features: FeatureNetwork) -> None:
+    with torch.no_grad():
+        maps = features(to_float(torch.from_numpy(Generator.load("dcgan").sample(16, seed=0))))
+    for seen in maps:
+        assert 0.7 < seen.std() < 1.4
+
+
+def test_features_are_frozen_and_in_no_checkpoint(features: FeatureNetwork) -> None:
+    assert features.state_dict() == {}
+    assert list(features.parameters()) == []
+
+
+@pytest.mark.parametrize("image_size", [150, 42])
+def test_the_gradient_through_the_features_is_the_gradient(features: FeatureNetwork, image_size: int) -> None:
+    """Against the difference quotient, along the gradient and a random direction, in double precision."""
+    network = copy.deepcopy(features).double()
+    images = torch.rand(1, 3, image_size, image_size, dtype=torch.double) * 2 - 1
+    images.requires_grad_(True)
+
+    def loss(at: Tensor) -> Tensor:
+        return torch.stack([seen.sin().sum() for seen in network(at)]).sum()
+
+    (gradient,) = torch.autograd.grad(loss(images), images)
+    for direction in (gradient, torch.randn_like(images)):
+        direction = direction / direction.norm()
+        with torch.no_grad():
+            quotient = (loss(images + 1e-6 * direction) - loss(images - 1e-6 * direction)) / 2e-6
+        assert (gradient * direction).sum().item() == pytest.approx(quotient.item(), abs=1e-5 * gradient.norm().item())
+
+
+@pytest.mark.parametrize("image_size", [150, 64, 42])
+def test_each_resolution_is_judged(image_size: int) -> None:
+    discriminator = ProjectedDiscriminator(FEATURES, CHANNELS, pyramid(image_size, 5))
+    logits = discriminator(maps_of(2, image_size))
+
+    assert all(logit.shape[:2] == (2, 1) and logit.shape[2] <= 10 for logit in logits)
+    assert len(logits) == len(FEATURES)
+
+
+def test_fine_maps_are_judged_with_the_coarser_ones_and_not_the_other_way_round() -> None:
+    discriminator = ProjectedDiscriminator(FEATURES, CHANNELS, pyramid(150, 5))
+    maps = [seen.requires_grad_(True) for seen in maps_of(2, 150)]
+    for place, logit in enumerate(discriminator(maps)):
+        gradients = torch.autograd.grad(logit.sum(), maps, retain_graph=True, allow_unused=True)
+        assert [gradient is not None for gradient in gradients] == [coarser >= place for coarser in range(5)]
+
+
+def test_batches_of_one_face_look_unlike_others_and_each_batch_is_seen_apart() -> None:
+    discriminator = ProjectedDiscriminator(FEATURES, CHANNELS, pyramid(150, 5)).eval()
+    various = maps_of(4, 150)
+    same = [seen[:1].expand_as(seen) for seen in various]
+    with torch.no_grad():
+        together = discriminator([torch.cat(pair) for pair in zip(various, same, strict=True)], batches=2)
+        apart = [torch.cat(pair) for pair in zip(discriminator(various), discriminator(same), strict=True)]
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other)
+        assert (one[0] - one[4]).abs().max() > 1e-3  # the same face, among others and among itself
+
+
+def test_only_the_heads_of_the_discriminator_learn_and_their_gain_is_bounded() -> None:
+    discriminator = ProjectedDiscriminator(FEATURES, CHANNELS, pyramid(150, 5))
+    assert {name.split(".")[0] for name, weight in discriminator.named_parameters() if weight.requires_grad} == {
+        "heads"
+    }
+    for _ in range(100):  # power iterations
+        discriminator(maps_of(1, 150))
+    layers = [layer for layer in discriminator.heads.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(layers) == 3 + 2 + 1 + 1 + 1 + 5
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, rel=0.02)
+
+
 # --- the DCGAN ----------------------------------------------------------------------------------------------------
 
 
@@ -129,35 +231,6 @@ def test_the_dcgan_generates_and_judges_images_of_any_size(image_size: int) -> N
     assert images.shape == (3, 3, image_size, image_size)
     for norm in ("spectral", "batch", "none"):
         assert DCGANDiscriminator(CHANNELS, image_size, norm)(images).shape == (3,)
-
-
-@pytest.mark.parametrize("image_size", [150, 64, 42])
-def test_the_discriminator_judges_patches_and_the_whole(image_size: int) -> None:
-    logits, features = Discriminator(CHANNELS, image_size)(torch.randn(2, 3, image_size, image_size))
-    sizes = pyramid(image_size, 5)
-
-    assert [feature.shape for feature in features] == [(2, c, s, s) for c, s in zip(CHANNELS, sizes, strict=True)]
-    assert [logit.shape for logit in logits] == [(2, 1, sizes[2], sizes[2]), (2, 1, sizes[3], sizes[3]), (2, 1)]
-
-
-def test_patches_are_18_and_34_pixels_wide() -> None:
-    images = torch.randn(1, 3, 150, 150, requires_grad=True)
-    (small, large, _), _ = Discriminator(CHANNELS)(images)
-    for logits, width in ((small, 18), (large, 34)):
-        (gradient,) = torch.autograd.grad(logits[0, 0, 4, 4], images, retain_graph=True)
-        seen = gradient.abs().sum((0, 1)).nonzero()
-        assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [width, width]
-
-
-def test_the_discriminators_features_are_bounded() -> None:
-    discriminator = Discriminator(CHANNELS)
-    for _ in range(50):  # power iterations
-        discriminator(torch.randn(2, 3, 150, 150))
-    layers = [layer for layer in discriminator.stages.modules() if isinstance(layer, nn.Conv2d)]
-
-    assert len(layers) == 5
-    for layer in layers:
-        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, rel=0.01)
 
 
 def test_the_dcgans_feature_maps_have_exact_sizes() -> None:
