@@ -53,6 +53,7 @@ SMALL_DCGAN = [
     "trainer.max_epochs=1",
     "trainer.accelerator=cpu",
     "logger=none",
+    "measure_edits=false",
 ]
 
 
