@@ -42,7 +42,7 @@ class VAEGAN(VAE):
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
-        UserError: As of `VAE`; or, when training begins, the VAE is not a trained one (`checkpoint.begin_with`).
+        UserError: As of `VAE`; not five channels; or, when training begins, the VAE is not a trained one (`checkpoint.begin_with`).
     """
 
     fitted_last = ()  # the prior comes with the VAE
@@ -59,6 +59,8 @@ class VAEGAN(VAE):
         super().__init__(**vae)
         self.save_hyperparameters(logger=False)
         self.automatic_optimization = False  # two optimizers, each with its own loss
+        if len(discriminator_channels) != len(CHANNELS):
+            raise UserError(f"model.discriminator_channels takes {len(CHANNELS)} numbers, one for each resolution")
         self.features = FeatureNetwork()
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)

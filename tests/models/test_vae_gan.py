@@ -151,6 +151,11 @@ def test_an_untrained_vae_cannot_be_refined(tmp_path: Path, drawn: DrawnDataModu
         fit(VAEGAN(**SMALL), drawn, 1, tmp_path)
 
 
+def test_the_discriminator_has_a_head_for_each_resolution() -> None:
+    with pytest.raises(UserError, match=r"discriminator_channels takes 5 numbers"):
+        VAEGAN(**SMALL | {"discriminator_channels": (8, 8, 16)})
+
+
 def test_a_vae_of_other_networks_is_named(vae: Path) -> None:
     with pytest.raises(UserError, match="another architecture; to go on with it set .*model.latent_dim=8"):
         checkpoint.begin_with(vae, VAEGAN(**SMALL | {"latent_dim": 10}))
