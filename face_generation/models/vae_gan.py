@@ -42,7 +42,8 @@ class VAEGAN(VAE):
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
-        UserError: As of `VAE`; not five channels; or, when training begins, the VAE is not a trained one (`checkpoint.begin_with`).
+        UserError: As of `VAE`; other than five discriminator channels; or, when training begins, the VAE is not a trained
+            one (`checkpoint.begin_with`).
     """
 
     fitted_last = ()  # the prior comes with the VAE
