@@ -42,7 +42,7 @@ class VAEGAN(VAE):
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
-        UserError: As of `VAE`; other than five discriminator channels; or, when training begins, the VAE is not a trained
+        UserError: As of `VAE`; other than five discriminator channels; or, when training begins, the VAE is no trained
             one (`checkpoint.begin_with`).
     """
 
