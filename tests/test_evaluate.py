@@ -197,7 +197,9 @@ def test_one_bundle_twice_has_two_labels_and_one_truth(run: Command, tiny_bundle
 
 def test_a_checkpoint_is_measured_as_the_bundle_that_it_exports(run: Command, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = VAE(latent_dim=4, encoder_channels=(8, 8), decoder_channels=(8, 8), flow_couplings=0, flow_hidden=1).eval()
+    model = VAE(
+        latent_channels=2, encoder_channels=(8,) * 5, decoder_channels=(8,) * 5, flow_couplings=0, flow_hidden=1
+    ).eval()
     path = tmp_path / "run/checkpoints/final.ckpt"
     path.parent.mkdir(parents=True)
     provenance = {"data": "none", "licence": "MIT", "config": {"name": "small"}, "git_commit": None, "metrics": {}}

@@ -23,13 +23,16 @@ PROVENANCE = {"data": "none", "licence": "MIT", "config": {}, "git_commit": None
 def vae() -> VAE:
     """A small VAE with weights, batch statistics and a prior that are none of their initial values."""
     torch.manual_seed(0)
-    model = VAE(latent_dim=16, encoder_channels=(16,) * 5, decoder_channels=(16,) * 5, flow_couplings=2, flow_hidden=16)
+    model = VAE(
+        latent_channels=2, encoder_channels=(16,) * 5, decoder_channels=(16,) * 5, flow_couplings=2, flow_hidden=16
+    )
     for parameter in model.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))
+    model.decoder.to_rgb.weight.data.mul_(3)  # pictures with contrast
     model.train()
     for _ in range(20):
         model(torch.rand(8, 3, 150, 150) * 2 - 1)
-    model.prior.whiten(torch.randn(16), torch.eye(16) + 0.2)
+    model.prior.whiten(torch.randn(model.latent_dim), torch.eye(model.latent_dim) + 0.2)
     return model.eval()
 
 

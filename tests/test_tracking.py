@@ -33,9 +33,9 @@ SMALL = [
     "experiment=demo",
     "data.count=60",
     "data.batch_size=8",
-    "model.latent_dim=8",
-    "model.encoder_channels=[8,8]",
-    "model.decoder_channels=[8,8]",
+    "model.latent_channels=2",
+    "model.encoder_channels=[8,8,8,8,8]",
+    "model.decoder_channels=[8,8,8,8,8]",
     "model.flow_couplings=1",
     "model.prior_steps=5",
     "trainer.max_epochs=1",
@@ -103,7 +103,7 @@ def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """As MLflow shows it: model/latent_dim."""
+    """As MLflow shows it: model/latent_channels."""
     items: dict[str, str] = {}
     for name, value in settings.items():
         items |= flat(value, f"{prefix}{name}/") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}

@@ -46,7 +46,7 @@ class Pictures(pl.Callback):
             return
         assert isinstance(pl_module, FaceModel)
         generator = torch.Generator().manual_seed(self.seed)
-        normal = torch.randn(self.columns**2, pl_module.hparams["latent_dim"], generator=generator)
+        normal = torch.randn(self.columns**2, pl_module.latent_dim, generator=generator)
         for name, faces in pl_module.preview(normal.to(pl_module.device), images).items():
             grid = make_grid(faces.float(), self.columns, padding=2, normalize=True, value_range=(-1, 1))
             array = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -12,10 +12,11 @@ from face_generation.errors import UserError
 class FaceModel(pl.LightningModule):
     """A generator of faces: a function of standard normal vectors.
 
-    Its hyperparameters include `latent_dim` and `image_size` (pixels). A model that also has
-    `embed` (images → the normal vectors that draw them) is exported with an encoder.
+    Its hyperparameters include `image_size` (pixels). A model that also has `embed` (images → the normal vectors that
+    draw them) is exported with an encoder.
     """
 
+    latent_dim: int  # of the standard normal vectors
     fitted_last: tuple[str, ...] = ()  # beginnings of the names of weights that `finish` fits, from nothing
 
     @property

@@ -62,6 +62,7 @@ class DCGAN(FaceModel):
         _check(latent_dim, [*generator_channels, *discriminator_channels], image_size, discriminator_norm, r1_weight)
         self.save_hyperparameters(logger=False)  # the tracker logs the whole configuration
         self.automatic_optimization = False  # two optimizers, each with its own loss
+        self.latent_dim = latent_dim
         self.generator = DCGANGenerator(latent_dim, generator_channels, image_size)
         self.discriminator = DCGANDiscriminator(discriminator_channels, image_size, discriminator_norm)
         self.to(memory_format=torch.channels_last)
@@ -84,7 +85,7 @@ class DCGAN(FaceModel):
         self.generator.train()
         noise = torch.Generator().manual_seed(0)
         for _ in range(CALIBRATION_BATCHES):
-            self.generator(torch.randn(32, self.hparams["latent_dim"], generator=noise).to(self.device))
+            self.generator(torch.randn(32, self.latent_dim, generator=noise).to(self.device))
         self.generator.train(mode)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -148,7 +149,7 @@ class DCGAN(FaceModel):
         ]
 
     def _normal(self, count: int) -> Tensor:
-        return torch.randn(count, self.hparams["latent_dim"], device=self.device)
+        return torch.randn(count, self.latent_dim, device=self.device)
 
     def _judge(self, images: Tensor) -> Tensor:
         images = images.float()  # generated ones come in bf16, and both are to be augmented alike

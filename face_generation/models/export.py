@@ -102,7 +102,7 @@ def extend_bundle(where: str, splits: Path | None) -> Bundle:
 
 def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
     model = model.cpu().eval()
-    latent_dim, image_size = model.hparams["latent_dim"], model.hparams["image_size"]
+    latent_dim, image_size = model.latent_dim, model.hparams["image_size"]
     _to_onnx(_Decode(model), torch.zeros(2, latent_dim), "latents", "images", folder / DECODER)
     if hasattr(model, "embed"):
         images = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)

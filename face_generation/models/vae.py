@@ -34,12 +34,12 @@ class VAE(FaceModel):
     `embed` gives the normal vector of an image.
 
     Args:
-        latent_dim: Dimensions of the latent vector; even.
+        latent_channels: Latents at each place of the smallest feature map; even.
         encoder_channels: Channels of the encoder at each resolution, from half the image size down.
         decoder_channels: Channels of the decoder at each resolution, from the smallest feature map up.
         image_size: Height and width of the images, in pixels; even.
         flow_couplings: Coupling layers of the learned prior.
-        flow_hidden: Width of each coupling's network.
+        flow_hidden: Channels of each coupling's network.
         learning_rate: Peak rate of Adam.
         warmup_steps: Steps of linear warm-up; a cosine to zero at the last step of training follows.
         weight_decay: Decoupled (AdamW).
@@ -54,23 +54,24 @@ class VAE(FaceModel):
 
     def __init__(
         self,
-        latent_dim: int = 128,
+        latent_channels: int = 20,
         encoder_channels: Sequence[int] = (32, 64, 128, 192, 256),
         decoder_channels: Sequence[int] = (256, 256, 128, 96, 48),
         image_size: int = 150,
-        flow_couplings: int = 8,
-        flow_hidden: int = 128,
+        flow_couplings: int = 16,
+        flow_hidden: int = 96,
         learning_rate: float = 1e-3,
         warmup_steps: int = 500,
         weight_decay: float = 0.01,
-        prior_steps: int = 2000,
+        prior_steps: int = 1500,
     ) -> None:
         super().__init__()
-        _check(latent_dim, [*encoder_channels, *decoder_channels, flow_hidden], len(encoder_channels), image_size)
+        _check(latent_channels, [*encoder_channels, *decoder_channels, flow_hidden], len(encoder_channels), image_size)
         self.save_hyperparameters(logger=False)  # the tracker logs the whole configuration
-        self.encoder = Encoder(latent_dim, encoder_channels, image_size)
-        self.decoder = Decoder(latent_dim, decoder_channels, image_size)
-        self.prior = Flow(latent_dim, flow_couplings, flow_hidden).requires_grad_(False)
+        self.encoder = Encoder(latent_channels, encoder_channels)
+        self.decoder = Decoder(latent_channels, decoder_channels, image_size)
+        self.latent_dim = math.prod(self.decoder.latent_shape)
+        self.prior = Flow(self.decoder.latent_shape, flow_couplings, flow_hidden).requires_grad_(False)
         # The likelihood's variance outside training: a running mean of the optimal one.
         self.register_buffer("variance", torch.ones(()))
         self.psnr = PeakSignalNoiseRatio(data_range=(-1.0, 1.0))
@@ -100,7 +101,7 @@ class VAE(FaceModel):
         """Grids to look at while it trains, N×3×H×W: `samples`, from a Gaussian fitted to the latents of `images` while
         the learned prior waits for the end of training, and `reconstructions`, each beside its original."""
         means, stds = posteriors(self.encoder, [images])
-        prior = Flow(normal.shape[1], couplings=0, hidden=1).to(normal.device)
+        prior = Flow(self.decoder.latent_shape, couplings=0, hidden=1).to(normal.device)
         whiten(prior, means, stds)
         shown = len(normal) // 2
         return {
@@ -194,7 +195,7 @@ class VAE(FaceModel):
         )
 
     def on_validation_epoch_start(self) -> None:
-        self._kl_sum, self._kl_count = torch.zeros(self.hparams["latent_dim"], device=self.device), 0
+        self._kl_sum, self._kl_count = torch.zeros(self.latent_dim, device=self.device), 0
 
     def on_validation_epoch_end(self) -> None:
         """Sets `kl_per_dimension`: nats, averaged over the validation images, latent_dim of them."""
@@ -233,9 +234,9 @@ class VAE(FaceModel):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def _check(latent_dim: int, widths: Sequence[int], levels: int, image_size: int) -> None:
-    if not isinstance(latent_dim, int) or latent_dim < 2 or latent_dim % 2:
-        raise UserError(f"model.latent_dim={latent_dim}; give an even whole number of at least 2")
+def _check(latent_channels: int, widths: Sequence[int], levels: int, image_size: int) -> None:
+    if not isinstance(latent_channels, int) or latent_channels < 2 or latent_channels % 2:
+        raise UserError(f"model.latent_channels={latent_channels}; give an even whole number of at least 2")
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise UserError(
             "model.encoder_channels, model.decoder_channels and model.flow_hidden take whole numbers above 0"

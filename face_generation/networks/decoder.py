@@ -13,7 +13,7 @@ class Decoder(nn.Module):
     """Residual convolutional decoder.
 
     Args:
-        latent_dim: Dimensions of the latent vector.
+        latent_channels: Latents at each place of the smallest feature map.
         channels: Channels at each resolution, from the smallest feature map upwards; for 150×150 and five of them the
             feature maps are 5, 10, 19, 38 and 75 wide.
         image_size: Height and width of the images, in pixels; even.
@@ -21,11 +21,11 @@ class Decoder(nn.Module):
     The last step to full resolution is a sub-pixel convolution (Shi et al. 2016).
     """
 
-    def __init__(self, latent_dim: int, channels: Sequence[int], image_size: int = 150) -> None:
+    def __init__(self, latent_channels: int, channels: Sequence[int], image_size: int = 150) -> None:
         super().__init__()
         smallest, *larger = reversed(pyramid(image_size, len(channels)))
-        self.smallest = (channels[0], smallest, smallest)
-        self.stem = nn.Linear(latent_dim, channels[0] * smallest**2)
+        self.latent_shape = (latent_channels, smallest, smallest)
+        self.stem = nn.Conv2d(latent_channels, channels[0], 3, padding=1)
         layers: list[nn.Module] = [ResidualBlock(channels[0])]
         for deep, wide, size in zip(channels, channels[1:], larger, strict=False):
             layers += [Upsample(deep, wide, size), ResidualBlock(wide)]
@@ -37,8 +37,8 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.to_rgb.bias)  # type: ignore[arg-type]
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents N×latent_dim → images N×3×H×W, about [-1, 1] (not clamped)."""
-        x = F.leaky_relu(self.stem(latents), SLOPE).unflatten(1, self.smallest)
+        """Latents N×(latent_channels·h·w) → images N×3×H×W, about [-1, 1] (not clamped)."""
+        x = F.leaky_relu(self.stem(latents.unflatten(1, self.latent_shape)), SLOPE)
         return self._smooth(F.pixel_shuffle(self.to_rgb(self.features(x)), 2))
 
     def _smooth(self, images: Tensor) -> Tensor:

@@ -1,36 +1,42 @@
-"""A normalizing flow on latent vectors: the learned prior.
+"""A normalizing flow on latents at places: the learned prior.
 
-A stack of affine couplings (RealNVP, Dinh et al. 2017) with a perfect shuffle between them, as of cards: after
-log2(dim) layers every dimension has met every other. It maps latents to a standard normal and, exactly, back.
+A stack of affine couplings (RealNVP, Dinh et al. 2017) with small convolutional networks (as in Glow, Kingma & Dhariwal
+2018) and a perfect shuffle of the channels between them, as of cards: after log2(channels) layers every channel has met
+every other. It maps latents to a standard normal and, exactly, back.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 MAX_LOG_SCALE = 1.5  # per coupling; keeps the inverse well conditioned
 
 
 class AffineCoupling(nn.Module):
-    """Scales and shifts one half of a vector by amounts that a small network reads off the other half."""
+    """Scales and shifts one half of the channels by amounts that a small network reads off the other half."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], hidden: int) -> None:
         super().__init__()
-        last = nn.Linear(hidden, dim)
-        self.network = nn.Sequential(nn.Linear(dim // 2, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)
+        channels, height, width = shape
+        self.first = nn.Conv2d(channels // 2, hidden, 3, padding=1)
+        self.places = nn.Parameter(torch.zeros(hidden, height, width))  # eyes are not where hair is
+        self.second = nn.Conv2d(hidden, hidden, 1)
+        self.last = nn.Conv2d(hidden, channels, 3, padding=1)
         # A new coupling is the identity.
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def _amounts(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self.network(kept).chunk(2, dim=1)
+        hidden = F.silu(self.first(kept) + self.places)
+        log_scale, shift = self.last(hidden + F.silu(self.second(hidden))).chunk(2, dim=1)
         return MAX_LOG_SCALE * torch.tanh(log_scale / MAX_LOG_SCALE), shift
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         kept, changed = x.chunk(2, dim=1)
         log_scale, shift = self._amounts(kept)
-        return torch.cat([kept, (changed + shift) * log_scale.exp()], dim=1), log_scale.sum(1)
+        return torch.cat([kept, (changed + shift) * log_scale.exp()], dim=1), log_scale.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         kept, changed = y.chunk(2, dim=1)
@@ -39,23 +45,23 @@ class AffineCoupling(nn.Module):
 
 
 def shuffle(x: Tensor) -> Tensor:
-    """Odd columns first, then the even ones: N×dim → N×dim, dim even."""
+    """Odd channels first, then the even ones: N×C×H×W → N×C×H×W, C even."""
     return torch.cat([x[:, 1::2], x[:, ::2]], dim=1)
 
 
 def unshuffle(x: Tensor) -> Tensor:
     """Undoes `shuffle`."""
     odd, even = x.chunk(2, dim=1)
-    return torch.stack([even, odd], dim=2).flatten(1)
+    return torch.stack([even, odd], dim=2).flatten(1, 2)
 
 
 class Flow(nn.Module):
     """Invertible map between latents and a standard normal.
 
     Args:
-        dim: Dimensions of the vectors; even.
+        shape: Of the latents: channels, an even number, height and width; `dim` in all.
         couplings: Number of coupling layers; 0 leaves only the whitening.
-        hidden: Width of each coupling's network.
+        hidden: Channels of each coupling's network.
 
     A new flow only reorders, so it maps N(0, I) to N(0, I). `whiten` sets its first, linear layer from data, which
     alone makes it a Gaussian with full covariance; training the couplings does the rest.
@@ -64,38 +70,47 @@ class Flow(nn.Module):
     mean: Tensor
     colouring: Tensor
     whitening: Tensor
+    log_determinant: Tensor
 
-    def __init__(self, dim: int, couplings: int, hidden: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], couplings: int, hidden: int) -> None:
         super().__init__()
-        self.couplings = nn.ModuleList(AffineCoupling(dim, hidden) for _ in range(couplings))
+        self.shape = shape
+        self.couplings = nn.ModuleList(AffineCoupling(shape, hidden) for _ in range(couplings))
+        dim = math.prod(shape)
         self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("colouring", torch.eye(dim))  # lower triangular
+        self.register_buffer("colouring", torch.eye(dim))  # symmetric
         self.register_buffer("whitening", torch.eye(dim))  # its inverse
+        self.register_buffer("log_determinant", torch.zeros(()))  # of the whitening
 
     @torch.no_grad()
     def whiten(self, mean: Tensor, covariance: Tensor) -> None:
-        """Sets the linear layer so that N(mean, covariance) becomes N(0, I); shapes dim and dim×dim."""
-        colouring = torch.linalg.cholesky(covariance.double())
+        """Sets the linear layer so that N(mean, covariance) becomes N(0, I); shapes dim and dim×dim.
+
+        Of all such layers it is the one that moves latents least (ZCA; Kessy et al. 2018), so that each still belongs
+        to its place.
+        """
+        variances, axes = torch.linalg.eigh(covariance.double())
         self.mean.copy_(mean)
-        self.colouring.copy_(colouring)
-        self.whitening.copy_(torch.linalg.inv(colouring))
+        self.colouring.copy_((axes * variances.sqrt()) @ axes.T)
+        self.whitening.copy_((axes / variances.sqrt()) @ axes.T)
+        self.log_determinant.copy_(-0.5 * variances.log().sum())
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents N×dim → normal vectors N×dim, and the log determinant of the map, N."""
-        x = (latents - self.mean) @ self.whitening.T
+        x = ((latents - self.mean) @ self.whitening.T).unflatten(1, self.shape)
         # x.shape[0], since len(x) would be a constant in an export.
-        log_determinant = self.whitening.diagonal().log().sum().expand(x.shape[0])
+        log_determinant = self.log_determinant.expand(x.shape[0])
         for coupling in self.couplings:
             x, change = coupling(shuffle(x))
             log_determinant = log_determinant + change
-        return x, log_determinant
+        return x.flatten(1), log_determinant
 
     def inverse(self, normal: Tensor) -> Tensor:
         """Normal vectors N×dim → latents N×dim."""
-        x = normal
+        x = normal.unflatten(1, self.shape)
         for coupling in reversed(self.couplings):
             x = unshuffle(coupling.inverse(x))  # type: ignore[operator]
-        return x @ self.colouring.T + self.mean
+        return x.flatten(1) @ self.colouring.T + self.mean
 
     def negative_log_likelihood(self, latents: Tensor) -> Tensor:
         """Latents N×dim → −log p(latents) in nats, N."""

@@ -46,7 +46,7 @@ def draw(make: Make, count: int, seed: int) -> Tensor:
 def fit(make: Make, steps: int) -> tuple[Flow, dict[str, float]]:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
-    flow = Flow(DIM, couplings=6, hidden=32).requires_grad_(False)
+    flow = Flow((DIM, 1, 1), couplings=8, hidden=64).requires_grad_(False)
     train, val = make(4000, generator), make(1000, generator)
     return flow, fit_flow(flow, train, val, steps, batch_size=256, learning_rate=3e-3)
 
@@ -94,7 +94,7 @@ def test_an_overfitted_state_is_not_kept() -> None:
     torch.manual_seed(0)
     means, _ = clusters(1030, torch.Generator().manual_seed(0))
     latents, exact = means + 0.5 * torch.randn_like(means), torch.zeros_like(means)
-    flow = Flow(DIM, couplings=6, hidden=32)
+    flow = Flow((DIM, 1, 1), couplings=6, hidden=32)
     train, val = (latents[:30], exact[:30]), (latents[30:], exact[30:])
     scores = fit_flow(flow, train, val, steps=150, learning_rate=1e-2)
     flow_nats = flow.negative_log_likelihood(val[0]).mean().item()
@@ -121,7 +121,7 @@ def test_a_fitted_flow_takes_no_gradient() -> None:
 
 
 def test_whitening_counts_the_spread_within_the_posteriors() -> None:
-    flow = Flow(2, couplings=0, hidden=1)
+    flow = Flow((2, 1, 1), couplings=0, hidden=1)
     means = torch.tensor([[1.0, 5.0], [1.0, 7.0], [1.0, 6.0]])  # the first dimension varies only within
     stds = torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
     whiten(flow, means, stds)
@@ -132,7 +132,7 @@ def test_whitening_counts_the_spread_within_the_posteriors() -> None:
 
 def test_posteriors_are_those_of_every_image_in_order() -> None:
     torch.manual_seed(0)
-    encoder = Encoder(6, (4, 4, 4), image_size=32).eval()
+    encoder = Encoder(6, (4, 4, 4)).eval()
     images = torch.randn(5, 3, 32, 32)
     means, stds = posteriors(encoder, [images[:3], images[3:]])
     mean, log_variance = encoder(images)

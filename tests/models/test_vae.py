@@ -10,7 +10,8 @@ from face_generation.errors import UserError
 from face_generation.models import VAE
 from face_generation.models.base import FaceModel
 
-SMALL = {"latent_dim": 8, "encoder_channels": (8,) * 5, "decoder_channels": (8,) * 5, "flow_couplings": 2}
+DIM = 2 * 5 * 5
+SMALL = {"latent_channels": 2, "encoder_channels": (8,) * 5, "decoder_channels": (8,) * 5, "flow_couplings": 2}
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def images(n: int = 4) -> torch.Tensor:
 
 def test_samples_are_images(vae: VAE) -> None:
     assert isinstance(vae, FaceModel)
-    faces = vae.eval().sample(torch.randn(3, 8))
+    faces = vae.eval().sample(torch.randn(3, DIM))
 
     assert faces.shape == (3, 3, 150, 150)
     assert faces.min() >= -1
@@ -33,7 +34,7 @@ def test_samples_are_images(vae: VAE) -> None:
 
 
 def test_embed_is_the_inverse_of_the_map_that_sample_begins_with(vae: VAE) -> None:
-    vae.eval().prior.whiten(torch.randn(8), torch.eye(8) * 3 + 0.5)
+    vae.eval().prior.whiten(torch.randn(DIM), torch.eye(DIM) * 3 + 0.5)
     with torch.no_grad():
         mean, _ = vae.encoder(images())
         assert torch.allclose(vae.prior.inverse(vae.embed(images())), mean, atol=1e-5)
@@ -45,7 +46,7 @@ def test_kl_is_that_of_the_two_gaussians(vae: VAE) -> None:
         mean, log_variance = vae.encoder(images())
         _, kl = vae(images())
     posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    normal = torch.distributions.Normal(torch.zeros(8), torch.ones(8))
+    normal = torch.distributions.Normal(torch.zeros(DIM), torch.ones(DIM))
 
     assert torch.allclose(kl, torch.distributions.kl_divergence(posterior, normal), atol=1e-5)
 
@@ -73,7 +74,7 @@ def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None
 def test_the_negative_elbo_of_an_image_is_that_of_its_three_densities(vae: VAE) -> None:
     vae.eval().variance.fill_(0.3)
     torch.nn.init.normal_(vae.encoder.head.bias)  # a posterior with something to say
-    vae.prior.whiten(torch.randn(8), torch.eye(8) * 3 + 0.5)
+    vae.prior.whiten(torch.randn(DIM), torch.eye(DIM) * 3 + 0.5)
     torch.manual_seed(3)
     nats = vae.negative_elbo(images())
     torch.manual_seed(3)
@@ -81,14 +82,14 @@ def test_the_negative_elbo_of_an_image_is_that_of_its_three_densities(vae: VAE) 
     posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     latents = posterior.sample()  # the same noise
     likelihood = torch.distributions.Normal(vae.decoder(latents), math.sqrt(0.3)).log_prob(images()).sum((1, 2, 3))
-    prior = torch.distributions.MultivariateNormal(vae.prior.mean, torch.eye(8) * 3 + 0.5).log_prob(latents)
+    prior = torch.distributions.MultivariateNormal(vae.prior.mean, torch.eye(DIM) * 3 + 0.5).log_prob(latents)
 
     assert nats.shape == (4,)
     torch.testing.assert_close(nats, posterior.log_prob(latents).sum(1) - prior - likelihood)
 
 
 def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
-    previews = vae.eval().preview(torch.randn(4, 8), images(16))
+    previews = vae.eval().preview(torch.randn(4, DIM), images(16))
 
     assert {name: grid.shape[0] for name, grid in previews.items()} == {"samples": 4, "reconstructions": 4}
     assert torch.equal(previews["reconstructions"][0], images(16)[0])
@@ -96,7 +97,13 @@ def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"latent_dim": 0}, {"latent_dim": 7}, {"latent_dim": "many"}, {"encoder_channels": [8, 0]}, {"image_size": 151}],
+    [
+        {"latent_channels": 0},
+        {"latent_channels": 3},
+        {"latent_channels": "many"},
+        {"encoder_channels": [8, 0]},
+        {"image_size": 151},
+    ],
 )
 def test_impossible_options_are_refused(options: dict) -> None:
     with pytest.raises(UserError):

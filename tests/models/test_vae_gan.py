@@ -16,7 +16,7 @@ from face_generation.models import DCGAN, VAE, VAEGAN, checkpoint
 from face_generation.models.base import FaceModel
 
 NETWORKS: dict[str, Any] = {
-    "latent_dim": 8,
+    "latent_channels": 2,
     "encoder_channels": (8,) * 5,
     "decoder_channels": (16, 16, 16, 8, 8),
     "flow_couplings": 2,
@@ -157,8 +157,8 @@ def test_the_discriminator_has_a_head_for_each_resolution() -> None:
 
 
 def test_a_vae_of_other_networks_is_named(vae: Path) -> None:
-    with pytest.raises(UserError, match="another architecture; to go on with it set .*model.latent_dim=8"):
-        checkpoint.begin_with(vae, VAEGAN(**SMALL | {"latent_dim": 10}))
+    with pytest.raises(UserError, match="another architecture; to go on with it set .*model.latent_channels=2"):
+        checkpoint.begin_with(vae, VAEGAN(**SMALL | {"latent_channels": 4}))
 
 
 def test_a_dcgan_is_no_start(tmp_path: Path) -> None:
@@ -177,5 +177,5 @@ def test_a_refined_vae_gives_a_vae_its_networks_and_not_its_prior(
     model = VAE(**NETWORKS | {"flow_couplings": 4})
     checkpoint.begin_with(tmp_path / "final.ckpt", model)
 
-    latents = torch.randn(2, 8)
+    latents = torch.randn(2, model.latent_dim)
     assert torch.equal(model.eval().decoder(latents), refined.eval().decoder(latents))

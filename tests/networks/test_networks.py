@@ -21,7 +21,8 @@ from face_generation.networks import (
 from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
 from face_generation.networks.features import CHANNELS as FEATURES
 
-LATENT_DIM = 6
+LATENT_CHANNELS = 2
+LATENT_DIM = LATENT_CHANNELS * 5 * 5
 CHANNELS = (4, 6, 8, 10, 12)
 
 
@@ -52,19 +53,19 @@ def share_at_period_two(images: Tensor) -> float:
 @pytest.mark.parametrize("image_size", [150, 64, 42])
 def test_images_become_latents_and_back(image_size: int) -> None:
     images = torch.rand(3, 3, image_size, image_size) * 2 - 1
-    mean, log_variance = Encoder(LATENT_DIM, CHANNELS, image_size)(images)
-    assert mean.shape == log_variance.shape == (3, LATENT_DIM)
-    assert Decoder(LATENT_DIM, CHANNELS[::-1], image_size)(mean).shape == images.shape
+    mean, log_variance = Encoder(LATENT_CHANNELS, CHANNELS)(images)
+    assert mean.shape == log_variance.shape == (3, LATENT_CHANNELS * pyramid(image_size, 5)[-1] ** 2)
+    assert Decoder(LATENT_CHANNELS, CHANNELS[::-1], image_size)(mean).shape == images.shape
 
 
 def test_feature_maps_have_exact_sizes() -> None:
     assert pyramid(150, 5) == [75, 38, 19, 10, 5]
-    assert feature_sizes(Encoder(LATENT_DIM, CHANNELS), torch.zeros(2, 3, 150, 150)) == [75, 38, 19, 10, 5]
-    assert feature_sizes(Decoder(LATENT_DIM, CHANNELS[::-1]), torch.zeros(2, LATENT_DIM)) == [5, 10, 19, 38, 75]
+    assert feature_sizes(Encoder(LATENT_CHANNELS, CHANNELS), torch.zeros(2, 3, 150, 150)) == [75, 38, 19, 10, 5]
+    assert feature_sizes(Decoder(LATENT_CHANNELS, CHANNELS[::-1]), torch.zeros(2, LATENT_DIM)) == [5, 10, 19, 38, 75]
 
 
 def test_every_parameter_gets_a_gradient() -> None:
-    encoder, decoder = Encoder(LATENT_DIM, CHANNELS), Decoder(LATENT_DIM, CHANNELS[::-1])
+    encoder, decoder = Encoder(LATENT_CHANNELS, CHANNELS), Decoder(LATENT_CHANNELS, CHANNELS[::-1])
     mean, log_variance = encoder(torch.randn(2, 3, 150, 150))
     (decoder(mean).square().sum() + log_variance.sum()).backward()
     networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
@@ -72,26 +73,26 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 def test_a_new_encoder_is_near_the_standard_normal() -> None:
-    mean, log_variance = Encoder(LATENT_DIM, CHANNELS)(torch.randn(4, 3, 150, 150))
+    mean, log_variance = Encoder(LATENT_CHANNELS, CHANNELS)(torch.randn(4, 3, 150, 150))
     kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
     assert kl.max() < 0.01
 
 
 def test_latents_stay_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        mean, log_variance = Encoder(LATENT_DIM, CHANNELS)(torch.randn(2, 3, 150, 150))
+        mean, log_variance = Encoder(LATENT_CHANNELS, CHANNELS)(torch.randn(2, 3, 150, 150))
     assert mean.dtype == log_variance.dtype == torch.float32
 
 
 def test_log_variance_is_bounded_whatever_comes_in() -> None:
-    encoder = Encoder(LATENT_DIM, CHANNELS).eval()
+    encoder = Encoder(LATENT_CHANNELS, CHANNELS).eval()
     _, log_variance = encoder(torch.randn(2, 3, 150, 150) * 1e6)
     assert log_variance.min() == -10
     assert log_variance.max() == 5
 
 
 def test_a_new_decoders_sub_pixels_are_alike() -> None:
-    weight, bias = Decoder(LATENT_DIM, CHANNELS[::-1]).to_rgb.parameters()
+    weight, bias = Decoder(LATENT_CHANNELS, CHANNELS[::-1]).to_rgb.parameters()
 
     assert torch.equal(weight, weight[::4].repeat_interleave(4, dim=0))
     assert not bias.any()
@@ -99,7 +100,7 @@ def test_a_new_decoders_sub_pixels_are_alike() -> None:
 
 def test_no_weights_make_the_decoder_draw_the_finest_grid() -> None:
     """Sub-pixels that differ as much as they can: without the filter all of the energy is there."""
-    decoder = Decoder(LATENT_DIM, CHANNELS[::-1]).eval()
+    decoder = Decoder(LATENT_CHANNELS, CHANNELS[::-1]).eval()
     nn.init.zeros_(decoder.to_rgb.weight)
     decoder.to_rgb.bias.data = torch.tensor([1.0, -1.0, -1.0, 1.0]).repeat(3)  # type: ignore[union-attr]
     with torch.no_grad():
@@ -109,7 +110,7 @@ def test_no_weights_make_the_decoder_draw_the_finest_grid() -> None:
 
 
 def test_the_decoders_filter_keeps_a_plain_area_plain() -> None:
-    decoder = Decoder(LATENT_DIM, CHANNELS[::-1]).eval()
+    decoder = Decoder(LATENT_CHANNELS, CHANNELS[::-1]).eval()
     nn.init.zeros_(decoder.to_rgb.weight)
     nn.init.constant_(decoder.to_rgb.bias, 0.3)  # type: ignore[arg-type]
     with torch.no_grad():
@@ -255,10 +256,10 @@ def test_no_weights_make_the_dcgan_draw_a_checkerboard_on_a_plain_area() -> None
 
 def random_flow(dim: int, dtype: torch.dtype = torch.float32) -> Flow:
     """A flow that is far from the identity."""
-    flow = Flow(dim, couplings=4, hidden=16).to(dtype)
+    flow = Flow((dim // 4, 2, 2), couplings=4, hidden=16).to(dtype)
     for coupling in flow.couplings:
-        nn.init.normal_(coupling.network[-1].weight, std=0.3)
-        nn.init.normal_(coupling.network[-1].bias, std=0.3)
+        nn.init.normal_(coupling.last.weight, std=0.1)
+        nn.init.normal_(coupling.last.bias, std=0.3)
     mixing = torch.randn(dim, dim, dtype=torch.float64)
     flow.whiten(torch.randn(dim, dtype=dtype), (mixing @ mixing.T + torch.eye(dim)).to(dtype))
     return flow
@@ -275,8 +276,8 @@ def test_the_flow_inverts() -> None:
 
 
 def test_the_log_determinant_is_the_jacobians() -> None:
-    flow = random_flow(4, torch.float64)
-    latents = torch.randn(5, 4, dtype=torch.float64)
+    flow = random_flow(8, torch.float64)
+    latents = torch.randn(5, 8, dtype=torch.float64)
     _, log_determinant = flow(latents)
     for row, value in zip(latents, log_determinant, strict=True):
         jacobian = torch.autograd.functional.jacobian(lambda x: flow(x[None])[0][0], row)
@@ -284,7 +285,7 @@ def test_the_log_determinant_is_the_jacobians() -> None:
 
 
 def test_a_new_flow_maps_the_standard_normal_to_itself() -> None:
-    flow, latents = Flow(8, couplings=4, hidden=16), torch.randn(50, 8)
+    flow, latents = Flow((2, 2, 2), couplings=4, hidden=16), torch.randn(50, 8)
     with torch.no_grad():
         normal, log_determinant = flow(latents)
         assert torch.equal(normal.sort().values, latents.sort().values)
@@ -294,7 +295,7 @@ def test_a_new_flow_maps_the_standard_normal_to_itself() -> None:
 
 
 def test_whitening_makes_it_the_gaussian() -> None:
-    flow, dim = Flow(4, couplings=2, hidden=8), 4
+    flow, dim = Flow((2, 1, 2), couplings=2, hidden=8), 4
     mixing = torch.randn(dim, dim)
     mean, covariance = 5 * torch.randn(dim), mixing @ mixing.T + 0.1 * torch.eye(dim)
     flow.whiten(mean, covariance)
