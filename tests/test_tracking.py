@@ -156,7 +156,7 @@ def trained(workspace: Path) -> Iterator[Trained]:
 
 def test_parameters_are_the_whole_configuration(trained: Trained) -> None:
     assert flat(trained.first_config).items() <= trained.run.data.params.items()
-    assert trained.run.data.params["model/encoder_channels"] == "[8, 8]"
+    assert trained.run.data.params["model/encoder_channels"] == "[8, 8, 8, 8, 8]"
 
 
 def test_metrics_of_every_step_and_epoch_and_of_the_end(trained: Trained) -> None:
