@@ -110,3 +110,14 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a whole checkpoint"):
         checkpoint.load(tmp_path / "some.ckpt")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_checkpoint_with_a_hyperparameter_of_another_version(vae: VAE, tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    checkpoint.save(path, vae, PROVENANCE)
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["latent_dim"] = 128
+    torch.save(content, path)
+
+    with pytest.raises(UserError, match="old.ckpt is of another version"):
+        checkpoint.load(path)

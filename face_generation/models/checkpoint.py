@@ -41,12 +41,15 @@ def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
     A checkpoint from the middle of training gives the averaged weights.
 
     Raises:
-        UserError: There is no such file, or it is not a checkpoint of ours.
+        UserError: There is no such file, or it is not a checkpoint of ours, or one of another version.
     """
     content = read(path)
     if content["model"] not in models.__all__:
         raise UserError(f"{path} holds a {content['model']}, which this version does not know; update the package")
-    model = getattr(models, content["model"])(**content["hyper_parameters"])
+    try:
+        model = getattr(models, content["model"])(**content["hyper_parameters"])
+    except TypeError as error:  # a hyperparameter that is no more
+        raise UserError(f"{path} is of another version of this package; use that one, or train again") from error
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
     model.calibrate()

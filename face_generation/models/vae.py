@@ -66,7 +66,7 @@ class VAE(FaceModel):
         prior_steps: int = 1500,
     ) -> None:
         super().__init__()
-        _check(latent_channels, [*encoder_channels, *decoder_channels, flow_hidden], len(encoder_channels), image_size)
+        _check(latent_channels, encoder_channels, decoder_channels, flow_hidden, image_size)
         self.save_hyperparameters(logger=False)  # the tracker logs the whole configuration
         self.encoder = Encoder(latent_channels, encoder_channels)
         self.decoder = Decoder(latent_channels, decoder_channels, image_size)
@@ -234,14 +234,18 @@ class VAE(FaceModel):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def _check(latent_channels: int, widths: Sequence[int], levels: int, image_size: int) -> None:
+def _check(
+    latent_channels: int, encoder: Sequence[int], decoder: Sequence[int], flow_hidden: int, image_size: int
+) -> None:
     if not isinstance(latent_channels, int) or latent_channels < 2 or latent_channels % 2:
         raise UserError(f"model.latent_channels={latent_channels}; give an even whole number of at least 2")
-    if not all(isinstance(width, int) and width > 0 for width in widths):
+    if not all(isinstance(width, int) and width > 0 for width in [*encoder, *decoder, flow_hidden]):
         raise UserError(
             "model.encoder_channels, model.decoder_channels and model.flow_hidden take whole numbers above 0"
         )
-    if image_size % 2 or levels < 1:
+    if len(encoder) != len(decoder):  # the smallest maps of both hold the latents
+        raise UserError("model.encoder_channels and model.decoder_channels take as many numbers as each other")
+    if image_size % 2 or not encoder:
         raise UserError(f"model.image_size={image_size}; give an even number, and channels for each resolution")
 
 

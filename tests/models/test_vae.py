@@ -102,6 +102,7 @@ def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
         {"latent_channels": 3},
         {"latent_channels": "many"},
         {"encoder_channels": [8, 0]},
+        {"encoder_channels": [8] * 4},
         {"image_size": 151},
     ],
 )

@@ -307,4 +307,5 @@ def test_whitening_makes_it_the_gaussian() -> None:
         )
         normal, _ = flow(latents)
     assert normal.mean(0).abs().max() < 5 / math.sqrt(20_000)
+    torch.testing.assert_close(flow.whitening, flow.whitening.T)  # so latents stay with their places
     torch.testing.assert_close(torch.cov(normal.T), torch.eye(dim), atol=0.06, rtol=0)
