@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.errors import UserError
@@ -18,6 +19,9 @@ from face_generation.networks.blocks import pyramid
 from face_generation.networks.features import CHANNELS
 
 BETAS = (0.5, 0.99)  # of Adam
+COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
+SETTLING = 0.2  # of training, over which the learning rates fall to zero
+TRUNCATION = 0.4  # the least of samples: from there to 1 for half of them, and 1 for the others
 
 
 class VAEGAN(VAE):
@@ -25,20 +29,24 @@ class VAEGAN(VAE):
 
     A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here the
     discriminator asks for one of them: everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions
-    as well as samples of the learned prior, and a reconstruction like its original, in features (relative L1) and in
-    pixels. Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few
-    thousand faces alone, a discriminator learns what is sharp long before it learns what an eye is. The encoder and the
-    prior stay what they were, so latents keep their meaning. The decoder's batch normalisations keep their statistics,
-    so averaged weights need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original
+    as well as samples of the learned prior, at all truncations; and a reconstruction like its original, in features
+    (relative L1) and in colours. Both are compared coarsely: comparing fine textures asks for the mean of those that a
+    latent may mean, and so for none.
+
+    Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
+    faces alone, a discriminator learns what is sharp long before it learns what an eye is. The encoder and the prior
+    stay what they were, so latents keep their meaning. The decoder's batch normalisations keep their statistics, so
+    averaged weights need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original
     and its reconstruction alike.
 
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
             image size down; five.
-        generator_learning_rate: Of Adam, for the decoder; constant.
+        generator_learning_rate: Of Adam, for the decoder; constant, then falling to zero over the last fifth of
+            training, since the networks chase each other.
         discriminator_learning_rate: Likewise.
         feature_weight: Of the relative L1 distance between features.
-        pixel_weight: Of the mean squared error, with pixel values in [-1, 1].
+        pixel_weight: Of the mean squared error of images shrunk to a quarter, with pixel values in [-1, 1].
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
@@ -51,10 +59,10 @@ class VAEGAN(VAE):
     def __init__(
         self,
         discriminator_channels: tuple[int, ...] = (32, 64, 128, 192, 192),
-        generator_learning_rate: float = 2e-4,
+        generator_learning_rate: float = 5e-4,
         discriminator_learning_rate: float = 2e-4,
-        feature_weight: float = 10.0,
-        pixel_weight: float = 100.0,
+        feature_weight: float = 5.0,
+        pixel_weight: float = 50.0,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
@@ -102,12 +110,14 @@ class VAEGAN(VAE):
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         decoder_optimizer, discriminator_optimizer = optimizers
-        originals, rest = images.tensor_split([(len(images) + 1) // 2])
+        originals, rest = images.tensor_split([(len(images) + 3) // 4])
         with torch.no_grad():
             mean, log_variance = self.encoder(originals)
-            sampled = self.prior.inverse(torch.randn(len(rest), mean.shape[1], device=self.device))
-            latents = torch.cat([mean + torch.randn_like(mean) * (0.5 * log_variance).exp(), sampled])
-        fakes = self.decoder(latents).float()  # half of them reconstructions, half samples
+            normal = torch.randn(len(rest), mean.shape[1], device=self.device)
+            normal[::2] *= torch.empty_like(normal[::2, :1]).uniform_(TRUNCATION, 1)
+            encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+            latents = torch.cat([encoded, self.prior.inverse(normal)])
+        fakes = self.decoder(latents).float()  # a quarter of them reconstructions, the rest samples
         reconstructions = fakes[: len(originals)]
         augment = draw_augmentation(len(images), self.device)
         seen, seen_fakes = augment(images), augment(fakes)
@@ -123,14 +133,17 @@ class VAEGAN(VAE):
 
         self.discriminator.heads.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
         adversarial = -_mean(self.discriminator(fake_maps))
-        feature = _relative_l1(fake_maps, real_maps, len(originals))
-        squared_error = (reconstructions - originals).square().mean()
+        feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
+        squared_error = (_shrink(reconstructions) - _shrink(originals)).square().mean()
         loss = adversarial + self.hparams["feature_weight"] * feature + self.hparams["pixel_weight"] * squared_error
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
         self.discriminator.heads.requires_grad_(True)
+        schedulers: Any = self.lr_schedulers()
+        for scheduler in schedulers:
+            scheduler.step()
 
         with torch.no_grad():
-            self.variance.lerp_(squared_error, 0.01)
+            self.variance.lerp_((reconstructions - originals).square().mean(), 0.01)
         self.log_dict(
             {
                 "train/adversarial": adversarial,
@@ -145,12 +158,24 @@ class VAEGAN(VAE):
             }
         )
 
-    def configure_optimizers(self) -> list[Optimizer]:  # type: ignore[override]
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:  # type: ignore[override]
         decoder, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
-        return [
+        optimizers: list[Optimizer] = [
             Adam(self.decoder.parameters(), lr=decoder, betas=BETAS, fused=True),
             Adam(self.discriminator.heads.parameters(), lr=discriminator, betas=BETAS, fused=True),
         ]
+
+        def factor(step: int) -> float:
+            # The number of steps is not asked for before training has begun: Lightning would forget a resumed
+            # loader's place.
+            return min(1.0, (1 - step / self.trainer.estimated_stepping_batches) / SETTLING) if step else 1.0
+
+        return optimizers, [LambdaLR(optimizer, factor) for optimizer in optimizers]
+
+
+def _shrink(images: Tensor) -> Tensor:
+    """Images N×3×H×W, averaged to a quarter of their height and width."""
+    return F.avg_pool2d(images, 4, ceil_mode=True)
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:
