@@ -124,6 +124,18 @@ def test_a_resumed_run_ends_like_one_that_nothing_interrupted(
             assert all(torch.equal(mine[name], value) for name, value in other.items())
 
 
+def test_learning_rates_fall_to_zero_in_the_last_fifth(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    refine(vae, drawn, 2, tmp_path, generator_learning_rate=4e-4, discriminator_learning_rate=3e-4)
+    (middle,) = tmp_path.glob("*step=16.ckpt")  # 8 of 12 steps
+
+    def rates(path: Path) -> list[float]:
+        states = torch.load(path, weights_only=True)["optimizer_states"]
+        return [group["lr"] for state in states for group in state["param_groups"]]
+
+    assert rates(middle) == [4e-4, 3e-4]
+    assert rates(tmp_path / "last.ckpt") == [0, 0]
+
+
 def test_what_it_draws_gets_sharper(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
     drawn.setup("fit")
     faces = to_float(next(iter(drawn.ordered_loader("val"))))
