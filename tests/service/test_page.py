@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import statistics
@@ -28,6 +29,8 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 COUNT = 24  # faces in the grid
+DIM = Bundle.load("vae").latent_dim
+LINKED = math.ceil(DIM * 4 * 8 / 6)  # characters of its latent in a link: base64 of float32
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 REFUSED = "Failed to load resource"  # what the browser's console says of any answer that is an error
 
@@ -278,7 +281,7 @@ def test_variations_lead_on_and_back(visit: Any) -> None:
     changes(ring.nth(0), lambda: page.get_by_role("slider", name="How different").fill("0.5"))
     expect(page.locator("#ring")).to_have_attribute("aria-busy", "false")
     changes(picture, lambda: page.get_by_role("button", name="Variation 5").click())
-    address_when(page, r"#vae/latents\?z=[\w-]{683}&toward=\d+&amount=0.5&smiling=1&v=")
+    address_when(page, rf"#vae/latents\?z=[\w-]{{{LINKED}}}&toward=\d+&amount=0.5&smiling=1&v=")
 
     page.go_back()
     until(lambda: pixels(picture), lambda shown: shown == first)
@@ -375,7 +378,7 @@ def test_a_photo_is_aligned_redrawn_edited_and_linked(visit: Any, photo: dict[st
 
     changes(picture, lambda: page.get_by_role("slider", name="Smile").fill("2"))
     expect(original).to_be_visible()
-    link = address_when(page, r"#vae/latents\?z=[\w-]{683}&smiling=2&v=\w{12}$")
+    link = address_when(page, rf"#vae/latents\?z=[\w-]{{{LINKED}}}&smiling=2&v=\w{{12}}$")
     other = visit(f"#{urlsplit(link).fragment}")
     assert pixels(portrait(other)) == pixels(picture)
     expect(other.get_by_role("img", name="Your photo, as the model saw it")).to_be_hidden()
@@ -449,7 +452,7 @@ DAMAGED = {
     "#vae/1?t=1&t=2": "It says “t” twice.",
     "#vae/latents?z=AAAA": "Its face is damaged, or cut off.",
     "#vae/latents?z=!": "Its face is damaged.",
-    "#vae/latents?z=AACAPw": "Its face has 1 numbers, and VAE draws from 128.",
+    "#vae/latents?z=AACAPw": f"Its face has 1 numbers, and VAE draws from {DIM}.",
     "#vae/%E0%A4%A": "It is damaged.",
 }
 
