@@ -1,5 +1,6 @@
 """What training, pictures and export ask of every model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,6 +28,12 @@ class FaceModel(pl.LightningModule):
     def sample(self, normal: Tensor) -> Tensor:
         """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
         raise NotImplementedError
+
+    def begin(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a trained model, by name → those that this one begins with, by its own names: the ones that
+        both have, but for what `finish` fits."""
+        wanted = {name for name in self.state_dict() if not name.startswith(self.fitted_last)}
+        return {name: tensor for name, tensor in weights.items() if name in wanted}
 
     def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
         """Normal vectors and validation images → what to look at while it trains: images N×3×H×W by name."""

@@ -82,12 +82,11 @@ def begin_with(path: Path, model: FaceModel) -> None:
     Raises:
         UserError: There is no such file, it is not a checkpoint of ours, or its weights do not fit.
     """
-    content, ours = read(path), model.state_dict()
-    wanted = {name for name in ours if not name.startswith(model.fitted_last)}
-    known = {name: tensor for name, tensor in content["state_dict"].items() if name in wanted}
+    content = read(path)
+    known = model.begin(content["state_dict"])
     if not known:
         raise UserError(f"{path} holds a {content['model']}, of which a {type(model).__name__} can use nothing")
-    content["state_dict"] = ours | known
+    content["state_dict"] = model.state_dict() | known
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
 

@@ -1,6 +1,7 @@
 """The main model's second stage: a discriminator teaches the decoder of a trained VAE to draw sharply."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,8 +31,9 @@ class VAEGAN(VAE):
     A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here the
     discriminator asks for one of them: everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions
     as well as samples of the learned prior, at all truncations; and a reconstruction like its original, in features
-    (relative L1) and in colours. Both are compared coarsely: comparing fine textures asks for the mean of those that a
-    latent may mean, and so for none.
+    (relative L1) and in colours. A sample has no original; its colours are compared with what the decoder drew from the
+    same latents before it was refined, since the discriminator alone loses some of their variety. All is compared
+    coarsely: comparing fine textures asks for the mean of those that a latent may mean, and so for none.
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. The encoder and the prior
@@ -46,7 +48,8 @@ class VAEGAN(VAE):
             training, since the networks chase each other.
         discriminator_learning_rate: Likewise.
         feature_weight: Of the relative L1 distance between features.
-        pixel_weight: Of the mean squared error of images shrunk to a quarter, with pixel values in [-1, 1].
+        pixel_weight: Of the mean squared errors of images shrunk to a quarter, with pixel values in [-1, 1]: of
+            reconstructions, and of samples.
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
@@ -70,10 +73,12 @@ class VAEGAN(VAE):
         self.automatic_optimization = False  # two optimizers, each with its own loss
         if len(discriminator_channels) != len(CHANNELS):
             raise UserError(f"model.discriminator_channels takes {len(CHANNELS)} numbers, one for each resolution")
+        self.first_decoder = copy.deepcopy(self.decoder)  # of the first stage
         self.features = FeatureNetwork()
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
         self.encoder.requires_grad_(False)
+        self.first_decoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
         self.train()  # Lightning leaves each module in the mode that it finds it in
 
@@ -87,9 +92,14 @@ class VAEGAN(VAE):
 
     def train(self, mode: bool = True) -> "VAEGAN":
         super().train(mode)
-        for network in (self.encoder, self.decoder):
+        for network in (self.encoder, self.decoder, self.first_decoder):
             network.eval()  # which only their batch normalisations notice
         return self
+
+    def begin(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Likewise; the first decoder is a VAE's own."""
+        first = {f"first_{name}": tensor for name, tensor in weights.items() if name.startswith("decoder.")}
+        return super().begin(first | dict(weights))
 
     def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
         """Grids to look at while it trains, N×3×H×W: samples, and reconstructions, each beside its original."""
@@ -105,6 +115,7 @@ class VAEGAN(VAE):
 
     def compile_networks(self) -> None:
         super().compile_networks()
+        self.first_decoder.compile()
         self.discriminator.compile()
 
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
@@ -116,9 +127,10 @@ class VAEGAN(VAE):
             normal = torch.randn(len(rest), mean.shape[1], device=self.device)
             normal[::2] *= torch.empty_like(normal[::2, :1]).uniform_(TRUNCATION, 1)
             encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-            latents = torch.cat([encoded, self.prior.inverse(normal)])
-        fakes = self.decoder(latents).float()  # a quarter of them reconstructions, the rest samples
-        reconstructions = fakes[: len(originals)]
+            sampled = self.prior.inverse(normal)
+            first_samples = self.first_decoder(sampled).float()
+        fakes = self.decoder(torch.cat([encoded, sampled])).float()
+        reconstructions, samples = fakes[: len(originals)], fakes[len(originals) :]
         augment = draw_augmentation(len(images), self.device)
         seen, seen_fakes = augment(images), augment(fakes)
 
@@ -135,7 +147,9 @@ class VAEGAN(VAE):
         adversarial = -_mean(self.discriminator(fake_maps))
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions) - _shrink(originals)).square().mean()
-        loss = adversarial + self.hparams["feature_weight"] * feature + self.hparams["pixel_weight"] * squared_error
+        drift = (_shrink(samples) - _shrink(first_samples)).square().mean()
+        loss = adversarial + self.hparams["feature_weight"] * feature
+        loss = loss + self.hparams["pixel_weight"] * (squared_error + drift)
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
         self.discriminator.heads.requires_grad_(True)
         schedulers: Any = self.lr_schedulers()
@@ -149,6 +163,7 @@ class VAEGAN(VAE):
                 "train/adversarial": adversarial,
                 "train/features": feature,
                 "train/squared_error": squared_error,
+                "train/drift": drift,
                 "train/discriminator_loss": discriminator_loss,
                 "train/real_logit": _mean(real_logits),
                 "train/fake_logit": _mean(fake_logits),

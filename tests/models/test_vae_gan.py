@@ -101,7 +101,7 @@ def test_only_decoder_and_discriminator_move(tmp_path: Path, drawn: DrawnDataMod
         if name.startswith(("encoder.", "decoder.", "prior.")):
             assert torch.equal(buffer, after[name]), name
     logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
-    expected = {"adversarial", "features", "squared_error", "discriminator_loss", "real_logit", "fake_logit"}
+    expected = {"adversarial", "features", "squared_error", "drift", "discriminator_loss", "real_logit", "fake_logit"}
     expected |= {"generator_gradient_norm", "discriminator_gradient_norm", "diversity", "collapsed"}
     assert {f"train/{name}" for name in expected} <= logged.keys()
     assert all(math.isfinite(value) for value in logged.values())
@@ -156,6 +156,30 @@ def test_latents_keep_their_meaning(tmp_path: Path, drawn: DrawnDataModule, vae:
 
     start = checkpoint.load(vae)[0].eval()
     assert torch.allclose(model.eval().embed(images), start.embed(images), atol=1e-5)  # type: ignore[operator]
+
+
+def test_refining_on_keeps_the_first_decoder(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    first, _ = refine(vae, drawn, 1, tmp_path / "first")
+    checkpoint.save(tmp_path / "final.ckpt", first, {})
+    second, _ = refine(tmp_path / "final.ckpt", drawn, 1, tmp_path / "second")
+
+    latents, start = torch.randn(2, second.latent_dim), checkpoint.load(vae)[0].eval()
+    for model in (first, second):
+        wanted = start.decoder(latents)  # type: ignore[operator]
+        assert torch.allclose(model.eval().first_decoder(latents), wanted, atol=1e-5)
+        assert not torch.allclose(model.decoder(latents), wanted, atol=1e-3)
+
+
+def test_samples_keep_to_what_the_first_decoder_drew(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    start = checkpoint.load(vae)[0].eval()
+    normal = torch.randn(64, start.latent_dim, generator=torch.Generator().manual_seed(0))
+
+    def drift(weight: float) -> float:
+        model, _ = refine(vae, drawn, 3, tmp_path / str(weight), pixel_weight=weight, generator_learning_rate=2e-3)
+        with torch.no_grad():
+            return (model.eval().sample(normal) - start.sample(normal)).square().mean().item()  # type: ignore[operator]
+
+    assert drift(50) < 0.5 * drift(0)
 
 
 def test_an_untrained_vae_cannot_be_refined(tmp_path: Path, drawn: DrawnDataModule) -> None:
