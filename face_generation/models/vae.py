@@ -18,6 +18,7 @@ from face_generation.hardware import best_precision
 from face_generation.metrics import Gap
 from face_generation.metrics.likelihood import bits_per_dim
 from face_generation.models.base import FaceModel
+from face_generation.models.jitter import jitter
 from face_generation.models.prior import fit_flow, posteriors, whiten
 from face_generation.networks import Decoder, Encoder, Flow
 
@@ -44,6 +45,7 @@ class VAE(FaceModel):
         warmup_steps: Steps of linear warm-up; a cosine to zero at the last step of training follows.
         weight_decay: Decoupled (AdamW).
         prior_steps: Steps of fitting the learned prior, at most.
+        prior_views: Slightly changed copies of each training face that the learned prior is fitted to as well.
 
     Raises:
         UserError: An argument is out of range, or a checkpoint of another architecture is loaded.
@@ -63,7 +65,8 @@ class VAE(FaceModel):
         learning_rate: float = 1e-3,
         warmup_steps: int = 500,
         weight_decay: float = 0.01,
-        prior_steps: int = 1500,
+        prior_steps: int = 1800,
+        prior_views: int = 5,
     ) -> None:
         super().__init__()
         _check(latent_channels, encoder_channels, decoder_channels, flow_hidden, image_size)
@@ -118,21 +121,24 @@ class VAE(FaceModel):
         self.decoder.compile()
 
     def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
-        """Fits the learned prior, once the networks are trained, to the latents of the training split and its mirror
-        images.
+        """Fits the learned prior, once the networks are trained, to the latents of the training split, its mirror
+        images, and slightly changed copies.
 
         Returns:
             Nats that the validation latents cost under N(0, I), under a Gaussian, and under the fitted prior; and the
             bits that each pixel value of the test split then costs.
         """
         self.eval()
+        generator = torch.Generator().manual_seed(0)
 
         def batches(split: str, title: str) -> Iterator[Tensor]:
             for batch in tqdm(datamodule.ordered_loader(split), desc=f"Encoding the {title} split", unit="batch"):
                 images = to_float(batch.to(self.device))
                 yield images
-                if split == "train" and datamodule.flip:
-                    yield images.flip(3).contiguous(memory_format=torch.channels_last)
+                if split == "train":
+                    copies = [images.flip(3)] if datamodule.flip else []
+                    copies += [jitter(images, datamodule.flip, generator) for _ in range(self.hparams["prior_views"])]
+                    yield from (copy.contiguous(memory_format=torch.channels_last) for copy in copies)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
             train = posteriors(self.encoder, batches("train", "training"))

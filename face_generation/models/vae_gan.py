@@ -125,7 +125,8 @@ class VAEGAN(VAE):
         with torch.no_grad():
             mean, log_variance = self.encoder(originals)
             normal = torch.randn(len(rest), mean.shape[1], device=self.device)
-            normal[::2] *= torch.empty_like(normal[::2, :1]).uniform_(TRUNCATION, 1)
+            truncated = normal[len(normal) // 2 :]
+            truncated *= torch.empty_like(truncated[:, :1]).uniform_(TRUNCATION, 1)
             encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
             sampled = self.prior.inverse(normal)
             first_samples = self.first_decoder(sampled).float()
@@ -134,17 +135,19 @@ class VAEGAN(VAE):
         augment = draw_augmentation(len(images), self.device)
         seen, seen_fakes = augment(images), augment(fakes)
 
+        varied = len(images) - len(truncated)  # truncated faces vary less than photos, and are not asked for more
         with torch.no_grad():
             real_maps = self.features(seen)
         fake_maps = self.features(seen_fakes)
         both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
-        real_logits, fake_logits = zip(*(logits.chunk(2) for logits in self.discriminator(both, 2)), strict=True)
+        logits = self.discriminator(both, 2, varied)
+        real_logits, fake_logits = zip(*(some.chunk(2) for some in logits), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator.heads)
 
         self.discriminator.heads.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
-        adversarial = -_mean(self.discriminator(fake_maps))
+        adversarial = -_mean(self.discriminator(fake_maps, 1, varied))
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions) - _shrink(originals)).square().mean()
         drift = (_shrink(samples) - _shrink(first_samples)).square().mean()
