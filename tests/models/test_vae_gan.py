@@ -140,7 +140,7 @@ def test_what_it_draws_gets_sharper(tmp_path: Path, drawn: DrawnDataModule, vae:
     drawn.setup("fit")
     faces = to_float(next(iter(drawn.ordered_loader("val"))))
     soft = checkpoint.load(vae)[0].eval()
-    refined = refine(vae, drawn, 35, tmp_path, generator_learning_rate=2e-3, precision="bf16-mixed")[0].eval()
+    refined = refine(vae, drawn, 45, tmp_path, generator_learning_rate=2e-3, precision="bf16-mixed")[0].eval()
 
     def detail(model: Any) -> float:
         with torch.no_grad():
