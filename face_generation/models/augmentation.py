@@ -23,22 +23,24 @@ def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Te
     """Draws the augmentation of `count` images, to be applied to several batches of so many: image i always gets the
     same."""
     brightness, saturation, contrast = torch.rand(3, count, 1, 1, 1, device=device)
+    amounts = brightness - 0.5, 2 * saturation, contrast + 0.5
     shift = torch.rand(count, 2)
     centre = torch.rand(2, count, 1, 1, 1, device=device)
 
     def augment(images: Tensor) -> Tensor:
-        colours = (amount.to(images.dtype) for amount in (brightness, saturation, contrast))
-        return _cutout(_translate(_recolour(images, *colours), shift), *centre)
+        colours = (amount.to(images.dtype) for amount in amounts)
+        return _cutout(_translate(recolour(images, *colours), shift), *centre)
 
     return augment
 
 
-def _recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    images = images + (brightness - 0.5)
+def recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+    """Images N×3×H×W, each with its own brightness added, and its saturation and contrast multiplied; N×1×1×1 each."""
+    images = images + brightness
     grey = images.mean(1, keepdim=True)
-    images = (images - grey) * (2 * saturation) + grey
+    images = (images - grey) * saturation + grey
     mean = images.mean((1, 2, 3), keepdim=True)
-    return (images - mean) * (contrast + 0.5) + mean
+    return (images - mean) * contrast + mean
 
 
 def _translate(images: Tensor, shift: Tensor) -> Tensor:

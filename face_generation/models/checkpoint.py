@@ -76,8 +76,8 @@ def newest(folder: Path, name: str) -> Path | None:
 
 
 def begin_with(path: Path, model: FaceModel) -> None:
-    """Gives `model` the weights in a checkpoint of the same or another kind of model, by their names. What the
-    checkpoint does not have, such as a discriminator, stays as it is, and so does what is fitted when training ends.
+    """Gives `model` the weights in a checkpoint of the same or another kind of model, as `model.begin` takes them.
+    What it does not have, such as a discriminator, stays as it is, and so does what is fitted when training ends.
 
     Raises:
         UserError: There is no such file, it is not a checkpoint of ours, or its weights do not fit.

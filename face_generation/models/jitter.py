@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from face_generation.models.augmentation import recolour
+
 TURN = math.radians(3)  # at most, either way, as the others
 SHIFT = 0.03  # of the image size
 SCALE = 0.05
@@ -31,7 +33,4 @@ def jitter(images: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     brightness, contrast, saturation = (draw(COLOUR).view(-1, 1, 1, 1) for _ in range(3))
-    grey = moved.mean(1, keepdim=True)
-    mean = grey.mean((2, 3), keepdim=True)
-    moved = grey + (1 + saturation) * (moved - grey)
-    return (mean + brightness + (1 + contrast) * (moved - mean)).clamp(-1, 1)
+    return recolour(moved, brightness, 1 + saturation, 1 + contrast).clamp(-1, 1)

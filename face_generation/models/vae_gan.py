@@ -140,14 +140,14 @@ class VAEGAN(VAE):
             real_maps = self.features(seen)
         fake_maps = self.features(seen_fakes)
         both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
-        logits = self.discriminator(both, 2, varied)
+        logits = self.discriminator(both, batches=2, varied=varied)
         real_logits, fake_logits = zip(*(some.chunk(2) for some in logits), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator.heads)
 
         self.discriminator.heads.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
-        adversarial = -_mean(self.discriminator(fake_maps, 1, varied))
+        adversarial = -_mean(self.discriminator(fake_maps, varied=varied))
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions) - _shrink(originals)).square().mean()
         drift = (_shrink(samples) - _shrink(first_samples)).square().mean()
