@@ -101,8 +101,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) ->
     options = [
         "logger=none",
         "runs_dir=killed",
-        "callbacks.last_in_time.train_time_interval=null",
-        "+callbacks.last_in_time.every_n_train_steps=4",
+        "callbacks.last_in_epoch.every_n_train_steps=4",
     ]
     process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200

@@ -21,8 +21,10 @@ from face_generation.networks.features import CHANNELS
 
 BETAS = (0.5, 0.99)  # of Adam
 COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
+WARMUP = 0.02  # of training, over which the decoder's learning rate rises: a new discriminator knows nothing
 SETTLING = 0.2  # of training, over which the learning rates fall to zero
-TRUNCATION = 0.4  # the least of samples: from there to 1 for half of them, and 1 for the others
+TRUNCATED = 4  # every so many samples, one is, to between TRUNCATION and 1
+TRUNCATION = 0.4
 
 
 class VAEGAN(VAE):
@@ -33,7 +35,8 @@ class VAEGAN(VAE):
     as well as samples of the learned prior, at all truncations; and a reconstruction like its original, in features
     (relative L1) and in colours. A sample has no original; its colours are compared with what the decoder drew from the
     same latents before it was refined, since the discriminator alone loses some of their variety. All is compared
-    coarsely: comparing fine textures asks for the mean of those that a latent may mean, and so for none.
+    coarsely: comparing fine textures asks for the mean of those that a latent may mean, and so for none. Samples, very
+    coarsely: the prior puts together what does not go together, and only a decoder that is free to do so can mend it.
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. The encoder and the prior
@@ -44,12 +47,13 @@ class VAEGAN(VAE):
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
             image size down; five.
-        generator_learning_rate: Of Adam, for the decoder; constant, then falling to zero over the last fifth of
-            training, since the networks chase each other.
-        discriminator_learning_rate: Likewise.
+        generator_learning_rate: Of Adam, for the decoder; after a short warm-up constant, then falling to zero over the
+            last fifth of training, since the networks chase each other.
+        discriminator_learning_rate: Likewise, without the warm-up.
         feature_weight: Of the relative L1 distance between features.
-        pixel_weight: Of the mean squared errors of images shrunk to a quarter, with pixel values in [-1, 1]: of
-            reconstructions, and of samples.
+        pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
+        drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
+            sixteenth.
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
@@ -62,10 +66,11 @@ class VAEGAN(VAE):
     def __init__(
         self,
         discriminator_channels: tuple[int, ...] = (32, 64, 128, 192, 192),
-        generator_learning_rate: float = 5e-4,
+        generator_learning_rate: float = 3e-4,
         discriminator_learning_rate: float = 2e-4,
-        feature_weight: float = 5.0,
+        feature_weight: float = 10.0,
         pixel_weight: float = 50.0,
+        drift_weight: float = 20.0,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
@@ -121,17 +126,17 @@ class VAEGAN(VAE):
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         decoder_optimizer, discriminator_optimizer = optimizers
-        originals, rest = images.tensor_split([(len(images) + 3) // 4])
+        originals, rest = images.tensor_split([-(-3 * len(images) // 8)])
         with torch.no_grad():
             mean, log_variance = self.encoder(originals)
             normal = torch.randn(len(rest), mean.shape[1], device=self.device)
-            truncated = normal[len(normal) // 2 :]
+            truncated = normal[len(normal) - len(normal) // TRUNCATED :]
             truncated *= torch.empty_like(truncated[:, :1]).uniform_(TRUNCATION, 1)
             encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
             sampled = self.prior.inverse(normal)
-            first_samples = self.first_decoder(sampled).float()
+            first_samples = self.first_decoder(sampled[-len(originals) :]).float()
         fakes = self.decoder(torch.cat([encoded, sampled])).float()
-        reconstructions, samples = fakes[: len(originals)], fakes[len(originals) :]
+        reconstructions, anchored = fakes[: len(originals)], fakes[len(fakes) - len(first_samples) :]
         augment = draw_augmentation(len(images), self.device)
         seen, seen_fakes = augment(images), augment(fakes)
 
@@ -149,10 +154,10 @@ class VAEGAN(VAE):
         self.discriminator.heads.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
         adversarial = -_mean(self.discriminator(fake_maps, varied=varied))
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
-        squared_error = (_shrink(reconstructions) - _shrink(originals)).square().mean()
-        drift = (_shrink(samples) - _shrink(first_samples)).square().mean()
+        squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
+        drift = (_shrink(anchored, 16) - _shrink(first_samples, 16)).square().mean()
         loss = adversarial + self.hparams["feature_weight"] * feature
-        loss = loss + self.hparams["pixel_weight"] * (squared_error + drift)
+        loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
         self.discriminator.heads.requires_grad_(True)
         schedulers: Any = self.lr_schedulers()
@@ -183,17 +188,20 @@ class VAEGAN(VAE):
             Adam(self.discriminator.heads.parameters(), lr=discriminator, betas=BETAS, fused=True),
         ]
 
-        def factor(step: int) -> float:
+        def settling(step: int) -> float:
             # The number of steps is not asked for before training has begun: Lightning would forget a resumed
             # loader's place.
             return min(1.0, (1 - step / self.trainer.estimated_stepping_batches) / SETTLING) if step else 1.0
 
-        return optimizers, [LambdaLR(optimizer, factor) for optimizer in optimizers]
+        def warming_up(step: int) -> float:
+            return min(step / self.trainer.estimated_stepping_batches / WARMUP, settling(step)) if step else 0.0
+
+        return optimizers, [LambdaLR(optimizers[0], warming_up), LambdaLR(optimizers[1], settling)]
 
 
-def _shrink(images: Tensor) -> Tensor:
-    """Images N×3×H×W, averaged to a quarter of their height and width."""
-    return F.avg_pool2d(images, 4, ceil_mode=True)
+def _shrink(images: Tensor, factor: int) -> Tensor:
+    """Images N×3×H×W, averaged over squares of `factor` pixels."""
+    return F.avg_pool2d(images, factor, ceil_mode=True)
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

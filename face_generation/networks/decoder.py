@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,7 +17,8 @@ class Decoder(nn.Module):
             feature maps are 5, 10, 19, 38 and 75 wide.
         image_size: Height and width of the images, in pixels; even.
 
-    The last step to full resolution is a sub-pixel convolution (Shi et al. 2016).
+    The last step to full resolution is a sub-pixel convolution (Shi et al. 2016). The smallest map has two blocks, for
+    places far apart have to agree on one face.
     """
 
     def __init__(self, latent_channels: int, channels: Sequence[int], image_size: int = 150) -> None:
@@ -26,7 +26,7 @@ class Decoder(nn.Module):
         smallest, *larger = reversed(pyramid(image_size, len(channels)))
         self.latent_shape = (latent_channels, smallest, smallest)
         self.stem = nn.Conv2d(latent_channels, channels[0], 3, padding=1)
-        layers: list[nn.Module] = [ResidualBlock(channels[0])]
+        layers: list[nn.Module] = [ResidualBlock(channels[0]), ResidualBlock(channels[0])]
         for deep, wide, size in zip(channels, channels[1:], larger, strict=False):
             layers += [Upsample(deep, wide, size), ResidualBlock(wide)]
         self.features = nn.Sequential(*layers)
@@ -42,8 +42,8 @@ class Decoder(nn.Module):
         return self._smooth(F.pixel_shuffle(self.to_rgb(self.features(x)), 2))
 
     def _smooth(self, images: Tensor) -> Tensor:
-        """Filters with [1, 2, 1] / 4 both ways, which lets pass what a photo has and nothing of the finest grid."""
-        kernel = images.new_tensor([1, 2, 1]) / 4
-        return F.conv2d(
-            F.pad(images, (1,) * 4, mode="replicate"), torch.outer(kernel, kernel).expand(3, 1, 3, 3), groups=3
-        )
+        """Filters both ways with 1 − sin⁶(ω/2), which lets pass what a photo has and nothing of the finest grid."""
+        kernel = images.new_tensor([1, -6, 15, 44, 15, -6, 1]) / 64
+        images = F.pad(images, (3,) * 4, mode="replicate")
+        images = F.conv2d(images, kernel.expand(3, 1, 1, 7), groups=3)
+        return F.conv2d(images, kernel[:, None].expand(3, 1, 7, 1), groups=3)
