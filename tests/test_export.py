@@ -28,7 +28,7 @@ def vae() -> VAE:
     )
     for parameter in model.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))
-    model.decoder.to_rgb.weight.data.mul_(3)  # pictures with contrast
+    model.decoder.to_rgb.weight.data.mul_(8)  # pictures with contrast
     model.train()
     for _ in range(20):
         model(torch.rand(8, 3, 150, 150) * 2 - 1)
