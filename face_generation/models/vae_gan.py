@@ -1,6 +1,7 @@
 """The main model's second stage: a discriminator teaches the decoder of a trained VAE to draw sharply."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ BETAS = (0.5, 0.99)  # of Adam
 COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
 WARMUP = 0.02  # of training, over which the decoder's learning rate rises: a new discriminator knows nothing
 SETTLING = 0.2  # of training, over which the learning rates fall to zero
-TRUNCATED = 4  # every so many samples, one is, to between TRUNCATION and 1
+RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
+TRUNCATED = 1 / 4  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
 
 
@@ -126,14 +128,15 @@ class VAEGAN(VAE):
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         decoder_optimizer, discriminator_optimizer = optimizers
-        originals, rest = images.tensor_split([-(-3 * len(images) // 8)])
+        originals, rest = images.tensor_split([math.ceil(RECONSTRUCTED * len(images))])
         with torch.no_grad():
             mean, log_variance = self.encoder(originals)
             normal = torch.randn(len(rest), mean.shape[1], device=self.device)
-            truncated = normal[len(normal) - len(normal) // TRUNCATED :]
+            truncated = normal[len(normal) - int(TRUNCATED * len(normal)) :]
             truncated *= torch.empty_like(truncated[:, :1]).uniform_(TRUNCATION, 1)
             encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
             sampled = self.prior.inverse(normal)
+            # As many as there are reconstructions are enough; from the end, where the truncated ones are.
             first_samples = self.first_decoder(sampled[-len(originals) :]).float()
         fakes = self.decoder(torch.cat([encoded, sampled])).float()
         reconstructions, anchored = fakes[: len(originals)], fakes[len(fakes) - len(first_samples) :]
