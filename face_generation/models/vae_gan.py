@@ -22,7 +22,6 @@ from face_generation.networks.features import CHANNELS
 
 BETAS = (0.5, 0.99)  # of Adam
 COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
-WARMUP = 0.02  # of training, over which the decoder's learning rate rises: a new discriminator knows nothing
 SETTLING = 0.2  # of training, over which the learning rates fall to zero
 RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
 TRUNCATED = 1 / 4  # of the samples, to between TRUNCATION and 1
@@ -49,9 +48,9 @@ class VAEGAN(VAE):
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
             image size down; five.
-        generator_learning_rate: Of Adam, for the decoder; after a short warm-up constant, then falling to zero over the
-            last fifth of training, since the networks chase each other.
-        discriminator_learning_rate: Likewise, without the warm-up.
+        generator_learning_rate: Of Adam, for the decoder; constant, then falling to zero over the last fifth of
+            training, since the networks chase each other.
+        discriminator_learning_rate: Likewise.
         feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
@@ -191,15 +190,12 @@ class VAEGAN(VAE):
             Adam(self.discriminator.heads.parameters(), lr=discriminator, betas=BETAS, fused=True),
         ]
 
-        def settling(step: int) -> float:
+        def factor(step: int) -> float:
             # The number of steps is not asked for before training has begun: Lightning would forget a resumed
             # loader's place.
             return min(1.0, (1 - step / self.trainer.estimated_stepping_batches) / SETTLING) if step else 1.0
 
-        def warming_up(step: int) -> float:
-            return min(step / self.trainer.estimated_stepping_batches / WARMUP, settling(step)) if step else 0.0
-
-        return optimizers, [LambdaLR(optimizers[0], warming_up), LambdaLR(optimizers[1], settling)]
+        return optimizers, [LambdaLR(optimizer, factor) for optimizer in optimizers]
 
 
 def _shrink(images: Tensor, factor: int) -> Tensor:
