@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -16,7 +16,7 @@ from face_generation.errors import UserError
 from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import draw_augmentation
 from face_generation.models.vae import VAE
-from face_generation.networks import FeatureNetwork, ProjectedDiscriminator
+from face_generation.networks import FeatureNetwork, ProjectedDiscriminator, TextureDiscriminator
 from face_generation.networks.blocks import pyramid
 from face_generation.networks.features import CHANNELS
 
@@ -24,8 +24,10 @@ BETAS = (0.5, 0.99)  # of Adam
 COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
 SETTLING = 0.2  # of training, over which the learning rates fall to zero
 RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
-TRUNCATED = 1 / 4  # of the samples, to between TRUNCATION and 1
+TRUNCATED = 1 / 2  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
+CROP = 64  # pixels; a square of which the texture is judged, at one place a step
+TEXTURE_RATE = 5  # times the other heads' learning rate, at which it learns too slowly
 
 
 class VAEGAN(VAE):
@@ -40,10 +42,10 @@ class VAEGAN(VAE):
     coarsely: the prior puts together what does not go together, and only a decoder that is free to do so can mend it.
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
-    faces alone, a discriminator learns what is sharp long before it learns what an eye is. The encoder and the prior
-    stay what they were, so latents keep their meaning. The decoder's batch normalisations keep their statistics, so
-    averaged weights need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original
-    and its reconstruction alike.
+    faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
+    dots in hair and fine grids, a small discriminator of pixels sees. The encoder and the prior stay what they were, so
+    latents keep their meaning. The decoder's batch normalisations keep their statistics, so averaged weights need none
+    of their own. What is judged and compared is augmented (Zhao et al. 2020), an original and its reconstruction alike.
 
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
@@ -54,7 +56,7 @@ class VAEGAN(VAE):
         feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
-            sixteenth.
+            thirty-second.
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
@@ -83,6 +85,7 @@ class VAEGAN(VAE):
         self.features = FeatureNetwork()
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
+        self.texture = TextureDiscriminator()
         self.encoder.requires_grad_(False)
         self.first_decoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -123,6 +126,7 @@ class VAEGAN(VAE):
         super().compile_networks()
         self.first_decoder.compile()
         self.discriminator.compile()
+        self.texture.compile()
 
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
@@ -147,21 +151,24 @@ class VAEGAN(VAE):
             real_maps = self.features(seen)
         fake_maps = self.features(seen_fakes)
         both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
+        crop, crop_fakes = _crop([seen, seen_fakes])
         logits = self.discriminator(both, batches=2, varied=varied)
+        logits.append(self.texture(torch.cat([crop, crop_fakes.detach()])))
         real_logits, fake_logits = zip(*(some.chunk(2) for some in logits), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
-        discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, self.discriminator.heads)
+        heads = nn.ModuleList([self.discriminator.heads, self.texture])
+        discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, heads)
 
-        self.discriminator.heads.requires_grad_(False)  # the decoder's gradient passes through it, and changes nothing
-        adversarial = -_mean(self.discriminator(fake_maps, varied=varied))
+        heads.requires_grad_(False)  # the decoder's gradient passes through them, and changes nothing
+        adversarial = -_mean([*self.discriminator(fake_maps, varied=varied), self.texture(crop_fakes)])
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
-        drift = (_shrink(anchored, 16) - _shrink(first_samples, 16)).square().mean()
+        drift = (_shrink(anchored, 32) - _shrink(first_samples, 32)).square().mean()
         loss = adversarial + self.hparams["feature_weight"] * feature
         loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
-        self.discriminator.heads.requires_grad_(True)
+        heads.requires_grad_(True)
         schedulers: Any = self.lr_schedulers()
         for scheduler in schedulers:
             scheduler.step()
@@ -185,9 +192,11 @@ class VAEGAN(VAE):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:  # type: ignore[override]
         decoder, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
+        heads = {"params": list(self.discriminator.heads.parameters())}
+        texture = {"params": list(self.texture.parameters()), "lr": TEXTURE_RATE * discriminator}
         optimizers: list[Optimizer] = [
             Adam(self.decoder.parameters(), lr=decoder, betas=BETAS, fused=True),
-            Adam(self.discriminator.heads.parameters(), lr=discriminator, betas=BETAS, fused=True),
+            Adam([heads, texture], lr=discriminator, betas=BETAS, fused=True),
         ]
 
         def factor(step: int) -> float:
@@ -201,6 +210,13 @@ class VAEGAN(VAE):
 def _shrink(images: Tensor, factor: int) -> Tensor:
     """Images N×3×H×W, averaged over squares of `factor` pixels."""
     return F.avg_pool2d(images, factor, ceil_mode=True)
+
+
+def _crop(batches: Sequence[Tensor]) -> list[Tensor]:
+    """The same random square of all images, N×3×H×W → N×3×CROP×CROP, where they are larger."""
+    height, width = batches[0].shape[2:]
+    y, x = (int(torch.randint(max(1, size - CROP + 1), ())) for size in (height, width))
+    return [images[:, :, y : y + CROP, x : x + CROP] for images in batches]
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

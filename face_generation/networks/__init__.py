@@ -2,7 +2,7 @@
 
 from face_generation.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from face_generation.networks.decoder import Decoder
-from face_generation.networks.discriminator import ProjectedDiscriminator
+from face_generation.networks.discriminator import ProjectedDiscriminator, TextureDiscriminator
 from face_generation.networks.encoder import Encoder
 from face_generation.networks.features import FeatureNetwork
 from face_generation.networks.flow import Flow
@@ -15,4 +15,5 @@ __all__ = [
     "FeatureNetwork",
     "Flow",
     "ProjectedDiscriminator",
+    "TextureDiscriminator",
 ]

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from face_generation.data.datamodule import to_float
@@ -17,6 +18,7 @@ from face_generation.networks import (
     FeatureNetwork,
     Flow,
     ProjectedDiscriminator,
+    TextureDiscriminator,
 )
 from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
 from face_generation.networks.features import CHANNELS as FEATURES
@@ -234,6 +236,20 @@ def test_only_the_heads_of_the_discriminator_learn_and_their_gain_is_bounded() -
     assert len(layers) == 3 + 2 + 1 + 1 + 1 + 5
     for layer in layers:
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("image_size", [64, 42])
+def test_texture_is_judged_apart_from_colour(image_size: int) -> None:
+    discriminator = TextureDiscriminator()
+    images = torch.rand(2, 3, image_size, image_size) - 0.5
+    colour = torch.linspace(-0.5, 0.5, 6).view(2, 3, 1, 1)
+    with torch.no_grad():
+        logits, recoloured, smooth = (
+            discriminator(seen) for seen in (images, images + colour, F.avg_pool2d(images, 5, 1, 2))
+        )
+    assert logits.shape == (2, 1, image_size // 4, image_size // 4)
+    torch.testing.assert_close(logits, recoloured, rtol=1e-4, atol=1e-4)
+    assert (logits - smooth).abs().mean() > 0.1
 
 
 # --- the DCGAN ----------------------------------------------------------------------------------------------------
