@@ -290,10 +290,10 @@ def test_variations_lead_on_and_back(visit: Any) -> None:
 
 
 def test_morphs_and_saves_the_animation(visit: Any) -> None:
+    before = pixels(portrait(visit("#vae/42")))  # by its link: from the grid, its tile is shown until it is drawn
     page = visit("#vae?from=42")
     grid(page).first.click()
     picture = portrait(page)
-    before = pixels(picture)
     page.get_by_role("tab", name="Morph").click()
 
     changes(picture, lambda: page.get_by_role("button", name="Generated face, seed 45").click())
