@@ -1,4 +1,4 @@
-"""The main model's second stage: a discriminator teaches the decoder of a trained VAE to draw sharply."""
+"""The main model's second stage: discriminators teach the decoder of a trained VAE to draw sharply."""
 
 import copy
 import math
@@ -33,11 +33,11 @@ TEXTURE_RATE = 5  # times the other heads' learning rate, at which it learns too
 class VAEGAN(VAE):
     """A trained VAE whose decoder is refined by an adversarial and a feature-matching loss (Larsen et al. 2016).
 
-    A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here the
-    discriminator asks for one of them: everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions
+    A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here
+    discriminators ask for one of them: everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions
     as well as samples of the learned prior, at all truncations; and a reconstruction like its original, in features
     (relative L1) and in colours. A sample has no original; its colours are compared with what the decoder drew from the
-    same latents before it was refined, since the discriminator alone loses some of their variety. All is compared
+    same latents before it was refined, since discriminators alone lose some of their variety. All is compared
     coarsely: comparing fine textures asks for the mean of those that a latent may mean, and so for none. Samples, very
     coarsely: the prior puts together what does not go together, and only a decoder that is free to do so can mend it.
 
@@ -52,7 +52,7 @@ class VAEGAN(VAE):
             image size down; five.
         generator_learning_rate: Of Adam, for the decoder; constant, then falling to zero over the last fifth of
             training, since the networks chase each other.
-        discriminator_learning_rate: Likewise.
+        discriminator_learning_rate: Likewise, for the projected discriminator; five times that for the one of texture.
         feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a

@@ -89,22 +89,22 @@ class TextureDiscriminator(nn.Module):
     steps to tell photos from what the decoder draws; with it, it does not.
     """
 
-    def __init__(self, channels: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, channels, 4, stride=2, padding=1),
+            nn.Conv2d(3, 32, 4, stride=2, padding=1),
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
+            nn.Conv2d(32, 64, 4, stride=2, padding=1),
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1),
+            nn.Conv2d(64, 64, 3, padding=1),
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Conv2d(2 * channels, 1, 3, padding=1),
+            nn.Conv2d(64, 1, 3, padding=1),
         )
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, SLOPE)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images N×3×H×W in [-1, 1] → logits N×1×(H/4)×(W/4), above 0 for real."""
+        """Images N×3×H×W in [-1, 1] → logits N×1×⌊H/4⌋×⌊W/4⌋, above 0 for real."""
         detail = images - F.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)
         return self.layers(GAIN * detail)
