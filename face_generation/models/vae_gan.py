@@ -26,7 +26,8 @@ SETTLING = 0.2  # of training, over which the learning rates fall to zero
 RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
 TRUNCATED = 1 / 2  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
-CROP = 64  # pixels; a square of which the texture is judged, at one place a step
+TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
+CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 TEXTURE_RATE = 5  # times the other heads' learning rate, at which it learns too slowly
 
 
@@ -85,7 +86,7 @@ class VAEGAN(VAE):
         self.features = FeatureNetwork()
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
-        self.texture = TextureDiscriminator()
+        self.textures = nn.ModuleList(TextureDiscriminator() for _ in range(TEXTURES))
         self.encoder.requires_grad_(False)
         self.first_decoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -126,7 +127,7 @@ class VAEGAN(VAE):
         super().compile_networks()
         self.first_decoder.compile()
         self.discriminator.compile()
-        self.texture.compile()
+        self.textures.compile()
 
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
@@ -151,17 +152,20 @@ class VAEGAN(VAE):
             real_maps = self.features(seen)
         fake_maps = self.features(seen_fakes)
         both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
-        crop, crop_fakes = _crop([seen, seen_fakes])
+        detailed, detailed_fakes = _sizes([augment(self.decoder.smooth(images)), seen_fakes])
         logits = self.discriminator(both, batches=2, varied=varied)
-        logits.append(self.texture(torch.cat([crop, crop_fakes.detach()])))
+        for texture, real, fake in zip(self.textures, detailed, detailed_fakes, strict=True):
+            logits.append(texture(torch.cat([real, fake.detach()])))
         real_logits, fake_logits = zip(*(some.chunk(2) for some in logits), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
-        heads = nn.ModuleList([self.discriminator.heads, self.texture])
+        heads = nn.ModuleList([self.discriminator.heads, self.textures])
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, heads)
 
         heads.requires_grad_(False)  # the decoder's gradient passes through them, and changes nothing
-        adversarial = -_mean([*self.discriminator(fake_maps, varied=varied), self.texture(crop_fakes)])
+        judged = self.discriminator(fake_maps, varied=varied)
+        judged += [texture(fake) for texture, fake in zip(self.textures, detailed_fakes, strict=True)]
+        adversarial = -_mean(judged)
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
         drift = (_shrink(anchored, 32) - _shrink(first_samples, 32)).square().mean()
@@ -193,7 +197,7 @@ class VAEGAN(VAE):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:  # type: ignore[override]
         decoder, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
         heads = {"params": list(self.discriminator.heads.parameters())}
-        texture = {"params": list(self.texture.parameters()), "lr": TEXTURE_RATE * discriminator}
+        texture = {"params": list(self.textures.parameters()), "lr": TEXTURE_RATE * discriminator}
         optimizers: list[Optimizer] = [
             Adam(self.decoder.parameters(), lr=decoder, betas=BETAS, fused=True),
             Adam([heads, texture], lr=discriminator, betas=BETAS, fused=True),
@@ -212,11 +216,13 @@ def _shrink(images: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(images, factor, ceil_mode=True)
 
 
-def _crop(batches: Sequence[Tensor]) -> list[Tensor]:
-    """The same random square of all images, N×3×H×W → N×3×CROP×CROP, where they are larger."""
+def _sizes(batches: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Images N×3×H×W → for each batch, the same random square of CROP pixels of all images, if they are larger, and
+    then the images shrunk to a half, a quarter and so on."""
     height, width = batches[0].shape[2:]
     y, x = (int(torch.randint(max(1, size - CROP + 1), ())) for size in (height, width))
-    return [images[:, :, y : y + CROP, x : x + CROP] for images in batches]
+    shrunk = [[_shrink(images, 2**level) for level in range(1, TEXTURES)] for images in batches]
+    return [[images[:, :, y : y + CROP, x : x + CROP], *some] for images, some in zip(batches, shrunk, strict=True)]
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

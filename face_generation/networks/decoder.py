@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from face_generation.networks.blocks import SLOPE, ResidualBlock, Upsample, pyramid
+
+NOTCH = 12  # half of the power of the sine in the filter behind the last step
 
 
 class Decoder(nn.Module):
@@ -21,29 +24,80 @@ class Decoder(nn.Module):
     places far apart have to agree on one face.
     """
 
+    notch: Tensor
+
     def __init__(self, latent_channels: int, channels: Sequence[int], image_size: int = 150) -> None:
         super().__init__()
         smallest, *larger = reversed(pyramid(image_size, len(channels)))
         self.latent_shape = (latent_channels, smallest, smallest)
         self.stem = nn.Conv2d(latent_channels, channels[0], 3, padding=1)
-        layers: list[nn.Module] = [ResidualBlock(channels[0]), ResidualBlock(channels[0])]
-        for deep, wide, size in zip(channels, channels[1:], larger, strict=False):
-            layers += [Upsample(deep, wide, size), ResidualBlock(wide)]
-        self.features = nn.Sequential(*layers)
+        self.smallest = nn.Sequential(ResidualBlock(channels[0]), ResidualBlock(channels[0]))
+        self.larger = nn.ModuleList(
+            _Larger(deep, wide, size, self.latent_shape)
+            for deep, wide, size in zip(channels, channels[1:], larger, strict=False)
+        )
         self.to_rgb = nn.Conv2d(channels[-1], 12, 3, padding=1)
         # The four sub-pixels of a pixel start alike, so nothing at first draws a checkerboard (Aitken et al. 2017).
         weight = self.to_rgb.weight.data
         weight.copy_(weight[::4].repeat_interleave(4, dim=0))
         nn.init.zeros_(self.to_rgb.bias)  # type: ignore[arg-type]
+        self.register_buffer("notch", _notch(image_size), persistent=False)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents N×(latent_channels·h·w) → images N×3×H×W, about [-1, 1] (not clamped)."""
-        x = F.leaky_relu(self.stem(latents.unflatten(1, self.latent_shape)), SLOPE)
-        return self._smooth(F.pixel_shuffle(self.to_rgb(self.features(x)), 2))
+        latents = latents.unflatten(1, self.latent_shape)
+        x = self.smallest(F.leaky_relu(self.stem(latents), SLOPE))
+        for larger in self.larger:
+            x = larger(x, latents)
+        return self.smooth(F.pixel_shuffle(self.to_rgb(x), 2))
 
-    def _smooth(self, images: Tensor) -> Tensor:
-        """Filters both ways with 1 − sin⁶(ω/2), which lets pass what a photo has and nothing of the finest grid."""
-        kernel = images.new_tensor([1, -6, 15, 44, 15, -6, 1]) / 64
-        images = F.pad(images, (3,) * 4, mode="replicate")
-        images = F.conv2d(images, kernel.expand(3, 1, 1, 7), groups=3)
-        return F.conv2d(images, kernel[:, None].expand(3, 1, 7, 1), groups=3)
+    def smooth(self, images: Tensor) -> Tensor:
+        """Filters images N×3×H×W both ways with 1 − sin²⁴(ω/2), which lets pass most of what a photo has and nothing of
+        the finest grid."""
+        return self.notch @ images @ self.notch.T
+
+
+class _Larger(nn.Module):
+    """The next larger map: enlarged, with noise, through a block. N×C_in×h×w and latents → N×C_out×size×size."""
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, latent_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.upsample = Upsample(in_channels, out_channels, size)
+        self.noise = LatentNoise(latent_shape, size)
+        self.strength = nn.Parameter(torch.zeros(out_channels, 1, 1))
+        self.block = ResidualBlock(out_channels)
+
+    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
+        x = self.upsample(x)
+        return self.block(x + self.strength.to(x.dtype) * self.noise(latents).to(x.dtype))
+
+
+class LatentNoise(nn.Module):
+    """Noise that is a function of the latents, so that one vector is one face: N×C×h×w → N×1×size×size.
+
+    Strands of hair and the grain of a wall are random, and a network of convolutions without a random input repeats the
+    same patterns at the same places instead (StyleGAN; Karras et al. 2019, section 3.2). Here each value is another
+    fixed, random combination of the latents around its place. All of an image's are scaled to a mean square of 1, so
+    that truncation leaves them as they are.
+    """
+
+    def __init__(self, latent_shape: tuple[int, int, int], size: int) -> None:
+        super().__init__()
+        channels, smallest, _ = latent_shape
+        self.size = size
+        self.each = -(-size // smallest)  # values that a place of the latents becomes, both ways
+        self.combine = nn.Conv2d(channels, self.each**2, 3, padding=1, padding_mode="replicate", bias=False)
+        self.combine.requires_grad_(False)
+        nn.init.normal_(self.combine.weight, std=(9 * channels) ** -0.5)  # keeps the variance
+
+    def forward(self, latents: Tensor) -> Tensor:
+        noise = F.pixel_shuffle(self.combine(latents), self.each)[:, :, : self.size, : self.size]
+        return noise * (noise.square().mean((1, 2, 3), keepdim=True) + 1e-4).rsqrt()
+
+
+def _notch(size: int) -> Tensor:
+    """The matrix, size×size, that filters a signal with 1 − sin²ⁿ(ω/2). It is mirrored at its first and last value, so
+    that nothing of the finest grid is left there either."""
+    highest = 2 * torch.eye(size) - torch.ones(size - 1).diag(1) - torch.ones(size - 1).diag(-1)
+    highest[0, 1] = highest[-1, -2] = -2
+    return torch.eye(size) - torch.linalg.matrix_power(highest / 4, NOTCH)

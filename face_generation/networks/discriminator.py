@@ -84,6 +84,7 @@ class _Head(nn.Module):
 
 class TextureDiscriminator(nn.Module):
     """Judges the finest detail of images: what a 5×5 average leaves out, in patches of 30 pixels (Isola et al. 2017).
+    Of shrunk images, that is coarser detail (Denton et al. 2015).
 
     Without what is coarser, which varies far more from image to image than detail does, it learns within some hundred
     steps to tell photos from what the decoder draws; with it, it does not.

@@ -93,15 +93,13 @@ def test_only_decoder_and_discriminators_move(
     after = torch.load(tmp_path / "last.ckpt", weights_only=True)["current_model_state"]
 
     for name, parameter in before.named_parameters():
-        moves = name.startswith(("decoder.", "discriminator.heads.", "texture."))
-        if name.endswith(("logit.bias", "texture.layers.6.bias")):
+        moves = name.startswith(("decoder.", "discriminator.heads.", "textures.")) and "noise" not in name
+        if name.endswith(("logit.bias", "layers.6.bias")):
             continue  # before the hinge of either side is reached, the gradients of the last biases cancel
         assert torch.equal(parameter, after[name]) != moves, name
-    for (
-        name,
-        buffer,
-    ) in before.named_buffers():  # of batch normalisations; those of the discriminator are power iterates
-        if name.startswith(("encoder.", "decoder.", "prior.")):
+    parameters = dict(before.named_parameters())
+    for name, buffer in before.state_dict().items():  # of batch normalisations; the discriminator's are power iterates
+        if name.startswith(("encoder.", "decoder.", "prior.")) and name not in parameters:
             assert torch.equal(buffer, after[name]), name
     logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
     expected = {"adversarial", "features", "squared_error", "drift", "discriminator_loss", "real_logit", "fake_logit"}
@@ -220,4 +218,4 @@ def test_a_refined_vae_gives_a_vae_its_networks_and_not_its_prior(
     checkpoint.begin_with(tmp_path / "final.ckpt", model)
 
     latents = torch.randn(2, model.latent_dim)
-    assert torch.equal(model.eval().decoder(latents), refined.eval().decoder(latents))
+    assert torch.allclose(model.eval().decoder(latents), refined.eval().decoder(latents), atol=1e-5)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from face_generation.networks import (
     TextureDiscriminator,
 )
 from face_generation.networks.blocks import ResidualBlock, Upsample, pyramid
+from face_generation.networks.decoder import LatentNoise
 from face_generation.networks.features import CHANNELS as FEATURES
 
 LATENT_CHANNELS = 2
@@ -33,10 +35,10 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def feature_sizes(network: Encoder | Decoder, x: Tensor) -> list[int]:
-    """Widths of the feature maps after each layer of `network.features`, each once."""
+def feature_sizes(network: nn.Module, layers: Iterable[nn.Module], x: Tensor) -> list[int]:
+    """Widths of the feature maps after each of the `layers` of `network`, each once."""
     sizes: list[int] = []
-    for layer in network.features:
+    for layer in layers:
         layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[-1]))
     network(x)
     return list(dict.fromkeys(sizes))
@@ -62,8 +64,10 @@ def test_images_become_latents_and_back(image_size: int) -> None:
 
 def test_feature_maps_have_exact_sizes() -> None:
     assert pyramid(150, 5) == [75, 38, 19, 10, 5]
-    assert feature_sizes(Encoder(LATENT_CHANNELS, CHANNELS), torch.zeros(2, 3, 150, 150)) == [75, 38, 19, 10, 5]
-    assert feature_sizes(Decoder(LATENT_CHANNELS, CHANNELS[::-1]), torch.zeros(2, LATENT_DIM)) == [5, 10, 19, 38, 75]
+    encoder, decoder = Encoder(LATENT_CHANNELS, CHANNELS), Decoder(LATENT_CHANNELS, CHANNELS[::-1])
+    assert feature_sizes(encoder, encoder.features, torch.zeros(2, 3, 150, 150)) == [75, 38, 19, 10, 5]
+    layers = [decoder.smallest, *decoder.larger]
+    assert feature_sizes(decoder, layers, torch.zeros(2, LATENT_DIM)) == [5, 10, 19, 38, 75]
 
 
 def test_every_parameter_gets_a_gradient() -> None:
@@ -71,7 +75,8 @@ def test_every_parameter_gets_a_gradient() -> None:
     mean, log_variance = encoder(torch.randn(2, 3, 150, 150))
     (decoder(mean).square().sum() + log_variance.sum()).backward()
     networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
-    assert [name for name, parameter in networks.named_parameters() if parameter.grad is None] == []
+    fixed = {name for name, parameter in networks.named_parameters() if parameter.grad is None}
+    assert fixed == {f"decoder.larger.{i}.noise.combine.weight" for i in range(4)}
 
 
 def test_a_new_encoder_is_near_the_standard_normal() -> None:
@@ -108,7 +113,7 @@ def test_no_weights_make_the_decoder_draw_the_finest_grid() -> None:
     with torch.no_grad():
         images = decoder(torch.randn(2, LATENT_DIM))
 
-    assert images[:, :, 3:-3, 3:-3].abs().max() < 1e-6  # as far as the repeated border reaches
+    assert images.abs().max() < 1e-6
 
 
 def test_the_decoders_filter_keeps_a_plain_area_plain() -> None:
@@ -119,6 +124,30 @@ def test_the_decoders_filter_keeps_a_plain_area_plain() -> None:
         images = decoder(torch.randn(2, LATENT_DIM))
 
     assert torch.allclose(images, torch.tensor(0.3))
+
+
+def test_noise_differs_from_place_to_place_and_from_face_to_face_and_not_with_truncation() -> None:
+    noise = LatentNoise((LATENT_CHANNELS, 5, 5), 38)
+    latents = torch.randn(100, LATENT_CHANNELS, 5, 5)
+    drawn = noise(latents)
+
+    assert drawn.shape == (100, 1, 38, 38)
+    assert torch.allclose(drawn.square().mean((1, 2, 3)), torch.tensor(1.0), atol=1e-2)
+    assert torch.allclose(noise(0.3 * latents), drawn, atol=1e-2)
+    assert drawn.mean(0).square().mean() < 0.05  # of what all have at a place; 0.01 of independent values
+    neighbours = (drawn[..., 1:] * drawn[..., :-1]).mean()
+    assert neighbours.abs() < 0.1
+
+
+def test_what_the_decoder_draws_may_depend_on_noise() -> None:
+    decoder = Decoder(LATENT_CHANNELS, CHANNELS[::-1]).eval()
+    latents = torch.randn(2, LATENT_DIM)
+    with torch.no_grad():
+        plain = decoder(latents)
+        for larger in decoder.larger:
+            assert not larger.strength.any()  # at first it does not
+            larger.strength.fill_(1)
+        assert not torch.allclose(decoder(latents), plain, atol=1e-2)
 
 
 @pytest.mark.parametrize(("small", "large"), [(5, 10), (10, 19), (19, 38), (38, 75)])
@@ -266,7 +295,7 @@ def test_the_dcgan_generates_and_judges_images_of_any_size(image_size: int) -> N
 def test_the_dcgans_feature_maps_have_exact_sizes() -> None:
     generator = DCGANGenerator(LATENT_DIM, (*CHANNELS[::-1], 4))
     assert generator.stem(torch.zeros(2, LATENT_DIM)).shape[-1] == 5
-    assert feature_sizes(generator, torch.zeros(2, LATENT_DIM)) == [10, 19, 38, 75, 150]
+    assert feature_sizes(generator, generator.features, torch.zeros(2, LATENT_DIM)) == [10, 19, 38, 75, 150]
 
 
 def test_no_weights_make_the_dcgan_draw_a_checkerboard_on_a_plain_area() -> None:
