@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ SETTLING = 0.2  # of training, over which the learning rates fall to zero
 RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
 TRUNCATED = 1 / 2  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
+NOISE = 0.05  # strengths that the decoder's noise begins with; maps vary by 0.4. From 0, it found none in 1,000 steps
+STRENGTH = re.compile(r"decoder\..*\.strength")
 TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 TEXTURE_RATE = 5  # times the other heads' learning rate, at which it learns too slowly
@@ -44,16 +47,17 @@ class VAEGAN(VAE):
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
-    dots in hair and fine grids, a small discriminator of pixels sees. The encoder and the prior stay what they were, so
-    latents keep their meaning. The decoder's batch normalisations keep their statistics, so averaged weights need none
-    of their own. What is judged and compared is augmented (Zhao et al. 2020), an original and its reconstruction alike.
+    dots in hair and fine grids, small discriminators of pixels see, one at each of four sizes. The encoder and the
+    prior stay what they were, so latents keep their meaning. The decoder's batch normalisations keep their statistics,
+    so averaged weights need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original
+    and its reconstruction alike.
 
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
             image size down; five.
         generator_learning_rate: Of Adam, for the decoder; constant, then falling to zero over the last fifth of
             training, since the networks chase each other.
-        discriminator_learning_rate: Likewise, for the projected discriminator; five times that for the one of texture.
+        discriminator_learning_rate: Likewise, for the projected discriminator; five times that for those of texture.
         feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
@@ -107,9 +111,12 @@ class VAEGAN(VAE):
         return self
 
     def begin(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Likewise; the first decoder is a VAE's own."""
+        """Likewise; the first decoder is a VAE's own, and noise, of which a VAE has no use, begins anew with it."""
         first = {f"first_{name}": tensor for name, tensor in weights.items() if name.startswith("decoder.")}
-        return super().begin(first | dict(weights))
+        begun = super().begin(first | dict(weights))
+        if not any(name.startswith("first_decoder.") for name in weights):
+            begun |= {name: NOISE * torch.randn_like(begun[name]) for name in begun if STRENGTH.match(name)}
+        return begun
 
     def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
         """Grids to look at while it trains, N×3×H×W: samples, and reconstructions, each beside its original."""

@@ -159,6 +159,22 @@ def test_latents_keep_their_meaning(tmp_path: Path, drawn: DrawnDataModule, vae:
     assert torch.allclose(model.eval().embed(images), start.embed(images), atol=1e-5)  # type: ignore[operator]
 
 
+def test_refining_begins_with_noise_and_goes_on_with_what_was_learned_of_it(
+    tmp_path: Path, drawn: DrawnDataModule, vae: Path
+) -> None:
+    def strengths(model: Any, decoder: str = "decoder") -> torch.Tensor:
+        return torch.cat([larger.strength.detach().flatten() for larger in getattr(model, decoder).larger])
+
+    first, _ = refine(vae, drawn, 1, tmp_path / "first")
+    checkpoint.save(tmp_path / "final.ckpt", first, {})
+    second = VAEGAN(**SMALL)
+    checkpoint.begin_with(tmp_path / "final.ckpt", second)
+
+    assert strengths(first).std() > 0.03
+    assert torch.equal(strengths(first, "first_decoder"), strengths(checkpoint.load(vae)[0]))
+    assert torch.equal(strengths(second), strengths(first))
+
+
 def test_refining_on_keeps_the_first_decoder(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
     first, _ = refine(vae, drawn, 1, tmp_path / "first")
     checkpoint.save(tmp_path / "final.ckpt", first, {})
