@@ -159,7 +159,8 @@ def _fingerprint(images: NDArray[np.uint8], weights: Path) -> str:
 
 def _chunks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, len(images), CHUNK):
-        yield np.array(images[start : start + CHUNK])  # copied, so that a process gets these bytes and no memory map
+        # Copied, so that a process gets these bytes and no memory map; in this order, for dlib reads no other right.
+        yield np.array(images[start : start + CHUNK], order="C")
 
 
 def _gather(chunks: Iterable[Any], out: NDArray[Any], title: str) -> NDArray[Any]:

@@ -35,6 +35,13 @@ def test_detects_faces_and_nothing_else(drawn: NDArray[np.uint8]) -> None:
     assert not found[-CHUNK:].any()
 
 
+def test_faces_are_the_same_in_whatever_order_their_bytes_lie(drawn: NDArray[np.uint8]) -> None:
+    planes = np.ascontiguousarray(drawn.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)  # as torch leaves them
+
+    np.testing.assert_array_equal(detection(planes), detection(drawn))
+    np.testing.assert_array_equal(embeddings(planes), embeddings(drawn))
+
+
 def test_embedding_belongs_to_the_image_wherever_it_stands(drawn: NDArray[np.uint8]) -> None:
     all_of_them, last_two_swapped = embeddings(drawn), embeddings(drawn[:-3:-1])
 
