@@ -2,7 +2,6 @@
 
 import copy
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +27,6 @@ RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
 TRUNCATED = 1 / 2  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
 NOISE = 0.05  # strengths that the decoder's noise begins with; maps vary by 0.4. From 0, it found none in 1,000 steps
-STRENGTH = re.compile(r"decoder\..*\.strength")
 TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 TEXTURE_RATE = 5  # times the other heads' learning rate, at which it learns too slowly
@@ -115,7 +113,8 @@ class VAEGAN(VAE):
         first = {f"first_{name}": tensor for name, tensor in weights.items() if name.startswith("decoder.")}
         begun = super().begin(first | dict(weights))
         if not any(name.startswith("first_decoder.") for name in weights):
-            begun |= {name: NOISE * torch.randn_like(begun[name]) for name in begun if STRENGTH.match(name)}
+            strengths = [name for name in begun if name.startswith("decoder.") and name.endswith(".strength")]
+            begun |= {name: NOISE * torch.randn_like(begun[name]) for name in strengths}
         return begun
 
     def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
