@@ -23,7 +23,7 @@ EVALUATE = "python -m face_generation.evaluate"
 SMALL = (
     "data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 logger=none measure_edits=false "
     "model.latent_channels=2 model.encoder_channels=[16,32,48,64,96] model.decoder_channels=[96,64,48,32,24] "
-    "model.warmup_steps=1 model.prior_steps=5"
+    "model.flow_couplings=1 model.flow_hidden=8 model.warmup_steps=1 model.prior_steps=5"
 )
 
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MAX_LOG_SCALE = 1.5  # per coupling; keeps the inverse well conditioned
+AXES = 128  # along which the base is stretched or squeezed; it fits well enough along others
+STRETCHED = 3 / 4  # of the way: all of it makes the widest ones too wide, for the couplings are not linear
 
 
 class AffineCoupling(nn.Module):
@@ -64,9 +66,12 @@ class Flow(nn.Module):
         hidden: Channels of each coupling's network.
 
     A new flow only reorders, so it maps N(0, I) to N(0, I). `whiten` sets its first, linear layer from data, which
-    alone makes it a Gaussian with full covariance; training the couplings does the rest.
+    alone makes it a Gaussian with full covariance; training the couplings does the rest. `stretch_base` then sets its
+    last, linear layer: couplings see a place and those around it, and leave what all places share too narrow.
     """
 
+    axes: Tensor
+    stretch: Tensor
     mean: Tensor
     colouring: Tensor
     whitening: Tensor
@@ -77,6 +82,8 @@ class Flow(nn.Module):
         self.shape = shape
         self.couplings = nn.ModuleList(AffineCoupling(shape, hidden) for _ in range(couplings))
         dim = math.prod(shape)
+        self.register_buffer("axes", torch.eye(dim, min(AXES, dim)))
+        self.register_buffer("stretch", torch.ones(min(AXES, dim)))
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("colouring", torch.eye(dim))  # symmetric
         self.register_buffer("whitening", torch.eye(dim))  # its inverse
@@ -95,6 +102,18 @@ class Flow(nn.Module):
         self.whitening.copy_((axes / variances.sqrt()) @ axes.T)
         self.log_determinant.copy_(-0.5 * variances.log().sum())
 
+    @torch.no_grad()
+    def stretch_base(self, normal: Tensor) -> None:
+        """Sets the last layer from what `forward` made, with that layer as it is in a new flow, of the latents that the
+        flow was fitted to: N×dim, N(0, I) if the fit was perfect.
+
+        Along those of their principal axes where they are least like it, the base is made as wide as they are, nearly.
+        """
+        variances, axes = torch.linalg.eigh(torch.cov(normal.T.double()))
+        worst = variances.clamp_min(1e-6).log().abs().topk(len(self.stretch)).indices
+        self.axes.copy_(axes[:, worst])
+        self.stretch.copy_((1 + STRETCHED * (variances[worst] - 1)).sqrt())
+
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents N×dim → normal vectors N×dim, and the log determinant of the map, N."""
         x = ((latents - self.mean) @ self.whitening.T).unflatten(1, self.shape)
@@ -103,14 +122,19 @@ class Flow(nn.Module):
         for coupling in self.couplings:
             x, change = coupling(shuffle(x))
             log_determinant = log_determinant + change
-        return x.flatten(1), log_determinant
+        normal = self._along_axes(x.flatten(1), 1 / self.stretch)
+        return normal, log_determinant - self.stretch.log().sum()
 
     def inverse(self, normal: Tensor) -> Tensor:
         """Normal vectors N×dim → latents N×dim."""
-        x = normal.unflatten(1, self.shape)
+        x = self._along_axes(normal, self.stretch).unflatten(1, self.shape)
         for coupling in reversed(self.couplings):
             x = unshuffle(coupling.inverse(x))  # type: ignore[operator]
         return x.flatten(1) @ self.colouring.T + self.mean
+
+    def _along_axes(self, x: Tensor, factor: Tensor) -> Tensor:
+        """Multiplies vectors N×dim by a factor along each axis."""
+        return x + (x @ self.axes * (factor - 1)) @ self.axes.T
 
     def negative_log_likelihood(self, latents: Tensor) -> Tensor:
         """Latents N×dim → −log p(latents) in nats, N."""

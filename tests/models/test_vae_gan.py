@@ -137,6 +137,7 @@ def test_learning_rates_fall_to_zero_in_the_last_fifth(tmp_path: Path, drawn: Dr
     assert rates(tmp_path / "last.ckpt") == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_what_it_draws_gets_sharper(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
     drawn.setup("fit")
     faces = to_float(next(iter(drawn.ordered_loader("val"))))

@@ -320,6 +320,7 @@ def random_flow(dim: int, dtype: torch.dtype = torch.float32) -> Flow:
         nn.init.normal_(coupling.last.bias, std=0.3)
     mixing = torch.randn(dim, dim, dtype=torch.float64)
     flow.whiten(torch.randn(dim, dtype=dtype), (mixing @ mixing.T + torch.eye(dim)).to(dtype))
+    flow.stretch_base(1.3 * torch.randn(10 * dim, dim, dtype=dtype))
     return flow
 
 
@@ -350,6 +351,22 @@ def test_a_new_flow_maps_the_standard_normal_to_itself() -> None:
         assert not log_determinant.any()
         expected = -torch.distributions.Normal(0, 1).log_prob(latents).sum(1)
         torch.testing.assert_close(flow.negative_log_likelihood(latents), expected)
+
+
+def test_the_base_is_fitted_along_the_worst_axes_by_three_quarters() -> None:
+    flow, dim = Flow((6, 5, 5), couplings=0, hidden=1), 150
+    axes, _ = torch.linalg.qr(torch.randn(dim, dim))
+    variances = torch.ones(dim)
+    variances[:2], variances[2:100] = torch.tensor([9.0, 5.0]), 0.6
+    normal = torch.randn(50_000, dim) * variances.sqrt() @ axes.T
+    before = flow.negative_log_likelihood(normal).mean()
+    flow.stretch_base(normal)
+    drawn = (flow.inverse(torch.randn(50_000, dim)) @ axes).var(0)
+
+    torch.testing.assert_close(drawn[:2], torch.tensor([7.0, 4.0]), rtol=0.03, atol=0)
+    torch.testing.assert_close(drawn[2:100], torch.full((98,), 0.7), rtol=0.05, atol=0)
+    torch.testing.assert_close(drawn[100:], torch.ones(50), rtol=0.08, atol=0)
+    assert flow.negative_log_likelihood(normal).mean() < before
 
 
 def test_whitening_makes_it_the_gaussian() -> None:
