@@ -62,7 +62,7 @@ class Flow(nn.Module):
 
     Args:
         shape: Of the latents: channels, an even number, height and width; `dim` in all.
-        couplings: Number of coupling layers; 0 leaves only the whitening.
+        couplings: Number of coupling layers; 0 leaves only the linear layers.
         hidden: Channels of each coupling's network.
 
     A new flow only reorders, so it maps N(0, I) to N(0, I). `whiten` sets its first, linear layer from data, which
@@ -104,10 +104,10 @@ class Flow(nn.Module):
 
     @torch.no_grad()
     def stretch_base(self, normal: Tensor) -> None:
-        """Sets the last layer from what `forward` made, with that layer as it is in a new flow, of the latents that the
-        flow was fitted to: N×dim, N(0, I) if the fit was perfect.
+        """Sets the last layer of a flow that has none yet, from the normal vectors of the latents that it was fitted
+        to: N×dim, N(0, I) if the fit was perfect.
 
-        Along those of their principal axes where they are least like it, the base is made as wide as they are, nearly.
+        Along the principal axes where it is worst, the base is made nearly as wide as they are.
         """
         variances, axes = torch.linalg.eigh(torch.cov(normal.T.double()))
         worst = variances.clamp_min(1e-6).log().abs().topk(len(self.stretch)).indices
