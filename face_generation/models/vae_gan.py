@@ -16,7 +16,7 @@ from face_generation.errors import UserError
 from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import draw_augmentation
 from face_generation.models.vae import VAE
-from face_generation.networks import FeatureNetwork, ProjectedDiscriminator, TextureDiscriminator
+from face_generation.networks import FeatureNetwork, PlaceDiscriminator, ProjectedDiscriminator, TextureDiscriminator
 from face_generation.networks.blocks import pyramid
 from face_generation.networks.features import CHANNELS
 
@@ -29,7 +29,8 @@ TRUNCATION = 0.4
 NOISE = 0.05  # strengths that the decoder's noise begins with; maps vary by 0.4. From 0, it found none in 1,000 steps
 TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
-TEXTURE_RATE = 5  # times the other heads' learning rate, at which it learns too slowly
+PLACES = (4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
+SMALL_RATE = 5  # times the other heads' learning rate, at which the small discriminators learn too slowly
 
 
 class VAEGAN(VAE):
@@ -45,17 +46,18 @@ class VAEGAN(VAE):
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
-    dots in hair and fine grids, small discriminators of pixels see, one at each of four sizes. The encoder and the
-    prior stay what they were, so latents keep their meaning. The decoder's batch normalisations keep their statistics,
-    so averaged weights need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original
-    and its reconstruction alike.
+    dots in hair and fine grids, small discriminators of pixels see, one at each of four sizes; and what no convolution
+    sees, patterns at the same places of many images, discriminators of places. The encoder and the prior stay what they
+    were, so latents keep their meaning. The decoder's batch normalisations keep their statistics, so averaged weights
+    need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original and its
+    reconstruction alike; but for places, which a shift would blur.
 
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
             image size down; five.
         generator_learning_rate: Of Adam, for the decoder; constant, then falling to zero over the last fifth of
             training, since the networks chase each other.
-        discriminator_learning_rate: Likewise, for the projected discriminator; five times that for those of texture.
+        discriminator_learning_rate: Likewise, for the projected discriminator; five times that for the small ones.
         feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
@@ -89,6 +91,7 @@ class VAEGAN(VAE):
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
         self.textures = nn.ModuleList(TextureDiscriminator() for _ in range(TEXTURES))
+        self.places = nn.ModuleList(PlaceDiscriminator(-(-self.hparams["image_size"] // factor)) for factor in PLACES)
         self.encoder.requires_grad_(False)
         self.first_decoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -134,6 +137,7 @@ class VAEGAN(VAE):
         self.first_decoder.compile()
         self.discriminator.compile()
         self.textures.compile()
+        self.places.compile()
 
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
@@ -162,15 +166,20 @@ class VAEGAN(VAE):
         logits = self.discriminator(both, batches=2, varied=varied)
         for texture, real, fake in zip(self.textures, detailed, detailed_fakes, strict=True):
             logits.append(texture(torch.cat([real, fake.detach()])))
+        # As they are, for augmentation shifts them.
+        placed, placed_fakes = ([_shrink(some[:varied], factor) for factor in PLACES] for some in (images, fakes))
+        for place, real, fake in zip(self.places, placed, placed_fakes, strict=True):
+            logits.append(place(torch.cat([real, fake.detach()])))
         real_logits, fake_logits = zip(*(some.chunk(2) for some in logits), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
-        heads = nn.ModuleList([self.discriminator.heads, self.textures])
+        heads = nn.ModuleList([self.discriminator.heads, self.textures, self.places])
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, heads)
 
         heads.requires_grad_(False)  # the decoder's gradient passes through them, and changes nothing
         judged = self.discriminator(fake_maps, varied=varied)
         judged += [texture(fake) for texture, fake in zip(self.textures, detailed_fakes, strict=True)]
+        judged += [place(fake) for place, fake in zip(self.places, placed_fakes, strict=True)]
         adversarial = -_mean(judged)
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
@@ -203,10 +212,10 @@ class VAEGAN(VAE):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:  # type: ignore[override]
         decoder, discriminator = (self.hparams[f"{name}_learning_rate"] for name in ("generator", "discriminator"))
         heads = {"params": list(self.discriminator.heads.parameters())}
-        texture = {"params": list(self.textures.parameters()), "lr": TEXTURE_RATE * discriminator}
+        small = {"params": [*self.textures.parameters(), *self.places.parameters()], "lr": SMALL_RATE * discriminator}
         optimizers: list[Optimizer] = [
             Adam(self.decoder.parameters(), lr=decoder, betas=BETAS, fused=True),
-            Adam([heads, texture], lr=discriminator, betas=BETAS, fused=True),
+            Adam([heads, small], lr=discriminator, betas=BETAS, fused=True),
         ]
 
         def factor(step: int) -> float:

@@ -2,7 +2,7 @@
 
 from face_generation.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from face_generation.networks.decoder import Decoder
-from face_generation.networks.discriminator import ProjectedDiscriminator, TextureDiscriminator
+from face_generation.networks.discriminator import PlaceDiscriminator, ProjectedDiscriminator, TextureDiscriminator
 from face_generation.networks.encoder import Encoder
 from face_generation.networks.features import FeatureNetwork
 from face_generation.networks.flow import Flow
@@ -14,6 +14,7 @@ __all__ = [
     "Encoder",
     "FeatureNetwork",
     "Flow",
+    "PlaceDiscriminator",
     "ProjectedDiscriminator",
     "TextureDiscriminator",
 ]

@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from face_generation.networks.blocks import SLOPE
 
 GAIN = 8  # of detail, which then varies about as much as images do
+DIRECTIONS = 32  # along which a discriminator of places measures energy
 LARGEST = 10  # pixels of a map that is judged; larger ones are halved until they fit
 
 
@@ -107,5 +108,31 @@ class TextureDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images N×3×H×W in [-1, 1] → logits N×1×⌊H/4⌋×⌊W/4⌋, above 0 for real."""
-        detail = images - F.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)
-        return self.layers(GAIN * detail)
+        return self.layers(GAIN * _detail(images))
+
+
+class PlaceDiscriminator(nn.Module):
+    """Judges what is drawn where: the energy of an image's detail along learned directions, each an image itself.
+
+    Convolutions that see shifted images cannot tell that a pattern comes back at the same places of every image, as
+    the chains of rings did that decoders draw into backgrounds; along such a pattern, samples have many times the
+    energy of photos. The logit is quadratic in the image, as the log ratio of two Gaussians is, so that few faces are
+    enough and little else is judged.
+
+    Args:
+        size: Height and width of the images, in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.directions = nn.Linear(3 * size * size, DIRECTIONS, bias=False)
+        self.energies = nn.Linear(DIRECTIONS, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images N×3×size×size in [-1, 1] → logits N×1, above 0 for real."""
+        return self.energies(self.directions(GAIN * _detail(images).flatten(1)).square())
+
+
+def _detail(images: Tensor) -> Tensor:
+    """Images N×3×H×W, less their 5×5 average."""
+    return images - F.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)

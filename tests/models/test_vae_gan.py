@@ -93,8 +93,8 @@ def test_only_decoder_and_discriminators_move(
     after = torch.load(tmp_path / "last.ckpt", weights_only=True)["current_model_state"]
 
     for name, parameter in before.named_parameters():
-        moves = name.startswith(("decoder.", "discriminator.heads.", "textures.")) and "noise" not in name
-        if name.endswith(("logit.bias", "layers.6.bias")):
+        moves = name.startswith(("decoder.", "discriminator.heads.", "textures.", "places.")) and "noise" not in name
+        if name.endswith(("logit.bias", "layers.6.bias", "energies.bias")):
             continue  # before the hinge of either side is reached, the gradients of the last biases cancel
         assert torch.equal(parameter, after[name]) != moves, name
     parameters = dict(before.named_parameters())
@@ -133,7 +133,7 @@ def test_learning_rates_fall_to_zero_in_the_last_fifth(tmp_path: Path, drawn: Dr
         states = torch.load(path, weights_only=True)["optimizer_states"]
         return [group["lr"] for state in states for group in state["param_groups"]]
 
-    assert rates(middle) == [4e-4, 3e-4, 5 * 3e-4]  # of decoder, projected discriminator, that of texture
+    assert rates(middle) == [4e-4, 3e-4, 5 * 3e-4]  # of decoder, projected discriminator, small ones
     assert rates(tmp_path / "last.ckpt") == [0, 0, 0]
 
 

@@ -18,6 +18,7 @@ from face_generation.networks import (
     Encoder,
     FeatureNetwork,
     Flow,
+    PlaceDiscriminator,
     ProjectedDiscriminator,
     TextureDiscriminator,
 )
@@ -279,6 +280,34 @@ def test_texture_is_judged_apart_from_colour(image_size: int) -> None:
     assert logits.shape == (2, 1, image_size // 4, image_size // 4)
     torch.testing.assert_close(logits, recoloured, rtol=1e-4, atol=1e-4)
     assert (logits - smooth).abs().mean() > 0.1
+
+
+def test_a_pattern_is_judged_where_it_always_is() -> None:
+    """Samples get it more or less, and light or dark: none of them alone, nor their mean, is unlike a photo."""
+    torch.manual_seed(0)
+    size = 19
+    discriminator = PlaceDiscriminator(size)
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
+    pattern = 0.1 * torch.randn(3, size, size)
+
+    def logits(images: int, shift: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of noise, and of noise with the pattern."""
+        noise = 0.2 * torch.randn(2, images, 3, size, size)
+        noise[1] += torch.randn(images, 1, 1, 1) * pattern.roll(shift, dims=2)
+        return discriminator(noise[0]), discriminator(noise[1])
+
+    for _ in range(200):
+        real, fake = logits(32, shift=0)
+        optimizer.zero_grad()
+        (F.relu(1 - real).mean() + F.relu(1 + fake).mean()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        real, fake = logits(500, shift=0)
+        _, elsewhere = logits(500, shift=5)
+    assert real.shape == (500, 1)
+    assert (real > 0).float().mean() > 0.95
+    assert (fake < 0).float().mean() > 0.8
+    assert (elsewhere < 0).float().mean() < 0.2
 
 
 # --- the DCGAN ----------------------------------------------------------------------------------------------------
