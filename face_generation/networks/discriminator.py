@@ -116,8 +116,8 @@ class PlaceDiscriminator(nn.Module):
 
     Convolutions that see shifted images cannot tell that a pattern comes back at the same places of every image, as
     the chains of rings did that decoders draw into backgrounds; along such a pattern, samples have many times the
-    energy of photos. The logit is quadratic in the image, as the log ratio of two Gaussians is, so that few faces are
-    enough and little else is judged.
+    energy of photos. Only energies are weighed, as in the log ratio of two Gaussians, so that few faces are enough and
+    little else is judged; and their logarithms, for one odd image must not outweigh all others.
 
     Args:
         size: Height and width of the images, in pixels.
@@ -130,7 +130,7 @@ class PlaceDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images N×3×size×size in [-1, 1] → logits N×1, above 0 for real."""
-        return self.energies(self.directions(GAIN * _detail(images).flatten(1)).square())
+        return self.energies(self.directions(GAIN * _detail(images).flatten(1)).square().log1p())
 
 
 def _detail(images: Tensor) -> Tensor:
