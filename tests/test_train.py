@@ -26,6 +26,7 @@ SMALL = [
     "model.encoder_channels=[8,8,8,8,8]",
     "model.decoder_channels=[8,8,8,8,8]",
     "model.flow_couplings=1",
+    "model.flow_hidden=8",
     "model.prior_steps=20",
     "trainer.max_epochs=2",
     "trainer.precision=32-true",
