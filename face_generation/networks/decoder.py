@@ -73,8 +73,8 @@ class _Larger(nn.Module):
 
 
 def _block(channels: int) -> ResidualBlock:
-    """A residual block with about two thirds of the channels inside, in sixteens, which is what a processor with
-    AVX-512 computes at once."""
+    """A residual block with two thirds to three quarters of the channels inside, in sixteens, which is what a processor
+    with AVX-512 computes at once."""
     return ResidualBlock(channels, min(channels, max(16, 3 * channels // 4 // 16 * 16)))
 
 
