@@ -20,7 +20,7 @@ from face_generation.metrics.likelihood import bits_per_dim
 from face_generation.models.base import FaceModel
 from face_generation.models.jitter import jitter
 from face_generation.models.prior import fit_flow, posteriors, whiten
-from face_generation.networks import Decoder, Encoder, Flow
+from face_generation.networks import Decoder, Encoder, FeatureNetwork, Flow
 
 
 class VAE(FaceModel):
@@ -29,6 +29,10 @@ class VAE(FaceModel):
     The likelihood of an image is a Gaussian around the decoded image with one variance for all pixels. The variance
     that maximises it is the mean squared error, so it is not tuned: it follows the reconstructions, and with it the
     weight of reconstruction against KL. Losses are in nats per image, as the negative evidence lower bound (ELBO).
+
+    A share of the likelihood may be that of features instead of pixels (Hou et al. 2017): of the five maps that a
+    network trained on photos makes of an image, each likewise a Gaussian around that of the decoded image, with its
+    optimal variance. Latents then hold more of what makes faces differ, and less of what makes pixels do.
 
     The prior is a normalizing flow between latents and N(0, I), fitted to the encoder's latents after training
     (`face_generation.models.prior`); until then it is the identity. So `sample` takes standard normal vectors, and
@@ -39,6 +43,7 @@ class VAE(FaceModel):
         encoder_channels: Channels of the encoder at each resolution, from half the image size down.
         decoder_channels: Channels of the decoder at each resolution, from the smallest feature map up.
         image_size: Height and width of the images, in pixels; even.
+        feature_share: Of features in the likelihood; 0 is pixels alone.
         flow_couplings: Coupling layers of the learned prior.
         flow_hidden: Channels of each coupling's network.
         learning_rate: Peak rate of Adam.
@@ -60,6 +65,7 @@ class VAE(FaceModel):
         encoder_channels: Sequence[int] = (32, 64, 128, 192, 256),
         decoder_channels: Sequence[int] = (256, 256, 128, 96, 48),
         image_size: int = 150,
+        feature_share: float = 0.0,
         flow_couplings: int = 16,
         flow_hidden: int = 96,
         learning_rate: float = 1e-3,
@@ -70,11 +76,14 @@ class VAE(FaceModel):
     ) -> None:
         super().__init__()
         _check(latent_channels, encoder_channels, decoder_channels, flow_hidden, image_size)
+        if not 0 <= feature_share < 1:  # pixels alone have colours
+            raise UserError(f"model.feature_share={feature_share}; give a number of at least 0 and below 1")
         self.save_hyperparameters(logger=False)  # the tracker logs the whole configuration
         self.encoder = Encoder(latent_channels, encoder_channels)
         self.decoder = Decoder(latent_channels, decoder_channels, image_size)
         self.latent_dim = math.prod(self.decoder.latent_shape)
         self.prior = Flow(self.decoder.latent_shape, flow_couplings, flow_hidden).requires_grad_(False)
+        self.compared = FeatureNetwork() if feature_share else None
         # The likelihood's variance outside training: a running mean of the optimal one.
         self.register_buffer("variance", torch.ones(()))
         self.psnr = PeakSignalNoiseRatio(data_range=(-1.0, 1.0))
@@ -165,8 +174,13 @@ class VAE(FaceModel):
             self.variance.lerp_(squared_error, 0.01 if self.global_step else 1.0)
         reconstruction = _gaussian_nats(squared_error, squared_error, images[0].numel())
         kl = kl.sum(1).mean()
-        loss = reconstruction + kl
-        losses = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+        losses = {"reconstruction": reconstruction, "kl": kl}
+        share = self.hparams["feature_share"]
+        loss = (1 - share) * reconstruction + kl
+        if self.compared is not None:
+            losses["features"] = _feature_nats(self.compared, reconstructions, images)
+            loss = loss + share * losses["features"]
+        losses["loss"] = loss
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
         self.log_dict(
             {f"train_epoch/{name}": value for name, value in losses.items()},
@@ -253,6 +267,18 @@ def _check(
         raise UserError("model.encoder_channels and model.decoder_channels take as many numbers as each other")
     if image_size % 2 or not encoder:
         raise UserError(f"model.image_size={image_size}; give an even number, and channels for each resolution")
+
+
+def _feature_nats(network: FeatureNetwork, reconstructions: Tensor, images: Tensor) -> Tensor:
+    """What `_gaussian_nats` is of pixels, of the maps of `network` at their optimal variances: their mean, as if each
+    had as many values as the image."""
+    with torch.no_grad():
+        targets = network(images)
+    errors = [
+        (seen.float() - target.float()).square().mean()
+        for seen, target in zip(network(reconstructions), targets, strict=True)
+    ]
+    return torch.stack([_gaussian_nats(error, error, images[0].numel()) for error in errors]).mean()
 
 
 def _gaussian_nats(squared_error: Tensor, variance: Tensor, dimensions: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from face_generation.errors import UserError
 from face_generation.models import VAE
 from face_generation.models.base import FaceModel
+from face_generation.networks import FeatureNetwork
 
 DIM = 2 * 5 * 5
 SMALL = {"latent_channels": 2, "encoder_channels": (8,) * 5, "decoder_channels": (8,) * 5, "flow_couplings": 2}
@@ -51,7 +52,8 @@ def test_kl_is_that_of_the_two_gaussians(vae: VAE) -> None:
     assert torch.allclose(kl, torch.distributions.kl_divergence(posterior, normal), atol=1e-5)
 
 
-def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None:
+def step(vae: VAE) -> tuple[float, dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """A training step: its loss in nats, what it logs, and the reconstructions and KL that it came from."""
     logged: dict[str, torch.Tensor] = {}
     vae.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign, assignment]
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
@@ -61,14 +63,35 @@ def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None
     loss = vae.training_step(images(), 0)
     torch.manual_seed(2)
     with torch.no_grad():
+        # Batch normalisation sees the same batch, so the second pass gives the same reconstructions.
         reconstructions, kl = VAE.forward(vae, images())
-    # Batch normalisation saw the same batch, so the second pass gives the same reconstructions.
-    squared_error = (reconstructions - images()).square().mean()
-    likelihood = torch.distributions.Normal(reconstructions, squared_error.sqrt())
-    nats = -likelihood.log_prob(images()).sum(dim=(1, 2, 3)).mean() + kl.sum(1).mean()
+    return loss.item() * 67_500, logged, reconstructions, kl.sum(1).mean()
+
+
+def nats_per_value(seen: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Under the Gaussian around `seen` with the best variance."""
+    squared_error = (seen - target).square().mean()
+    return -torch.distributions.Normal(seen, squared_error.sqrt()).log_prob(target).mean()
+
+
+def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None:
+    loss, logged, reconstructions, kl = step(vae)
+    nats = 67_500 * nats_per_value(reconstructions, images()) + kl
 
     assert math.isclose(logged["train/loss"].item(), nats.item(), rel_tol=1e-4)
-    assert math.isclose(loss.item() * 67_500, nats.item(), rel_tol=1e-4)
+    assert math.isclose(loss, nats.item(), rel_tol=1e-4)
+
+
+def test_a_share_of_the_likelihood_is_that_of_features() -> None:
+    torch.manual_seed(0)
+    loss, logged, reconstructions, kl = step(VAE(**SMALL, flow_hidden=8, feature_share=0.25))
+    pixels = nats_per_value(reconstructions, images())
+    network = FeatureNetwork()
+    maps = [nats_per_value(*pair) for pair in zip(network(reconstructions), network(images()), strict=True)]
+    nats = 67_500 * (0.75 * pixels + 0.25 * torch.stack(maps).mean()) + kl
+
+    assert math.isclose(loss, nats.item(), rel_tol=1e-4)
+    assert math.isclose(logged["train/reconstruction"].item(), 67_500 * pixels.item(), rel_tol=1e-4)
 
 
 def test_the_negative_elbo_of_an_image_is_that_of_its_three_densities(vae: VAE) -> None:
@@ -104,6 +127,7 @@ def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
         {"encoder_channels": [8, 0]},
         {"encoder_channels": [8] * 4},
         {"image_size": 151},
+        {"feature_share": 1},
     ],
 )
 def test_impossible_options_are_refused(options: dict) -> None:
