@@ -1,5 +1,6 @@
 """What models with a discriminator share."""
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,11 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def descend(model: pl.LightningModule, optimizer: Any, loss: Tensor, network: nn.Module) -> Tensor:
-    """One step of `optimizer` down the gradient of `loss` in the weights of `network`, whose norm is returned."""
+def descend(
+    model: pl.LightningModule, optimizer: Any, loss: Tensor, network: nn.Module, limit: float = math.inf
+) -> Tensor:
+    """One step of `optimizer` down the gradient of `loss` in the weights of `network`, whose norm is returned as it was
+    before it was clipped to `limit`."""
     optimizer.zero_grad()
     model.manual_backward(loss)
-    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), limit)
     optimizer.step()
     return norm
 

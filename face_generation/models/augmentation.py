@@ -19,11 +19,11 @@ def diff_augment(images: Tensor) -> Tensor:
     return draw_augmentation(len(images), images.device)(images)
 
 
-def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Draws the augmentation of `count` images, to be applied to several batches of so many: image i always gets the
-    same."""
-    brightness, saturation, contrast = torch.rand(3, count, 1, 1, 1, device=device)
-    amounts = brightness - 0.5, 2 * saturation, contrast + 0.5
+def draw_augmentation(count: int, device: torch.device, colours: float = 1.0) -> Callable[[Tensor], Tensor]:
+    """Draws the augmentation of `count` images, to be applied to several batches of so many: image i always gets
+    the same. `colours` is how much of the changes to colours to make."""
+    brightness, saturation, contrast = colours * (torch.rand(3, count, 1, 1, 1, device=device) - 0.5)
+    amounts = brightness, 1 + 2 * saturation, 1 + contrast
     shift = torch.rand(count, 2)
     centre = torch.rand(2, count, 1, 1, 1, device=device)
 

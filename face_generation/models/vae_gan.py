@@ -15,6 +15,7 @@ from face_generation.data.datamodule import PackedDataModule
 from face_generation.errors import UserError
 from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import draw_augmentation
+from face_generation.models.spectrum import SpectrumLoss
 from face_generation.models.vae import VAE
 from face_generation.networks import FeatureNetwork, PlaceDiscriminator, ProjectedDiscriminator, TextureDiscriminator
 from face_generation.networks.blocks import pyramid
@@ -24,12 +25,16 @@ BETAS = (0.5, 0.99)  # of Adam
 COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
 SETTLING = 0.2  # of training, over which the learning rates fall to zero
 RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
-TRUNCATED = 1 / 2  # of the samples, to between TRUNCATION and 1
+TRUNCATED = 0.3  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
+COLOURS = 1 / 4  # of the usual changes to colours, which would hide harsh contrasts from the discriminators
 NOISE = 0.05  # strengths that the decoder's noise begins with; maps vary by 0.4. From 0, it found none in 1,000 steps
 TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
-PLACES = (4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
+PLACES = (2, 4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
+DRIFT, TRUNCATED_DRIFT = 32, 8  # times that samples are shrunk to be compared with the first decoder's
+SPECTRUM = 0.1  # weight of the loss of spectra
+LIMIT = 8.0  # of the norm of the decoder's gradient, which is 10 to 15: no batch may weigh more than others
 SMALL_RATE = 5  # times the other heads' learning rate, at which the small discriminators learn too slowly
 
 
@@ -43,11 +48,14 @@ class VAEGAN(VAE):
     same latents before it was refined, since discriminators alone lose some of their variety. All is compared
     coarsely: comparing fine textures asks for the mean of those that a latent may mean, and so for none. Samples, very
     coarsely: the prior puts together what does not go together, and only a decoder that is free to do so can mend it.
+    Truncated samples vary less than photos do, which no decoder should make up for: of them only texture is judged, and
+    they are compared less coarsely.
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
     dots in hair and fine grids, small discriminators of pixels see, one at each of four sizes; and what no convolution
-    sees, patterns at the same places of many images, discriminators of places. The encoder and the prior stay what they
+    sees, patterns at the same places of many images, discriminators of places. What upsampling leaves in the mean
+    spectrum of samples, a loss of spectra closes (`SpectrumLoss`). The encoder and the prior stay what they
     were, so latents keep their meaning. The decoder's batch normalisations keep their statistics, so averaged weights
     need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original and its
     reconstruction alike; but for places, which a shift would blur.
@@ -61,7 +69,7 @@ class VAEGAN(VAE):
         feature_weight: Of the relative L1 distance between features.
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
-            thirty-second.
+            thirty-second; truncated ones, to an eighth.
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
@@ -78,7 +86,7 @@ class VAEGAN(VAE):
         discriminator_learning_rate: float = 2e-4,
         feature_weight: float = 10.0,
         pixel_weight: float = 50.0,
-        drift_weight: float = 20.0,
+        drift_weight: float = 10.0,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
@@ -92,6 +100,7 @@ class VAEGAN(VAE):
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
         self.textures = nn.ModuleList(TextureDiscriminator() for _ in range(TEXTURES))
         self.places = nn.ModuleList(PlaceDiscriminator(-(-self.hparams["image_size"] // factor)) for factor in PLACES)
+        self.spectrum = SpectrumLoss(self.hparams["image_size"])
         self.encoder.requires_grad_(False)
         self.first_decoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -153,17 +162,17 @@ class VAEGAN(VAE):
             # As many as there are reconstructions are enough; from the end, where the truncated ones are.
             first_samples = self.first_decoder(sampled[-len(originals) :]).float()
         fakes = self.decoder(torch.cat([encoded, sampled])).float()
-        reconstructions, anchored = fakes[: len(originals)], fakes[len(fakes) - len(first_samples) :]
-        augment = draw_augmentation(len(images), self.device)
+        varied = len(images) - len(truncated)
+        augment = draw_augmentation(len(images), self.device, COLOURS)
         seen, seen_fakes = augment(images), augment(fakes)
 
-        varied = len(images) - len(truncated)  # truncated faces vary less than photos, and are not asked for more
         with torch.no_grad():
-            real_maps = self.features(seen)
-        fake_maps = self.features(seen_fakes)
+            real_maps = self.features(seen[:varied])
+        fake_maps = self.features(seen_fakes[:varied])
         both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
-        detailed, detailed_fakes = _sizes([augment(self.decoder.smooth(images)), seen_fakes])
-        logits = self.discriminator(both, batches=2, varied=varied)
+        smoothed = self.decoder.smooth(images)
+        detailed, detailed_fakes = _sizes([augment(smoothed), seen_fakes])
+        logits = self.discriminator(both, batches=2)
         for texture, real, fake in zip(self.textures, detailed, detailed_fakes, strict=True):
             logits.append(texture(torch.cat([real, fake.detach()])))
         # As they are, for augmentation shifts them.
@@ -177,16 +186,19 @@ class VAEGAN(VAE):
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, heads)
 
         heads.requires_grad_(False)  # the decoder's gradient passes through them, and changes nothing
-        judged = self.discriminator(fake_maps, varied=varied)
+        judged = self.discriminator(fake_maps)
         judged += [texture(fake) for texture, fake in zip(self.textures, detailed_fakes, strict=True)]
         judged += [place(fake) for place, fake in zip(self.places, placed_fakes, strict=True)]
         adversarial = -_mean(judged)
+        reconstructions = fakes[: len(originals)]
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
-        drift = (_shrink(anchored, 32) - _shrink(first_samples, 32)).square().mean()
-        loss = adversarial + self.hparams["feature_weight"] * feature
+        drift = _drift(fakes[:varied], first_samples[: len(first_samples) - len(truncated)], DRIFT)
+        drift = drift + _drift(fakes, first_samples[len(first_samples) - len(truncated) :], TRUNCATED_DRIFT)
+        spectrum, log_ratio = self.spectrum(fakes[:varied], smoothed)
+        loss = adversarial + self.hparams["feature_weight"] * feature + SPECTRUM * spectrum
         loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
-        decoder_norm = descend(self, decoder_optimizer, loss, self.decoder)
+        decoder_norm = descend(self, decoder_optimizer, loss, self.decoder, LIMIT)
         heads.requires_grad_(True)
         schedulers: Any = self.lr_schedulers()
         for scheduler in schedulers:
@@ -200,6 +212,7 @@ class VAEGAN(VAE):
                 "train/features": feature,
                 "train/squared_error": squared_error,
                 "train/drift": drift,
+                "train/spectrum": log_ratio,
                 "train/discriminator_loss": discriminator_loss,
                 "train/real_logit": _mean(real_logits),
                 "train/fake_logit": _mean(fake_logits),
@@ -229,6 +242,13 @@ class VAEGAN(VAE):
 def _shrink(images: Tensor, factor: int) -> Tensor:
     """Images N×3×H×W, averaged over squares of `factor` pixels."""
     return F.avg_pool2d(images, factor, ceil_mode=True)
+
+
+def _drift(samples: Tensor, first: Tensor, factor: int) -> Tensor:
+    """Mean squared error of the last samples, shrunk by `factor`, from what the first decoder drew; 0 of none."""
+    if len(first) == 0:
+        return samples.new_zeros(())
+    return (_shrink(samples[-len(first) :], factor) - _shrink(first, factor)).square().mean()
 
 
 def _sizes(batches: Sequence[Tensor]) -> list[list[Tensor]]:

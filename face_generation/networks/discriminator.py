@@ -44,11 +44,10 @@ class ProjectedDiscriminator(nn.Module):
             _Head(mixed, channels[-1], size) for mixed, size in zip(channels, sizes, strict=True)
         )
 
-    def forward(self, maps: Sequence[Tensor], batches: int = 1, varied: int | None = None) -> list[Tensor]:
+    def forward(self, maps: Sequence[Tensor], batches: int = 1) -> list[Tensor]:
         """Maps N×C×h×w, from the finest down → logits of each head, N×1×h'×w', above 0 for real.
 
-        The N rows may be several batches of equal size, one behind the other, whose variation is seen apart. It is that
-        of the first `varied` rows of each batch; of all, unless given.
+        The N rows may be several batches of equal size, one behind the other, whose variation is seen apart.
         """
         mixed = [mix(seen) for mix, seen in zip(self.across_channels, maps, strict=True)]
         for fine in reversed(range(len(mixed) - 1)):
@@ -57,7 +56,7 @@ class ProjectedDiscriminator(nn.Module):
                 self.across_scales[fine](mixed[fine + 1]), size=size, mode="bilinear", align_corners=False
             )
             mixed[fine] = (mixed[fine] + coarse) * math.sqrt(0.5)
-        return [head(seen, batches, varied) for head, seen in zip(self.heads, mixed, strict=True)]
+        return [head(seen, batches) for head, seen in zip(self.heads, mixed, strict=True)]
 
 
 class _Head(nn.Module):
@@ -75,10 +74,10 @@ class _Head(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.logit = spectral_norm(nn.Conv2d(channels + 1, 1, 3, padding=1))
 
-    def forward(self, x: Tensor, batches: int, varied: int | None) -> Tensor:
+    def forward(self, x: Tensor, batches: int) -> Tensor:
         x = self.layers(x)
         grouped = x.float().unflatten(0, (batches, -1))
-        variance = grouped[:, :varied].var(1, correction=0)
+        variance = grouped.var(1, correction=0)
         spread = (variance + 1e-6).sqrt().mean(1, keepdim=True).repeat_interleave(grouped.shape[1], 0)
         return self.logit(torch.cat([x, spread.to(x.dtype)], 1))
 

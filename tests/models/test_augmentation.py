@@ -54,3 +54,11 @@ def test_gradients_reach_every_pixel_that_is_left() -> None:
 def test_a_grey_image_stays_grey() -> None:
     augmented = diff_augment(torch.rand(4, 1, 150, 150).repeat(1, 3, 1, 1))
     assert torch.allclose(augmented[:, 0], augmented[:, 1], atol=1e-5)
+
+
+def test_colours_may_stay() -> None:
+    torch.manual_seed(1)
+    ones = torch.ones(4, 3, 150, 150)
+    unchanged = draw_augmentation(4, ones.device, colours=0)(ones)
+    assert ((unchanged - 1).abs() < 1e-5).logical_or(unchanged == 0).all()
+    assert ((draw_augmentation(4, ones.device, colours=0.1)(ones) - 1).abs() < 0.11).float().mean() > 0.4

@@ -102,7 +102,16 @@ def test_only_decoder_and_discriminators_move(
         if name.startswith(("encoder.", "decoder.", "prior.")) and name not in parameters:
             assert torch.equal(buffer, after[name]), name
     logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
-    expected = {"adversarial", "features", "squared_error", "drift", "discriminator_loss", "real_logit", "fake_logit"}
+    expected = {
+        "adversarial",
+        "features",
+        "squared_error",
+        "drift",
+        "spectrum",
+        "discriminator_loss",
+        "real_logit",
+        "fake_logit",
+    }
     expected |= {"generator_gradient_norm", "discriminator_gradient_norm", "diversity", "collapsed"}
     assert {f"train/{name}" for name in expected} <= logged.keys()
     assert all(math.isfinite(value) for value in logged.values())

@@ -1,0 +1,54 @@
+"""A loss of spectra: what the upsampling of a decoder leaves in its images, and photos do not have."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LUMA = (0.299, 0.587, 0.114)  # of R, G and B (ITU-R BT.601)
+RATE = 0.03  # of the running means: over the last 33 batches or so
+
+
+class SpectrumLoss(nn.Module):
+    """How far the mean power spectrum of drawn images is from that of photos.
+
+    Upsampling leaves peaks and gaps in spectra, and a loss of spectra closes them (Durall et al. 2020). Theirs is of
+    each image, averaged over rings around the origin. This one is of the mean over images, so that each may have as
+    much detail as it likes, and of all frequencies, for a grid is a peak. A batch alone has too few images for it:
+    running means are compared, and the batch gets the gradient.
+
+    Args:
+        image_size: Height and width of the images, in pixels.
+    """
+
+    luma: Tensor
+    window: Tensor
+    drawn: Tensor
+    photos: Tensor
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+        hann = torch.hann_window(image_size, periodic=False)  # the borders would be a cross
+        self.register_buffer("window", torch.outer(hann, hann), persistent=False)
+        self.floor = (2 / 255) ** 2 / 12 * self.window.square().sum().item()  # below it, eight bits round it away
+        shape = image_size, image_size // 2 + 1
+        self.register_buffer("drawn", torch.zeros(shape))  # running means; zeros before the first batch
+        self.register_buffer("photos", torch.zeros(shape))
+
+    def forward(self, drawn: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """Images N×3×H×W and photos M×3×H×W in [-1, 1] → a loss whose gradient is that of half the mean squared log
+        ratio of their power; and the root of that mean, in nats."""
+        power = self._power(drawn)
+        with torch.no_grad():
+            for mean, batch in ((self.drawn, power), (self.photos, self._power(photos))):
+                mean.lerp_(batch, torch.where(mean.any(), RATE, 1.0))
+            floored = self.drawn + self.floor
+            log_ratio = (floored / (self.photos + self.floor)).log()
+        return (log_ratio / floored * power).mean(), log_ratio.square().mean().sqrt()
+
+    def _power(self, images: Tensor) -> Tensor:
+        """Images N×3×H×W → the mean power spectrum of their luma, over 3×3 frequencies each: H×(W/2 + 1)."""
+        luma = (images.float() * self.luma).sum(1)
+        luma = (luma - luma.mean((1, 2), keepdim=True)) * self.window
+        power = torch.fft.rfft2(luma).abs().square().mean(0)
+        return F.avg_pool2d(power[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
