@@ -15,7 +15,7 @@ from face_generation.data.datamodule import PackedDataModule
 from face_generation.errors import UserError
 from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import draw_augmentation
-from face_generation.models.spectrum import SpectrumLoss
+from face_generation.models.grid import GridLoss
 from face_generation.models.vae import VAE
 from face_generation.networks import FeatureNetwork, PlaceDiscriminator, ProjectedDiscriminator, TextureDiscriminator
 from face_generation.networks.blocks import pyramid
@@ -33,7 +33,7 @@ TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 PLACES = (2, 4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
 DRIFT, TRUNCATED_DRIFT = 32, 8  # times that samples are shrunk to be compared with the first decoder's
-SPECTRUM = 0.1  # weight of the loss of spectra
+GRID = 0.1  # weight of the loss of grids
 LIMIT = 8.0  # of the norm of the decoder's gradient, which is 10 to 15: no batch may weigh more than others
 SMALL_RATE = 5  # times the other heads' learning rate, at which the small discriminators learn too slowly
 
@@ -54,11 +54,12 @@ class VAEGAN(VAE):
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
     dots in hair and fine grids, small discriminators of pixels see, one at each of four sizes; and what no convolution
-    sees, patterns at the same places of many images, discriminators of places. What upsampling leaves in the mean
-    spectrum of samples, a loss of spectra closes (`SpectrumLoss`). The encoder and the prior stay what they
-    were, so latents keep their meaning. The decoder's batch normalisations keep their statistics, so averaged weights
-    need none of their own. What is judged and compared is augmented (Zhao et al. 2020), an original and its
-    reconstruction alike; but for places, which a shift would blur.
+    sees, patterns at the same places of many images, discriminators of places. The decoder's loss has a hinge too: what
+    looks real need not look more so, or it becomes a caricature. Grids that upsampling leaves are taken out by a loss
+    of their own (`GridLoss`). The encoder and the prior stay what they were, so latents keep their meaning. The
+    decoder's batch normalisations keep their statistics, so averaged weights need none of their own. What is judged and
+    compared is augmented (Zhao et al. 2020), an original and its reconstruction alike; but for places, which a shift
+    would blur.
 
     Args:
         discriminator_channels: Channels that the discriminator's heads begin with, at each resolution, from half the
@@ -100,7 +101,7 @@ class VAEGAN(VAE):
         self.discriminator = ProjectedDiscriminator(CHANNELS, discriminator_channels, sizes)
         self.textures = nn.ModuleList(TextureDiscriminator() for _ in range(TEXTURES))
         self.places = nn.ModuleList(PlaceDiscriminator(-(-self.hparams["image_size"] // factor)) for factor in PLACES)
-        self.spectrum = SpectrumLoss(self.hparams["image_size"])
+        self.grid = GridLoss(self.hparams["image_size"])
         self.encoder.requires_grad_(False)
         self.first_decoder.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -189,14 +190,14 @@ class VAEGAN(VAE):
         judged = self.discriminator(fake_maps)
         judged += [texture(fake) for texture, fake in zip(self.textures, detailed_fakes, strict=True)]
         judged += [place(fake) for place, fake in zip(self.places, placed_fakes, strict=True)]
-        adversarial = -_mean(judged)
+        adversarial = _mean([F.relu(1 - logits) for logits in judged])
         reconstructions = fakes[: len(originals)]
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
         drift = _drift(fakes[:varied], first_samples[: len(first_samples) - len(truncated)], DRIFT)
         drift = drift + _drift(fakes, first_samples[len(first_samples) - len(truncated) :], TRUNCATED_DRIFT)
-        spectrum, log_ratio = self.spectrum(fakes[:varied], smoothed)
-        loss = adversarial + self.hparams["feature_weight"] * feature + SPECTRUM * spectrum
+        grid, peaks = self.grid(fakes[:varied], smoothed)
+        loss = adversarial + self.hparams["feature_weight"] * feature + GRID * grid
         loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder, LIMIT)
         heads.requires_grad_(True)
@@ -212,7 +213,7 @@ class VAEGAN(VAE):
                 "train/features": feature,
                 "train/squared_error": squared_error,
                 "train/drift": drift,
-                "train/spectrum": log_ratio,
+                "train/grid": peaks,
                 "train/discriminator_loss": discriminator_loss,
                 "train/real_logit": _mean(real_logits),
                 "train/fake_logit": _mean(fake_logits),

@@ -107,7 +107,7 @@ def test_only_decoder_and_discriminators_move(
         "features",
         "squared_error",
         "drift",
-        "spectrum",
+        "grid",
         "discriminator_loss",
         "real_logit",
         "fake_logit",

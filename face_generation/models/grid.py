@@ -1,4 +1,4 @@
-"""A loss of spectra: what the upsampling of a decoder leaves in its images, and photos do not have."""
+"""A loss of grids: the peaks that upsampling leaves in the spectrum of images, and photos do not have."""
 
 import torch
 import torch.nn.functional as F
@@ -6,15 +6,16 @@ from torch import Tensor, nn
 
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B (ITU-R BT.601)
 RATE = 0.03  # of the running means: over the last 33 batches or so
+AROUND = 11  # frequencies both ways, over whose mean a peak stands
 
 
-class SpectrumLoss(nn.Module):
-    """How far the mean power spectrum of drawn images is from that of photos.
+class GridLoss(nn.Module):
+    """How far peaks stand out of the mean power spectrum of drawn images, and not of that of photos; gaps likewise.
 
-    Upsampling leaves peaks and gaps in spectra, and a loss of spectra closes them (Durall et al. 2020). Theirs is of
-    each image, averaged over rings around the origin. This one is of the mean over images, so that each may have as
-    much detail as it likes, and of all frequencies, for a grid is a peak. A batch alone has too few images for it:
-    running means are compared, and the batch gets the gradient.
+    Upsampling leaves them, and a loss of spectra takes them away (Durall et al. 2020). Theirs compares the whole
+    spectrum of each image, averaged over rings around the origin. This one is of the mean over images, so that each may
+    have as much detail as it likes; and of peaks alone, for where there is too little detail noise would do as well. A
+    batch has too few images for it: running means are compared, and the batch gets the gradient.
 
     Args:
         image_size: Height and width of the images, in pixels.
@@ -36,19 +37,25 @@ class SpectrumLoss(nn.Module):
         self.register_buffer("photos", torch.zeros(shape))
 
     def forward(self, drawn: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
-        """Images N×3×H×W and photos M×3×H×W in [-1, 1] → a loss whose gradient is that of half the mean squared log
-        ratio of their power; and the root of that mean, in nats."""
+        """Images N×3×H×W and photos M×3×H×W in [-1, 1] → a loss whose gradient lowers peaks and fills gaps, each by how
+        far the logarithm of its power stands out; and the root mean square of that, in nats."""
         power = self._power(drawn)
         with torch.no_grad():
             for mean, batch in ((self.drawn, power), (self.photos, self._power(photos))):
                 mean.lerp_(batch, torch.where(mean.any(), RATE, 1.0))
             floored = self.drawn + self.floor
             log_ratio = (floored / (self.photos + self.floor)).log()
-        return (log_ratio / floored * power).mean(), log_ratio.square().mean().sqrt()
+            peaks = log_ratio - _mean_around(log_ratio, AROUND)
+        return (peaks / floored * power).mean(), peaks.square().mean().sqrt()
 
     def _power(self, images: Tensor) -> Tensor:
         """Images N×3×H×W → the mean power spectrum of their luma, over 3×3 frequencies each: H×(W/2 + 1)."""
         luma = (images.float() * self.luma).sum(1)
         luma = (luma - luma.mean((1, 2), keepdim=True)) * self.window
         power = torch.fft.rfft2(luma).abs().square().mean(0)
-        return F.avg_pool2d(power[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
+        return _mean_around(power, 3)
+
+
+def _mean_around(x: Tensor, size: int) -> Tensor:
+    """H×W → each value's mean with those around it, size×size; H×W."""
+    return F.avg_pool2d(x[None, None], size, stride=1, padding=size // 2, count_include_pad=False)[0, 0]
