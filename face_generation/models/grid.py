@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LUMA = (0.299, 0.587, 0.114)  # of R, G and B (ITU-R BT.601)
+from face_generation.metrics.sharpness import LUMA
+
 RATE = 0.03  # of the running means: over the last 33 batches or so
 AROUND = 11  # frequencies both ways, over whose mean a peak stands
 
