@@ -47,7 +47,8 @@ def fit_flow(
     learning_rate: float = 3e-3,
 ) -> dict[str, float]:
     """Fits `flow` in place by maximum likelihood to samples of the posteriors `train`, and keeps the state that is best
-    on those of `val`. Its base is then stretched, if that is better on them.
+    on those of `val`. Its base is then stretched, if that is better on them; and no sample will be farther out than the
+    farthest of `train`.
 
     Args:
         train, val: Means and standard deviations, each N×latent_dim.
@@ -94,12 +95,14 @@ def fit_flow(
                     break
     flow.load_state_dict(best_state)
     flow.requires_grad_(False)
+    chunks = zip(*(some.split(ENCODED) for some in train), strict=True)
+    latents = torch.cat([draw(*chunk) for chunk in chunks])
+    flow.limit(latents)
     if best_step:
-        chunks = zip(*(some.split(ENCODED) for some in train), strict=True)
-        flow.stretch_base(torch.cat([flow(draw(*chunk))[0] for chunk in chunks]).cpu())
+        flow.stretch_base(torch.cat([flow(chunk)[0] for chunk in latents.split(ENCODED)]).cpu())
         stretched = score()
         if stretched < best:
             best = stretched
         else:  # so few latents that their directions are chance
-            flow.load_state_dict(best_state)
+            flow.load_state_dict(best_state | {"reach": flow.reach})
     return {"prior/normal_nats": normal, "prior/gaussian_nats": gaussian, "prior/flow_nats": best}

@@ -24,7 +24,7 @@ from face_generation.networks.features import CHANNELS
 BETAS = (0.5, 0.99)  # of Adam
 COMPARED = 3  # the coarsest feature maps, in which a reconstruction is compared with its original
 SETTLING = 0.2  # of training, over which the learning rates fall to zero
-RECONSTRUCTED = 3 / 8  # of a batch; the rest is samples
+RECONSTRUCTED = 1 / 4  # of a batch; the rest is samples
 TRUNCATED = 0.3  # of the samples, to between TRUNCATION and 1
 TRUNCATION = 0.4
 COLOURS = 1 / 4  # of the usual changes to colours, which would hide harsh contrasts from the discriminators
@@ -33,7 +33,7 @@ TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 PLACES = (2, 4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
 DRIFT, TRUNCATED_DRIFT = 32, 8  # times that samples are shrunk to be compared with the first decoder's
-GRID = 0.1  # weight of the loss of grids
+GRID = 0.05  # weight of the loss of grids
 LIMIT = 8.0  # of the norm of the decoder's gradient, which is 10 to 15: no batch may weigh more than others
 SMALL_RATE = 5  # times the other heads' learning rate, at which the small discriminators learn too slowly
 
@@ -44,12 +44,13 @@ class VAEGAN(VAE):
     A Gaussian likelihood asks for the mean of all faces that a latent may mean, which is a blurred one. Here
     discriminators ask for one of them: everything drawn has to look real (hinge loss; Lim & Ye 2017), reconstructions
     as well as samples of the learned prior, at all truncations; and a reconstruction like its original, in features
-    (relative L1) and in colours. A sample has no original; its colours are compared with what the decoder drew from the
-    same latents before it was refined, since discriminators alone lose some of their variety. All is compared
-    coarsely: comparing fine textures asks for the mean of those that a latent may mean, and so for none. Samples, very
-    coarsely: the prior puts together what does not go together, and only a decoder that is free to do so can mend it.
-    Truncated samples vary less than photos do, which no decoder should make up for: of them only texture is judged, and
-    they are compared less coarsely.
+    (relative L1) and in colours. The discriminators learn from samples alone: the loss keeps reconstructions softer
+    than photos, and of both together, they would have samples make up for it by being harsher. A sample has no
+    original; its colours are compared with what the decoder drew from the same latents before it was refined, since
+    discriminators alone lose some of their variety. All is compared coarsely: comparing fine textures asks for the mean
+    of those that a latent may mean, and so for none. Samples, very coarsely: the prior puts together what does not go
+    together, and only a decoder that is free to do so can mend it. Truncated samples vary less than photos do, which no
+    decoder should make up for: of them only texture is judged, and they are compared less coarsely.
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
@@ -75,7 +76,7 @@ class VAEGAN(VAE):
 
     Raises:
         UserError: As of `VAE`; other than five discriminator channels; or, when training begins, the VAE is no trained
-            one (`checkpoint.begin_with`).
+            one (`checkpoint.begin_with`), or batches are of one image.
     """
 
     fitted_last = ()  # the prior comes with the VAE
@@ -150,9 +151,14 @@ class VAEGAN(VAE):
         self.places.compile()
 
     def training_step(self, images: Tensor, batch_idx: int) -> None:  # type: ignore[override]
+        if len(images) < 2:
+            raise UserError(
+                "a VAEGAN needs a reconstruction and a sample in each batch; give data.batch_size=2 or more"
+            )
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         decoder_optimizer, discriminator_optimizer = optimizers
         originals, rest = images.tensor_split([math.ceil(RECONSTRUCTED * len(images))])
+        samples = slice(len(originals), None)
         with torch.no_grad():
             mean, log_variance = self.encoder(originals)
             normal = torch.randn(len(rest), mean.shape[1], device=self.device)
@@ -160,8 +166,8 @@ class VAEGAN(VAE):
             truncated *= torch.empty_like(truncated[:, :1]).uniform_(TRUNCATION, 1)
             encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
             sampled = self.prior.inverse(normal)
-            # As many as there are reconstructions are enough; from the end, where the truncated ones are.
-            first_samples = self.first_decoder(sampled[-len(originals) :]).float()
+            # Half of them are enough; from the end, where the truncated ones are.
+            first_samples = self.first_decoder(sampled[len(rest) // 2 :]).float()
         fakes = self.decoder(torch.cat([encoded, sampled])).float()
         varied = len(images) - len(truncated)
         augment = draw_augmentation(len(images), self.device, COLOURS)
@@ -170,16 +176,16 @@ class VAEGAN(VAE):
         with torch.no_grad():
             real_maps = self.features(seen[:varied])
         fake_maps = self.features(seen_fakes[:varied])
-        both = [torch.cat([real, fake.detach()]) for real, fake in zip(real_maps, fake_maps, strict=True)]
+        both = [_against(real[samples], fake[samples]) for real, fake in zip(real_maps, fake_maps, strict=True)]
         smoothed = self.decoder.smooth(images)
         detailed, detailed_fakes = _sizes([augment(smoothed), seen_fakes])
         logits = self.discriminator(both, batches=2)
         for texture, real, fake in zip(self.textures, detailed, detailed_fakes, strict=True):
-            logits.append(texture(torch.cat([real, fake.detach()])))
+            logits.append(texture(_against(real[samples], fake[samples])))
         # As they are, for augmentation shifts them.
         placed, placed_fakes = ([_shrink(some[:varied], factor) for factor in PLACES] for some in (images, fakes))
         for place, real, fake in zip(self.places, placed, placed_fakes, strict=True):
-            logits.append(place(torch.cat([real, fake.detach()])))
+            logits.append(place(_against(real[samples], fake[samples])))
         real_logits, fake_logits = zip(*(some.chunk(2) for some in logits), strict=True)
         discriminator_loss = _mean([F.relu(1 - logits) for logits in real_logits])
         discriminator_loss = discriminator_loss + _mean([F.relu(1 + logits) for logits in fake_logits])
@@ -196,7 +202,7 @@ class VAEGAN(VAE):
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
         drift = _drift(fakes[:varied], first_samples[: len(first_samples) - len(truncated)], DRIFT)
         drift = drift + _drift(fakes, first_samples[len(first_samples) - len(truncated) :], TRUNCATED_DRIFT)
-        grid, peaks = self.grid(fakes[:varied], smoothed)
+        grid, peaks = self.grid(fakes[samples][: varied - len(originals)], smoothed)
         loss = adversarial + self.hparams["feature_weight"] * feature + GRID * grid
         loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder, LIMIT)
@@ -243,6 +249,11 @@ class VAEGAN(VAE):
 def _shrink(images: Tensor, factor: int) -> Tensor:
     """Images N×3×H×W, averaged over squares of `factor` pixels."""
     return F.avg_pool2d(images, factor, ceil_mode=True)
+
+
+def _against(real: Tensor, fake: Tensor) -> Tensor:
+    """What a discriminator learns from: as many rows of photos, then of samples, to which no gradient goes."""
+    return torch.cat([real, fake.detach()])
 
 
 def _drift(samples: Tensor, first: Tensor, factor: int) -> Tensor:

@@ -33,7 +33,8 @@ class Decoder(nn.Module):
         self.stem = nn.Conv2d(latent_channels, channels[0], 3, padding=1)
         self.smallest = nn.Sequential(_block(channels[0]), _block(channels[0]))
         self.larger = nn.ModuleList(
-            _Larger(deep, wide, size, self.latent_shape)
+            # The largest map has no noise: it would be grain, in walls as much as in hair.
+            _Larger(deep, wide, size, self.latent_shape if size < larger[-1] else None)
             for deep, wide, size in zip(channels, channels[1:], larger, strict=False)
         )
         self.to_rgb = nn.Conv2d(channels[-1], 12, 3, padding=1)
@@ -58,18 +59,24 @@ class Decoder(nn.Module):
 
 
 class _Larger(nn.Module):
-    """The next larger map: enlarged, with noise, through a block. N×C_in×h×w and latents → N×C_out×size×size."""
+    """The next larger map: enlarged, with noise if it is given a shape of latents, through a block.
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, latent_shape: tuple[int, int, int]) -> None:
+    N×C_in×h×w and latents → N×C_out×size×size.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, noise_of: tuple[int, int, int] | None) -> None:
         super().__init__()
         self.upsample = Upsample(in_channels, out_channels, size)
-        self.noise = LatentNoise(latent_shape, size)
-        self.strength = nn.Parameter(torch.zeros(out_channels, 1, 1))
+        self.noise = LatentNoise(noise_of, size) if noise_of else None
+        if noise_of:
+            self.strength = nn.Parameter(torch.zeros(out_channels, 1, 1))
         self.block = _block(out_channels)
 
     def forward(self, x: Tensor, latents: Tensor) -> Tensor:
         x = self.upsample(x)
-        return self.block(x + self.strength.to(x.dtype) * self.noise(latents).to(x.dtype))
+        if self.noise is not None:
+            x = x + self.strength.to(x.dtype) * self.noise(latents).to(x.dtype)
+        return self.block(x)
 
 
 def _block(channels: int) -> ResidualBlock:

@@ -67,7 +67,9 @@ class Flow(nn.Module):
 
     A new flow only reorders, so it maps N(0, I) to N(0, I). `whiten` sets its first, linear layer from data, which
     alone makes it a Gaussian with full covariance; training the couplings does the rest. `stretch_base` then sets its
-    last, linear layer: couplings see a place and those around it, and leave what all places share too narrow.
+    last, linear layer: couplings see a place and those around it, and leave what all places share too narrow. And
+    `limit` sets how far from the mean latents may be, once whitened: affine couplings send a few normal vectors very
+    far out (Behrmann et al. 2021). Those are brought back, so of them alone `forward` is not the inverse of `inverse`.
     """
 
     axes: Tensor
@@ -76,6 +78,7 @@ class Flow(nn.Module):
     colouring: Tensor
     whitening: Tensor
     log_determinant: Tensor
+    reach: Tensor
 
     def __init__(self, shape: tuple[int, int, int], couplings: int, hidden: int) -> None:
         super().__init__()
@@ -88,6 +91,7 @@ class Flow(nn.Module):
         self.register_buffer("colouring", torch.eye(dim))  # symmetric
         self.register_buffer("whitening", torch.eye(dim))  # its inverse
         self.register_buffer("log_determinant", torch.zeros(()))  # of the whitening
+        self.register_buffer("reach", torch.tensor(math.inf))
 
     @torch.no_grad()
     def whiten(self, mean: Tensor, covariance: Tensor) -> None:
@@ -114,9 +118,14 @@ class Flow(nn.Module):
         self.axes.copy_(axes[:, worst])
         self.stretch.copy_((1 + STRETCHED * (variances[worst] - 1)).sqrt())
 
+    @torch.no_grad()
+    def limit(self, latents: Tensor) -> None:
+        """Sets how far latents may be from the mean, once whitened: as the farthest of N×dim."""
+        self.reach.copy_(self._whitened(latents).norm(dim=1).max())
+
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents N×dim → normal vectors N×dim, and the log determinant of the map, N."""
-        x = ((latents - self.mean) @ self.whitening.T).unflatten(1, self.shape)
+        x = self._whitened(latents).unflatten(1, self.shape)
         # x.shape[0], since len(x) would be a constant in an export.
         log_determinant = self.log_determinant.expand(x.shape[0])
         for coupling in self.couplings:
@@ -130,7 +139,12 @@ class Flow(nn.Module):
         x = self._along_axes(normal, self.stretch).unflatten(1, self.shape)
         for coupling in reversed(self.couplings):
             x = unshuffle(coupling.inverse(x))  # type: ignore[operator]
-        return x.flatten(1) @ self.colouring.T + self.mean
+        white = x.flatten(1)
+        white = white * (self.reach / white.norm(dim=1, keepdim=True)).clamp_max(1)
+        return white @ self.colouring.T + self.mean
+
+    def _whitened(self, latents: Tensor) -> Tensor:
+        return (latents - self.mean) @ self.whitening.T
 
     def _along_axes(self, x: Tensor, factor: Tensor) -> Tensor:
         """Multiplies vectors N×dim by a factor along each axis."""

@@ -81,6 +81,18 @@ def test_samples_have_the_moments_of_the_latents(fitted: tuple[Make, Flow, dict[
     assert (torch.cov((samples / scale).T) - torch.cov((latents / scale).T)).abs().max() < 0.25
 
 
+def test_no_sample_is_farther_out_than_the_farthest_latent(fitted: tuple[Make, Flow, dict[str, float]]) -> None:
+    make, flow, _ = fitted
+    normal = 10 * torch.randn(1000, DIM, generator=torch.Generator().manual_seed(2))
+
+    def distances(latents: Tensor) -> Tensor:
+        return ((latents - flow.mean) @ flow.whitening.T).norm(dim=1)
+
+    with torch.no_grad():
+        torch.testing.assert_close(distances(flow.inverse(normal)).max(), flow.reach)
+    assert flow.reach.item() == pytest.approx(distances(draw(make, 4000, seed=3)).max().item(), rel=0.5)
+
+
 def test_the_same_latents_give_the_same_flow() -> None:
     (first, scores), (second, same_scores) = (fit(banana, steps=20) for _ in range(2))
 

@@ -173,7 +173,7 @@ def test_refining_begins_with_noise_and_goes_on_with_what_was_learned_of_it(
     tmp_path: Path, drawn: DrawnDataModule, vae: Path
 ) -> None:
     def strengths(model: Any, decoder: str = "decoder") -> torch.Tensor:
-        return torch.cat([larger.strength.detach().flatten() for larger in getattr(model, decoder).larger])
+        return torch.cat([larger.strength.detach().flatten() for larger in getattr(model, decoder).larger[:-1]])
 
     first, _ = refine(vae, drawn, 1, tmp_path / "first")
     checkpoint.save(tmp_path / "final.ckpt", first, {})
@@ -210,6 +210,30 @@ def test_samples_keep_to_the_first_decoders_colours(tmp_path: Path, drawn: Drawn
         return F.avg_pool2d(change, 15).square().mean().item()
 
     assert drift(50) < 0.5 * drift(0)
+
+
+def test_the_discriminators_learn_from_samples_alone(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    torch.manual_seed(0)
+    model = VAEGAN(**SMALL)
+    checkpoint.begin_with(vae, model)
+    seen: list[int] = []
+    model.places[0].register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    texture: list[int] = []
+    model.textures[0].register_forward_hook(lambda _, inputs, __: texture.append(len(inputs[0])))
+    fit(model, drawn, 1, tmp_path)
+
+    # Of a batch of 8, 2 are reconstructions and 6 samples, of which 1 is truncated. First the discriminators' step,
+    # with as many photos, then the decoder's, in which all are judged.
+    assert seen[:2] == [2 * 5, 2 + 5]
+    assert texture[:2] == [2 * 6, 2 + 6]
+
+
+def test_a_batch_of_one_is_too_small(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
+    model = VAEGAN(**SMALL)
+    checkpoint.begin_with(vae, model)
+    single = DrawnDataModule(str(drawn.folder), count=64, batch_size=1)
+    with pytest.raises(UserError, match=r"data\.batch_size=2 or more"):
+        fit(model, single, 1, tmp_path)
 
 
 def test_an_untrained_vae_cannot_be_refined(tmp_path: Path, drawn: DrawnDataModule) -> None:
