@@ -202,7 +202,7 @@ class VAEGAN(VAE):
         squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
         drift = _drift(fakes[:varied], first_samples[: len(first_samples) - len(truncated)], DRIFT)
         drift = drift + _drift(fakes, first_samples[len(first_samples) - len(truncated) :], TRUNCATED_DRIFT)
-        grid, peaks = self.grid(fakes[samples][: varied - len(originals)], smoothed)
+        grid, peaks = self.grid(fakes[len(originals) : varied], smoothed)
         loss = adversarial + self.hparams["feature_weight"] * feature + GRID * grid
         loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder, LIMIT)

@@ -135,7 +135,7 @@ class Flow(nn.Module):
         return normal, log_determinant - self.stretch.log().sum()
 
     def inverse(self, normal: Tensor) -> Tensor:
-        """Normal vectors N×dim → latents N×dim."""
+        """Normal vectors N×dim → latents N×dim, none of them beyond its reach."""
         x = self._along_axes(normal, self.stretch).unflatten(1, self.shape)
         for coupling in reversed(self.couplings):
             x = unshuffle(coupling.inverse(x))  # type: ignore[operator]
