@@ -32,7 +32,8 @@ NOISE = 0.05  # strengths that the decoder's noise begins with; maps vary by 0.4
 TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 PLACES = (2, 4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
-DRIFT, TRUNCATED_DRIFT = 32, 8  # times that samples are shrunk to be compared with the first decoder's
+COARSE, FINE = 32, 8  # times that samples are shrunk to be compared with the first decoder's
+EXCESS = 50.0  # weight of how much farther from those they are, shrunk finely, than reconstructions from originals
 GRID = 0.05  # weight of the loss of grids
 LIMIT = 8.0  # of the norm of the decoder's gradient, which is 10 to 15: no batch may weigh more than others
 SMALL_RATE = 5  # times the other heads' learning rate, at which the small discriminators learn too slowly
@@ -49,8 +50,10 @@ class VAEGAN(VAE):
     original; its colours are compared with what the decoder drew from the same latents before it was refined, since
     discriminators alone lose some of their variety. All is compared coarsely: comparing fine textures asks for the mean
     of those that a latent may mean, and so for none. Samples, very coarsely: the prior puts together what does not go
-    together, and only a decoder that is free to do so can mend it. Truncated samples vary less than photos do, which no
-    decoder should make up for: of them only texture is judged, and they are compared less coarsely.
+    together, and only a decoder that is free to do so can mend it. But none may drift farther, less coarsely seen, than
+    reconstructions are from their originals: discriminators take caricatures, harsh and full of lines, for real.
+    Truncated samples vary less than photos do, which no decoder should make up for: of them only texture is judged, and
+    they are compared less coarsely.
 
     Features and discriminator rest on a network that was trained on photos (Sauer et al. 2021): from a few thousand
     faces alone, a discriminator learns what is sharp long before it learns what an eye is. What that network overlooks,
@@ -166,8 +169,7 @@ class VAEGAN(VAE):
             truncated *= torch.empty_like(truncated[:, :1]).uniform_(TRUNCATION, 1)
             encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
             sampled = self.prior.inverse(normal)
-            # Half of them are enough; from the end, where the truncated ones are.
-            first_samples = self.first_decoder(sampled[len(rest) // 2 :]).float()
+            first_samples = self.first_decoder(sampled).float()
         fakes = self.decoder(torch.cat([encoded, sampled])).float()
         varied = len(images) - len(truncated)
         augment = draw_augmentation(len(images), self.device, COLOURS)
@@ -199,12 +201,16 @@ class VAEGAN(VAE):
         adversarial = _mean([F.relu(1 - logits) for logits in judged])
         reconstructions = fakes[: len(originals)]
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
-        squared_error = (_shrink(reconstructions, 4) - _shrink(originals, 4)).square().mean()
-        drift = _drift(fakes[:varied], first_samples[: len(first_samples) - len(truncated)], DRIFT)
-        drift = drift + _drift(fakes, first_samples[len(first_samples) - len(truncated) :], TRUNCATED_DRIFT)
+        squared_error = _squared_errors(reconstructions, originals, 4).mean()
+        coarse, fine = (_squared_errors(fakes[samples], first_samples, factor) for factor in (COARSE, FINE))
+        untruncated = len(rest) - len(truncated)
+        drift = coarse[:untruncated].mean() + fine[untruncated:].sum() / max(1, len(truncated))
+        usual = _squared_errors(reconstructions.detach(), originals, FINE).mean()
+        excess = F.relu(fine[:untruncated] - usual).mean()
         grid, peaks = self.grid(fakes[len(originals) : varied], smoothed)
         loss = adversarial + self.hparams["feature_weight"] * feature + GRID * grid
-        loss = loss + self.hparams["pixel_weight"] * squared_error + self.hparams["drift_weight"] * drift
+        loss = loss + self.hparams["pixel_weight"] * squared_error
+        loss = loss + self.hparams["drift_weight"] * drift + EXCESS * excess
         decoder_norm = descend(self, decoder_optimizer, loss, self.decoder, LIMIT)
         heads.requires_grad_(True)
         schedulers: Any = self.lr_schedulers()
@@ -219,6 +225,7 @@ class VAEGAN(VAE):
                 "train/features": feature,
                 "train/squared_error": squared_error,
                 "train/drift": drift,
+                "train/excess": excess,
                 "train/grid": peaks,
                 "train/discriminator_loss": discriminator_loss,
                 "train/real_logit": _mean(real_logits),
@@ -256,11 +263,9 @@ def _against(real: Tensor, fake: Tensor) -> Tensor:
     return torch.cat([real, fake.detach()])
 
 
-def _drift(samples: Tensor, first: Tensor, factor: int) -> Tensor:
-    """Mean squared error of the last samples, shrunk by `factor`, from what the first decoder drew; 0 of none."""
-    if len(first) == 0:
-        return samples.new_zeros(())
-    return (_shrink(samples[-len(first) :], factor) - _shrink(first, factor)).square().mean()
+def _squared_errors(images: Tensor, others: Tensor, factor: int) -> Tensor:
+    """Mean squared error of each of N×3×H×W from another image, both shrunk by `factor`: N."""
+    return (_shrink(images, factor) - _shrink(others, factor)).square().mean((1, 2, 3))
 
 
 def _sizes(batches: Sequence[Tensor]) -> list[list[Tensor]]:
