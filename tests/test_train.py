@@ -131,6 +131,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) ->
     assert len(list((workspace / "killed").iterdir())) == 1  # it went on in the folder that it began in
 
 
+@pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
 def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
     done = train(
         workspace,
@@ -148,7 +149,7 @@ def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
 
 
 def test_the_stages_of_the_recipe(workspace: Path) -> None:
-    """The VAE, its refinement, and its prior again: each begins with what the one before left."""
+    """The VAE and its refinement by one command, and the prior again: each begins with what the one before left."""
     done = train(workspace, "experiment=celeba,celeba_refine", "trainer.max_epochs=1", "-m", recipe=SMALL_VAE)
     assert done.returncode == 0, done.stdout + done.stderr
     done = train(workspace, "experiment=prior", "start=outputs/celeba_refined", "seed=1", recipe=SMALL_VAE)

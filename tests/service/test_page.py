@@ -150,13 +150,13 @@ def fits(page: Page) -> bool:
 # --- many faces ----------------------------------------------------------------------------------------------------
 
 
-def test_a_grid_at_once(visit: Any) -> None:
+def test_a_grid_of_ordinary_faces_at_once(visit: Any) -> None:
     page = visit()
 
     faces = grid(page)
 
     expect(page.locator("#status[role=status]")).to_have_text(re.compile(f"^{COUNT} new faces"))
-    first = int(re.search(r"#vae\?from=(\d+)$", page.url)[1])
+    first = int(re.search(r"#vae\?from=(\d+)&t=0\.8$", page.url)[1])
     for i, image in enumerate(faces.get_by_role("img").all()):
         assert image.get_attribute("alt") == f"Generated face, seed {first + i}"
     assert len({pixels(image) for image in faces.get_by_role("img").all()}) == COUNT

@@ -8,6 +8,7 @@
 // The part after the # never leaves the browser: only what is drawn is asked for.
 
 const SEEDS = 2 ** 32;
+const OPENING = 0.8; // the truncation of an address that says nothing: the first faces should be good ones
 const OPTIONS = new Set(["t", "toward", "amount", "v", "z", "from"]); // all others are edits
 
 /** A link that cannot be shown; the message says why. */
@@ -41,7 +42,7 @@ export function parse(fragment) {
   const [path, query = ""] = fragment.replace(/^#/, "").split("?", 2);
   const parts = path.split("/").map(decode);
   const options = readOptions(query);
-  const truncation = number(options, "t", 0, 10) ?? 1;
+  const truncation = number(options, "t", 0, 10) ?? (fragment.length > 1 ? 1 : OPENING);
   const [bundle, which] = parts;
   if (parts.length > 2) throw new BadLink("It has too many parts.");
   if (parts.length === 1) return { bundle: bundle || undefined, from: seed(options.get("from")), truncation };
