@@ -33,7 +33,7 @@ TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 PLACES = (2, 4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
 COARSE, FINE = 32, 8  # times that samples are shrunk to be compared with the first decoder's
-EXCESS = 50.0  # weight of how much farther from those they are, shrunk finely, than reconstructions from originals
+EXCESS = 50.0  # weight of what a sample's squared error from those exceeds that of reconstructions by
 GRID = 0.05  # weight of the loss of grids
 LIMIT = 8.0  # of the norm of the decoder's gradient, which is 10 to 15: no batch may weigh more than others
 SMALL_RATE = 5  # times the other heads' learning rate, at which the small discriminators learn too slowly
@@ -50,8 +50,9 @@ class VAEGAN(VAE):
     original; its colours are compared with what the decoder drew from the same latents before it was refined, since
     discriminators alone lose some of their variety. All is compared coarsely: comparing fine textures asks for the mean
     of those that a latent may mean, and so for none. Samples, very coarsely: the prior puts together what does not go
-    together, and only a decoder that is free to do so can mend it. But none may drift farther, less coarsely seen, than
-    reconstructions are from their originals: discriminators take caricatures, harsh and full of lines, for real.
+    together, and only a decoder that is free to do so can mend it. But less coarsely, what they drift farther than
+    reconstructions are from their originals counts too: discriminators take caricatures for real, harsh and full of
+    lines.
     Truncated samples vary less than photos do, which no decoder should make up for: of them only texture is judged, and
     they are compared less coarsely.
 
