@@ -1,7 +1,7 @@
 """The main model: a convolutional variational autoencoder with a learned prior."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -19,7 +19,7 @@ from face_generation.metrics import Gap
 from face_generation.metrics.likelihood import bits_per_dim
 from face_generation.models.base import FaceModel
 from face_generation.models.jitter import jitter
-from face_generation.models.prior import fit_flow, posteriors, whiten
+from face_generation.models.prior import fit_flow, moments, posteriors
 from face_generation.networks import Decoder, Encoder, FeatureNetwork, Flow
 
 
@@ -114,7 +114,7 @@ class VAE(FaceModel):
         the learned prior waits for the end of training, and `reconstructions`, each beside its original."""
         means, stds = posteriors(self.encoder, [images])
         prior = Flow(self.decoder.latent_shape, couplings=0, hidden=1).to(normal.device)
-        whiten(prior, means, stds)
+        prior.whiten(*moments(means, stds))
         shown = len(normal) // 2
         return {
             "samples": self.decoder(prior.inverse(normal)).clamp(-1, 1),
@@ -141,18 +141,27 @@ class VAE(FaceModel):
         generator = torch.Generator().manual_seed(0)
 
         def batches(split: str, title: str) -> Iterator[Tensor]:
-            for batch in tqdm(datamodule.ordered_loader(split), desc=f"Encoding the {title} split", unit="batch"):
-                images = to_float(batch.to(self.device))
-                yield images
-                if split == "train":
-                    copies = [images.flip(3)] if datamodule.flip else []
-                    copies += [jitter(images, datamodule.flip, generator) for _ in range(self.hparams["prior_views"])]
-                    yield from (copy.contiguous(memory_format=torch.channels_last) for copy in copies)
+            for batch in tqdm(datamodule.ordered_loader(split), desc=f"Encoding the {title}", unit="batch"):
+                yield to_float(batch.to(self.device))
 
+        def mirrored(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+            for images in batches:
+                yield images
+                if datamodule.flip:
+                    yield images.flip(3).contiguous(memory_format=torch.channels_last)
+
+        def changed(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+            for images in batches:
+                for _ in range(views):
+                    copy = jitter(images, datamodule.flip, generator)
+                    yield copy.contiguous(memory_format=torch.channels_last)
+
+        views = self.hparams["prior_views"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
-            train = posteriors(self.encoder, batches("train", "training"))
-            val = posteriors(self.encoder, batches("val", "validation"))
-        figures = fit_flow(self.prior, train, val, self.hparams["prior_steps"])
+            train = posteriors(self.encoder, mirrored(batches("train", "training split")))
+            copies = posteriors(self.encoder, changed(batches("train", "changed copies"))) if views else None
+            val = posteriors(self.encoder, batches("val", "validation split"))
+        figures = fit_flow(self.prior, train, val, self.hparams["prior_steps"], copies)
         test = np.load(datamodule.splits["test"].path, mmap_mode="r")
         with suppress(Gap):  # a test split of one image
             bits = bits_per_dim(lambda images: self.negative_elbo(images.to(self.device)), test, seed=0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from face_generation.models.prior import fit_flow, posteriors, whiten
+from face_generation.models.prior import fit_flow, moments, posteriors
 from face_generation.networks import Encoder, Flow
 
 DIM = 4
@@ -81,6 +81,20 @@ def test_samples_have_the_moments_of_the_latents(fitted: tuple[Make, Flow, dict[
     assert (torch.cov((samples / scale).T) - torch.cov((latents / scale).T)).abs().max() < 0.25
 
 
+def test_samples_are_as_wide_as_the_latents_and_not_as_the_copies() -> None:
+    generator = torch.Generator().manual_seed(1)
+    train, val = banana(4000, generator), banana(1000, generator)
+    moved = torch.tensor([0.0, 0.0, 0.0, 1.2]) * torch.randn(4000, DIM, generator=generator)
+    copies = (train[0] + moved, train[1])
+    flow = Flow((DIM, 1, 1), couplings=8, hidden=64)
+    fit_flow(flow, train, val, 300, copies)
+    samples = flow.inverse(torch.randn(20_000, DIM, generator=generator))
+    along = torch.tensor([0.0, 0.0, -0.5, 1.0])  # where only copies are wide
+
+    assert (copies[0] @ along).std() > 1
+    assert (samples @ along).std() == pytest.approx(0.3, abs=0.05)
+
+
 def test_no_sample_is_farther_out_than_the_farthest_latent(fitted: tuple[Make, Flow, dict[str, float]]) -> None:
     make, flow, _ = fitted
     normal = 10 * torch.randn(1000, DIM, generator=torch.Generator().manual_seed(2))
@@ -136,7 +150,7 @@ def test_whitening_counts_the_spread_within_the_posteriors() -> None:
     flow = Flow((2, 1, 1), couplings=0, hidden=1)
     means = torch.tensor([[1.0, 5.0], [1.0, 7.0], [1.0, 6.0]])  # the first dimension varies only within
     stds = torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
-    whiten(flow, means, stds)
+    flow.whiten(*moments(means, stds))
 
     torch.testing.assert_close(flow.mean, torch.tensor([1.0, 6.0]))
     torch.testing.assert_close(flow.colouring @ flow.colouring.T, torch.diag(torch.tensor([4.0, 2.0])))

@@ -339,17 +339,19 @@ def random_flow(dim: int, dtype: torch.dtype = torch.float32) -> Flow:
     mixing = torch.randn(dim, dim, dtype=torch.float64)
     flow.whiten(torch.randn(dim, dtype=dtype), (mixing @ mixing.T + torch.eye(dim)).to(dtype))
     flow.stretch_base(1.3 * torch.randn(10 * dim, dim, dtype=dtype))
+    samples = torch.randn(1000, dim, dtype=dtype)
+    flow.match_moments(samples, torch.ones(dim, dtype=dtype), 2 * torch.cov(samples.T))
     return flow
 
 
 def test_the_flow_inverts() -> None:
-    flow = random_flow(16)
-    latents = 3 * torch.randn(100, 16)
+    flow = random_flow(16, torch.float64)
+    latents = 3 * torch.randn(100, 16, dtype=torch.float64)
     with torch.no_grad():
         normal, _ = flow(latents)
         assert (normal - latents).abs().mean() > 0.5
-        torch.testing.assert_close(flow.inverse(normal), latents, atol=1e-4, rtol=0)
-        torch.testing.assert_close(flow(flow.inverse(latents))[0], latents, atol=1e-4, rtol=0)
+        torch.testing.assert_close(flow.inverse(normal), latents, atol=1e-9, rtol=0)
+        torch.testing.assert_close(flow(flow.inverse(latents))[0], latents, atol=1e-9, rtol=0)
 
 
 def test_the_log_determinant_is_the_jacobians() -> None:
@@ -385,6 +387,18 @@ def test_the_base_is_fitted_along_the_worst_axes_by_three_quarters() -> None:
     torch.testing.assert_close(drawn[2:100], torch.full((98,), 0.7), rtol=0.05, atol=0)
     torch.testing.assert_close(drawn[100:], torch.ones(50), rtol=0.08, atol=0)
     assert flow.negative_log_likelihood(normal).mean() < before
+
+
+def test_samples_get_the_mean_and_the_widths_that_are_clearly_others() -> None:
+    flow, dim = Flow((2, 1, 2), couplings=0, hidden=1), 4
+    axes, _ = torch.linalg.qr(torch.randn(dim, dim))
+    flow.whiten(torch.zeros(dim), axes @ torch.diag(torch.tensor([9.0, 4.0, 1.0, 0.25])) @ axes.T)
+    mean, covariance = torch.arange(4.0), axes @ torch.diag(torch.tensor([1.0, 5.0, 4.0, 0.25])) @ axes.T
+    flow.match_moments(flow.inverse(torch.randn(50_000, dim)), mean, covariance)
+    samples = flow.inverse(torch.randn(50_000, dim))
+
+    torch.testing.assert_close(samples.mean(0), mean, atol=0.05, rtol=0)
+    torch.testing.assert_close((samples @ axes).var(0), torch.tensor([1.0, 4.0, 4.0, 0.25]), atol=0, rtol=0.05)
 
 
 def test_whitening_makes_it_the_gaussian() -> None:
