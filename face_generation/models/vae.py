@@ -139,6 +139,7 @@ class VAE(FaceModel):
         """
         self.eval()
         generator = torch.Generator().manual_seed(0)
+        views = self.hparams["prior_views"]
 
         def batches(split: str, title: str) -> Iterator[Tensor]:
             for batch in tqdm(datamodule.ordered_loader(split), desc=f"Encoding the {title}", unit="batch"):
@@ -156,7 +157,6 @@ class VAE(FaceModel):
                     copy = jitter(images, datamodule.flip, generator)
                     yield copy.contiguous(memory_format=torch.channels_last)
 
-        views = self.hparams["prior_views"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
             train = posteriors(self.encoder, mirrored(batches("train", "training split")))
             copies = posteriors(self.encoder, changed(batches("train", "changed copies"))) if views else None
