@@ -30,6 +30,7 @@ TRUNCATION = 0.4
 COLOURS = 1 / 4  # of the usual changes to colours, which would hide harsh contrasts from the discriminators
 NOISE = 0.05  # strengths that the decoder's noise begins with; maps vary by 0.4. From 0, it found none in 1,000 steps
 TEXTURES = 4  # sizes at which texture is judged: the whole one, half, a quarter, an eighth
+SHARPER = (2.0, 1.0)  # more weight of texture at the two largest, of what is not truncated; truncated, it draws dots
 CROP = 64  # pixels; of the whole size one such square is judged, at another place each step
 PLACES = (2, 4, 8)  # times that images are shrunk for the discriminators of places: finer and coarser patterns
 COARSE, FINE = 32, 8  # times that samples are shrunk to be compared with the first decoder's
@@ -196,10 +197,12 @@ class VAEGAN(VAE):
         discriminator_norm = descend(self, discriminator_optimizer, discriminator_loss, heads)
 
         heads.requires_grad_(False)  # the decoder's gradient passes through them, and changes nothing
-        judged = self.discriminator(fake_maps)
-        judged += [texture(fake) for texture, fake in zip(self.textures, detailed_fakes, strict=True)]
+        textures = [texture(fake) for texture, fake in zip(self.textures, detailed_fakes, strict=True)]
+        judged = textures + self.discriminator(fake_maps)
         judged += [place(fake) for place, fake in zip(self.places, placed_fakes, strict=True)]
         adversarial = _mean([F.relu(1 - logits) for logits in judged])
+        for weight, logits in zip(SHARPER, textures, strict=False):
+            adversarial = adversarial + weight * F.relu(1 - logits[:varied]).float().mean() / len(judged)
         reconstructions = fakes[: len(originals)]
         feature = _relative_l1(fake_maps[-COMPARED:], real_maps[-COMPARED:], len(originals))
         squared_error = _squared_errors(reconstructions, originals, 4).mean()

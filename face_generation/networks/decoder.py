@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from face_generation.networks.blocks import SLOPE, ResidualBlock, Upsample, pyramid
 
-NOTCH = 12  # half of the power of the sine in the filter behind the last step
+NOTCH = 64  # half of the power of the sine in the filter behind the last step
 
 
 class Decoder(nn.Module):
@@ -53,8 +53,8 @@ class Decoder(nn.Module):
         return self.smooth(F.pixel_shuffle(self.to_rgb(x), 2))
 
     def smooth(self, images: Tensor) -> Tensor:
-        """Filters images N×3×H×W both ways with 1 − sin²⁴(ω/2), which lets pass most of what a photo has and nothing of
-        the finest grid."""
+        """Filters images N×3×H×W both ways with 1 − sin¹²⁸(ω/2), which lets pass nearly all that a photo has and
+        nothing of the finest grid."""
         return self.notch @ images @ self.notch.T
 
 

@@ -15,6 +15,7 @@ MAX_LOG_SCALE = 1.5  # per coupling; keeps the inverse well conditioned
 AXES = 128  # along which the base is stretched or squeezed; it fits well enough along others
 STRETCHED = 3 / 4  # of the way: all of it makes the widest ones too wide, for the couplings are not linear
 TOLERANCE = 0.25  # by which log standard deviations of 500 dimensions differ by chance in some 10,000 latents
+PRINCIPAL = 64  # axes along which latents vary most: light, colours, pose. Those few are not known by chance
 
 
 class AffineCoupling(nn.Module):
@@ -123,23 +124,27 @@ class Flow(nn.Module):
 
     @torch.no_grad()
     def match_moments(self, samples: Tensor, mean: Tensor, covariance: Tensor) -> None:
-        """Gives samples, of which there are N×dim, this mean; and this covariance along those axes where they are
-        clearly wider or narrower. Shapes dim and dim×dim.
-
-        Of all linear maps that would do so to Gaussians, whitened, it is the one that moves them least (Dowson & Landau
-        1982).
+        """Gives samples, of which there are N×dim, this mean; and this covariance along its principal axes, and along
+        others where they are clearly wider or narrower. Shapes dim and dim×dim.
         """
         white = self._whitened(samples).cpu()  # not every device has doubles
-        colouring, whitening = self.colouring.cpu().double(), self.whitening.cpu().double()
-        root, inverse = (_power(torch.cov(white.T).double(), exponent) for exponent in (0.5, -0.5))
-        wanted = _power(root @ whitening @ covariance.cpu().double() @ whitening.T @ root, 0.5)
-        factors, axes = torch.linalg.eigh(inverse @ wanted @ inverse)
+        colouring, covariance = self.colouring.cpu().double(), covariance.cpu().double()
+        principal = torch.linalg.eigh(covariance).eigenvectors[:, -PRINCIPAL:]
+        actual = torch.cov(white.T).double()
+
+        def transport(basis: Tensor) -> Tensor:
+            wanted = torch.linalg.solve(colouring, basis.T, left=False)  # along the basis, whitened
+            return _transport(basis.T @ actual @ basis, wanted @ covariance @ wanted.T)
+
+        factors, axes = torch.linalg.eigh(transport(torch.eye(len(mean)).double()))
         factors = torch.where(factors.log().abs() > TOLERANCE, factors, 1.0)
         colouring = colouring @ (axes * factors) @ axes.T
+        basis = torch.linalg.qr(colouring.T @ principal).Q
+        colouring = colouring + colouring @ basis @ (transport(basis) @ basis.T - basis.T)
         self.colouring.copy_(colouring)
-        self.whitening.copy_((axes / factors) @ axes.T @ whitening)
+        self.whitening.copy_(torch.linalg.inv(colouring))
         self.mean.copy_(mean.cpu() - colouring @ white.mean(0).double())
-        self.log_determinant.sub_(factors.log().sum().to(self.log_determinant))
+        self.log_determinant.copy_(-torch.linalg.slogdet(colouring).logabsdet)
 
     @torch.no_grad()
     def limit(self, latents: Tensor) -> None:
@@ -177,6 +182,13 @@ class Flow(nn.Module):
         """Latents N×dim → −log p(latents) in nats, N."""
         normal, log_determinant = self(latents)
         return 0.5 * (normal**2 + math.log(2 * math.pi)).sum(1) - log_determinant
+
+
+def _transport(actual: Tensor, wanted: Tensor) -> Tensor:
+    """Of all linear maps that give a Gaussian of one covariance the other, the one that moves it least (Dowson & Landau
+    1982)."""
+    root, inverse = (_power(actual, exponent) for exponent in (0.5, -0.5))
+    return inverse @ _power(root @ wanted @ root, 0.5) @ inverse
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
