@@ -1,5 +1,6 @@
 """Turns a trained model into a bundle: the one way from the training world into the serving world."""
 
+import gc
 import logging
 import tempfile
 import warnings
@@ -130,18 +131,22 @@ def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, A
 
 def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: str, path: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[input_name],
-            output_names=[output_name],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            verbose=False,
-        )
+    gc.freeze()  # the exporter makes so many objects that looking through all others, too, takes a fifth of its time
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[input_name],
+                output_names=[output_name],
+                dynamic_shapes=({0: torch.export.Dim("n")},),
+                verbose=False,
+            )
+    finally:
+        gc.unfreeze()
     assert program is not None
     model = program.model_proto
     _strip(model)
