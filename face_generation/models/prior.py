@@ -50,8 +50,8 @@ def fit_flow(
 ) -> dict[str, float]:
     """Fits `flow` in place by maximum likelihood to samples of the posteriors `train` and `copies`, and keeps the state
     that is best on those of `val`. Its base is then stretched, and its samples are given the moments of `train`, since
-    those of copies are wider; each if it is better on `val`. And no sample will be farther out than the farthest of
-    `train`.
+    those of copies are wider, and what all places share still is too narrow; each if it is better on `val`. And no
+    sample will be farther out than the farthest of `train`.
 
     Args:
         train, val: Means and standard deviations, each N×latent_dim.

@@ -15,7 +15,7 @@ MAX_LOG_SCALE = 1.5  # per coupling; keeps the inverse well conditioned
 AXES = 128  # along which the base is stretched or squeezed; it fits well enough along others
 STRETCHED = 3 / 4  # of the way: all of it makes the widest ones too wide, for the couplings are not linear
 TOLERANCE = 0.25  # by which log standard deviations of 500 dimensions differ by chance in some 10,000 latents
-PRINCIPAL = 64  # axes along which latents vary most: light, colours, pose. Those few are not known by chance
+PRINCIPAL = 64  # axes along which latents vary most: light, colours, pose. The widths of so few are told from chance
 
 
 class AffineCoupling(nn.Module):
@@ -71,9 +71,9 @@ class Flow(nn.Module):
     alone makes it a Gaussian with full covariance; training the couplings does the rest. `stretch_base` then sets its
     last, linear layer: couplings see a place and those around it, and leave what all places share too narrow.
     `match_moments` corrects the first one, for samples that should be like some other latents than those it was trained
-    on. And `limit` sets how far from the mean latents may be, once whitened: affine couplings send a few normal vectors
-    very far out (Behrmann et al. 2021). Those are brought back, so of them alone `forward` is not the inverse of
-    `inverse`.
+    on, and for what is still too narrow. And `limit` sets how far from the mean latents may be, once whitened: affine
+    couplings send a few normal vectors very far out (Behrmann et al. 2021). Those are brought back, so of them alone
+    `forward` is not the inverse of `inverse`.
     """
 
     axes: Tensor
@@ -132,15 +132,15 @@ class Flow(nn.Module):
         principal = torch.linalg.eigh(covariance).eigenvectors[:, -PRINCIPAL:]
         actual = torch.cov(white.T).double()
 
-        def transport(basis: Tensor) -> Tensor:
+        def transport(colouring: Tensor, basis: Tensor) -> Tensor:
             wanted = torch.linalg.solve(colouring, basis.T, left=False)  # along the basis, whitened
             return _transport(basis.T @ actual @ basis, wanted @ covariance @ wanted.T)
 
-        factors, axes = torch.linalg.eigh(transport(torch.eye(len(mean)).double()))
+        factors, axes = torch.linalg.eigh(transport(colouring, torch.eye(len(mean)).double()))
         factors = torch.where(factors.log().abs() > TOLERANCE, factors, 1.0)
         colouring = colouring @ (axes * factors) @ axes.T
         basis = torch.linalg.qr(colouring.T @ principal).Q
-        colouring = colouring + colouring @ basis @ (transport(basis) @ basis.T - basis.T)
+        colouring = colouring + colouring @ basis @ (transport(colouring, basis) @ basis.T - basis.T)
         self.colouring.copy_(colouring)
         self.whitening.copy_(torch.linalg.inv(colouring))
         self.mean.copy_(mean.cpu() - colouring @ white.mean(0).double())
