@@ -33,16 +33,21 @@ def grid_artefact(images: Images, real: Images, seed: int) -> Estimate:
     return two_sets(lambda a, b: float((_prominence(a) - _prominence(b)).max()), peaks, real_peaks, seed)
 
 
-def grid_energies(images: Images) -> NDArray[np.float64]:
-    """The energy at each of 36 frequencies, and around it, in the spectrum of each image's luma: N×H×W×3 → N×36×2."""
-    height, width = images.shape[1:3]
-    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)  # the borders would be a cross
+def grid_places(height: int, width: int) -> list[tuple[int, int]]:
+    """The 36 frequencies, as rows and columns of a spectrum H×W, at which a grid of a period in `STEPS` shows."""
     half = STEPS // 2
-    places = [
+    return [
         (round(y * height / STEPS), round(x * width / STEPS))
         for y, x in itertools.product(range(-half + 1, half + 1), range(half + 1))
         if x > 0 or y > 0  # the rest of the plane mirrors this half
     ]
+
+
+def grid_energies(images: Images) -> NDArray[np.float64]:
+    """The energy at each of 36 frequencies, and around it, in the spectrum of each image's luma: N×H×W×3 → N×36×2."""
+    height, width = images.shape[1:3]
+    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)  # the borders would be a cross
+    places = grid_places(height, width)
     offsets = np.array(list(itertools.product(range(-TO, TO + 1), repeat=2)))
     distance = np.abs(offsets).max(axis=1)
     near, around = offsets[distance <= NEAR], offsets[distance >= FROM]

@@ -97,18 +97,24 @@ def laplacian_level(images: Tensor, level: int, levels: int) -> Tensor:
     """One of the `levels` of the Laplacian pyramid (Burt & Adelson 1983) of images N×3×H×W: what the images, halved
     `level` times, show over the next smaller ones; at the last level, the smallest images themselves."""
     for _ in range(level):
-        images = _blur(images, stride=2)
+        images = blur(images, stride=2)
     if level == levels - 1:
         return images
-    spread = torch.zeros_like(images)
-    spread[:, :, ::2, ::2] = _blur(images, stride=2)
-    return images - 4 * _blur(spread)  # 4: three of four pixels were zero
+    return images - enlarge(blur(images, stride=2), images)
 
 
-def _blur(images: Tensor, stride: int = 1) -> Tensor:
-    """With the 5×5 binomial kernel; the image is mirrored at its edges."""
-    kernel = torch.outer(BINOMIAL, BINOMIAL).expand(3, 1, 5, 5)
-    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, stride=stride, groups=3)
+def blur(images: Tensor, stride: int = 1) -> Tensor:
+    """N×C×H×W with the 5×5 binomial kernel; the image is mirrored at its edges. Stride 2 halves it, rounded up."""
+    channels = images.shape[1]
+    kernel = torch.outer(BINOMIAL, BINOMIAL).to(images.device).expand(channels, 1, 5, 5)
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, stride=stride, groups=channels)
+
+
+def enlarge(images: Tensor, like: Tensor) -> Tensor:
+    """Halved images N×C×⌈H/2⌉×⌈W/2⌉ → as large as `like`, N×C×H×W."""
+    spread = torch.zeros_like(like)
+    spread[:, :, ::2, ::2] = images
+    return 4 * blur(spread)  # 4: three of four pixels were zero
 
 
 def _patches(images: Images, rows: Rows, level: int, sizes: list[int], random: np.random.Generator) -> Floats:

@@ -1,12 +1,16 @@
 """A loss of grids: the peaks that upsampling leaves in the spectrum of images, and photos do not have."""
 
+import itertools
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from face_generation.metrics.sharpness import LUMA
+from face_generation.metrics.spectrum import NEAR, grid_places
 
-RATE = 0.03  # of the running means: over the last 33 batches or so
+RATE = 0.03  # of running means over the last 33 batches or so
 AROUND = 11  # frequencies both ways, over whose mean a peak stands
 
 
@@ -20,20 +24,27 @@ class GridLoss(nn.Module):
 
     Args:
         image_size: Height and width of the images, in pixels.
+        rate: Of the running means.
+        everywhere: Whether all frequencies count, or peaks alone, at those where `metrics.spectrum` looks for grids.
     """
 
     luma: Tensor
     window: Tensor
+    counted: Tensor
     drawn: Tensor
     photos: Tensor
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, image_size: int, rate: float = RATE, everywhere: bool = True) -> None:
         super().__init__()
+        self.rate = rate
+        self.least = -math.inf if everywhere else 0.0
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
         hann = torch.hann_window(image_size, periodic=False)  # the borders would be a cross
         self.register_buffer("window", torch.outer(hann, hann), persistent=False)
         self.floor = (2 / 255) ** 2 / 12 * self.window.square().sum().item()  # below it, eight bits round it away
         shape = image_size, image_size // 2 + 1
+        counted = torch.ones(shape) if everywhere else _around(grid_places(image_size, image_size), image_size)
+        self.register_buffer("counted", counted / counted.sum(), persistent=False)
         self.register_buffer("drawn", torch.zeros(shape))  # running means; zeros before the first batch
         self.register_buffer("photos", torch.zeros(shape))
 
@@ -43,11 +54,11 @@ class GridLoss(nn.Module):
         power = self._power(drawn)
         with torch.no_grad():
             for mean, batch in ((self.drawn, power), (self.photos, self._power(photos))):
-                mean.lerp_(batch, torch.where(mean.any(), RATE, 1.0))
+                mean.lerp_(batch, torch.where(mean.any(), self.rate, 1.0))
             floored = self.drawn + self.floor
             log_ratio = (floored / (self.photos + self.floor)).log()
-            peaks = log_ratio - _mean_around(log_ratio, AROUND)
-        return (peaks / floored * power).mean(), peaks.square().mean().sqrt()
+            peaks = (log_ratio - _mean_around(log_ratio, AROUND)).clamp_min(self.least)
+        return (self.counted * peaks / floored * power).sum(), (self.counted * peaks.square()).sum().sqrt()
 
     def _power(self, images: Tensor) -> Tensor:
         """Images N×3×H×W → the mean power spectrum of their luma, over 3×3 frequencies each: H×(W/2 + 1)."""
@@ -60,3 +71,13 @@ class GridLoss(nn.Module):
 def _mean_around(x: Tensor, size: int) -> Tensor:
     """H×W → each value's mean with those around it, size×size; H×W."""
     return F.avg_pool2d(x[None, None], size, stride=1, padding=size // 2, count_include_pad=False)[0, 0]
+
+
+def _around(places: list[tuple[int, int]], size: int) -> Tensor:
+    """A half spectrum, size×(size/2 + 1), of ones at and next to some places of the whole one, and of zeros."""
+    whole = torch.zeros(size, size)
+    near = range(-NEAR, NEAR + 1)
+    for y, x in places:
+        for sign, dy, dx in itertools.product((-1, 1), near, near):  # both halves, which mirror each other
+            whole[(sign * y + dy) % size, (sign * x + dx) % size] = 1
+    return whole[:, : size // 2 + 1]

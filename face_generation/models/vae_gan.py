@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from face_generation.data.datamodule import PackedDataModule
 from face_generation.errors import UserError
 from face_generation.models.adversarial import descend, diversity
 from face_generation.models.augmentation import draw_augmentation
+from face_generation.models.detail import match_detail
 from face_generation.models.grid import GridLoss
 from face_generation.models.vae import VAE
 from face_generation.networks import FeatureNetwork, PlaceDiscriminator, ProjectedDiscriminator, TextureDiscriminator
@@ -77,11 +79,13 @@ class VAEGAN(VAE):
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
             thirty-second; truncated ones, to an eighth.
+        detail_epochs: Passes over the training split in which detail is matched to photos' at the end, without any
+            discriminator (`models.detail`); 0 for none.
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
-        UserError: As of `VAE`; other than five discriminator channels; or, when training begins, the VAE is no trained
-            one (`checkpoint.begin_with`), or batches are of one image.
+        UserError: As of `VAE`; other than five discriminator channels; fewer passes than none; or, when training
+            begins, the VAE is no trained one (`checkpoint.begin_with`), or batches are of one image.
     """
 
     fitted_last = ()  # the prior comes with the VAE
@@ -94,6 +98,7 @@ class VAEGAN(VAE):
         feature_weight: float = 10.0,
         pixel_weight: float = 50.0,
         drift_weight: float = 10.0,
+        detail_epochs: int = 5,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
@@ -101,6 +106,8 @@ class VAEGAN(VAE):
         self.automatic_optimization = False  # two optimizers, each with its own loss
         if len(discriminator_channels) != len(CHANNELS):
             raise UserError(f"model.discriminator_channels takes {len(CHANNELS)} numbers, one for each resolution")
+        if detail_epochs < 0:
+            raise UserError(f"model.detail_epochs={detail_epochs}; give 0 or more")
         self.first_decoder = copy.deepcopy(self.decoder)  # of the first stage
         self.features = FeatureNetwork()
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
@@ -145,8 +152,13 @@ class VAEGAN(VAE):
         }
 
     def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
-        """Nothing is left to do: the prior came with the VAE, and the encoder is still the same."""
-        return {}
+        """Gives what the decoder draws as much detail as photos have (`models.detail`). The prior came with the VAE."""
+        if not self.hparams["detail_epochs"]:
+            return {}
+        self.eval()
+        photos = np.load(datamodule.splits["train"].path, mmap_mode="r")
+        epochs, batch_size = self.hparams["detail_epochs"], datamodule.batch_size
+        return match_detail(self.decoder, self.prior, photos, epochs, batch_size, TRUNCATED, TRUNCATION)
 
     def compile_networks(self) -> None:
         super().compile_networks()

@@ -41,3 +41,13 @@ def test_it_leads_away_from_a_grid_and_from_nothing_else() -> None:
 
     assert stripes > 0.01
     assert abs(shift) < 1e-4
+
+
+def test_peaks_may_count_only_where_grids_show() -> None:
+    def peaks(images: torch.Tensor) -> torch.Tensor:
+        return GridLoss(SIZE, everywhere=False)(images, noise(3))[1]
+
+    others = 0.2 * torch.cos(2 * torch.pi * 20 / SIZE * torch.arange(SIZE))  # 3.2 pixels apart
+
+    assert peaks(noise(0) + STRIPES) > 5 * peaks(noise(0))
+    assert peaks(noise(0) + others) < 2 * peaks(noise(0))

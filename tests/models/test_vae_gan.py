@@ -1,5 +1,6 @@
 """The VAE's second stage: what it moves and leaves, that it sharpens, and that a resumed run is the same run."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,23 @@ def test_the_discriminators_learn_from_samples_alone(tmp_path: Path, drawn: Draw
     # with as many photos, then the decoder's, in which all are judged.
     assert seen[:2] == [2 * 5, 2 + 5]
     assert texture[:2] == [2 * 6, 2 + 6]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_at_the_end_detail_is_matched_by_the_decoder_alone(drawn: DrawnDataModule, vae: Path, epochs: int) -> None:
+    model = VAEGAN(**SMALL, detail_epochs=epochs)
+    checkpoint.begin_with(vae, model)
+    before = copy.deepcopy(model.state_dict())
+    figures = model.finish(drawn)
+
+    assert figures.keys() == ({"detail/before_db", "detail/after_db"} if epochs else set())
+    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[0] for name in moved} == ({"decoder"} if epochs else set())
+
+
+def test_passes_cannot_be_fewer_than_none() -> None:
+    with pytest.raises(UserError, match=r"detail_epochs=-1; give 0 or more"):
+        VAEGAN(**SMALL, detail_epochs=-1)
 
 
 def test_a_batch_of_one_is_too_small(tmp_path: Path, drawn: DrawnDataModule, vae: Path) -> None:
