@@ -229,7 +229,7 @@ def test_samples_drift_no_farther_than_reconstructions_do(
     def farther(weight: float) -> Tensor:
         monkeypatch.setattr("face_generation.models.vae_gan.EXCESS", weight)
         options = {"drift_weight": 0, "generator_learning_rate": 2e-3}
-        model, _ = refine(tmp_path / "far.ckpt", drawn, 1, tmp_path / f"{weight}", **options)
+        model, _ = refine(tmp_path / "far.ckpt", drawn, 3, tmp_path / f"{weight}", **options)
         with torch.no_grad():
             samples, first = model.eval().sample(normal), start.sample(normal)  # type: ignore[operator]
             usual = _errors(model.decoder(model.encoder(photos)[0]), photos, 8).mean()
