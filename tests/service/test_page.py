@@ -171,7 +171,8 @@ def test_more_faces_by_key_and_button_and_back(visit: Any) -> None:
             lambda: page.get_by_role("button", name="More faces").click(),
         )
     ):
-        grid(page)
+        # Its address changes a moment before the page does.
+        expect(grid(page).first).to_have_accessible_name(f"Generated face, seed {100 + i * COUNT}")
         action()
         expect(page).to_have_url(re.compile(f"from={100 + (i + 1) * COUNT}$"))
     grid(page)
