@@ -21,14 +21,13 @@ from tqdm import tqdm
 from face_generation.data.datamodule import to_float
 from face_generation.hardware import best_precision
 from face_generation.metrics.wasserstein import blur, enlarge
-from face_generation.models.grid import GridLoss
+from face_generation.models.grid import ROUNDING, GridLoss
 from face_generation.networks import Decoder, Flow
 
 BANDS = 3  # of the Laplacian pyramid (Burt & Adelson 1983)
 QUANTILES = 100
 PLACES = 5  # every fifth pixel both ways is enough to know how energies are distributed
 SAMPLES = 1000  # whose energies are measured before each pass, at most
-ROUNDING = (2 / 255) ** 2 / 12  # the energy of what eight bits round away
 FACTORS = math.log(0.3), math.log(1.6)  # by which detail is multiplied: none is made where there is nothing
 LEARNING_RATE = 2e-5  # at its peak
 WARM_UP = 0.05  # of the steps; a cosine to zero follows
@@ -47,9 +46,10 @@ def match_detail(
 ) -> dict[str, float]:
     """Trains `decoder` in place, to draw its samples with as much detail as photos have, and without grids.
 
-    Before each of `epochs` passes over the photos, N×H×W×3, the energy of detail is measured at each quantile of all
-    places, in photos and in what the decoder draws by then. The target is what it drew at first, with detail multiplied
-    by the ratio, times those of the passes before, wherever its energy was at that quantile.
+    `epochs` is as many steps as that many passes over the photos, N×H×W×3, would take. Before each of them the energy
+    of detail in what the decoder draws by then is measured at each quantile of all places, and compared with photos'.
+    The target is what it drew at first, with detail multiplied by the ratio, times those before, wherever its energy
+    was at that quantile.
 
     Args:
         truncated: Share of a batch that is truncated.
@@ -64,13 +64,13 @@ def match_detail(
     precision = torch.autocast(device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed")
     first = copy.deepcopy(decoder).requires_grad_(False)
 
-    def some_photos(count: int) -> Tensor:
-        rows = torch.randint(len(photos), (count,), generator=generator).sort().values
+    def some_photos() -> Tensor:
+        rows = torch.randint(len(photos), (batch_size,), generator=generator).sort().values
         return to_float(torch.from_numpy(photos[rows.numpy()]).to(device))
 
-    def some_latents(truncated: int = 0) -> Tensor:
+    def some_latents(cut: int = 0) -> Tensor:
         normal = torch.randn(batch_size, prior.mean.numel(), generator=generator)
-        normal[:truncated] *= torch.empty(truncated, 1).uniform_(truncation, 1, generator=generator)
+        normal[:cut] *= torch.empty(cut, 1).uniform_(truncation, 1, generator=generator)
         with torch.no_grad():
             return prior.inverse(normal.to(device))
 
@@ -83,7 +83,7 @@ def match_detail(
         return _energies(_rounded(draw(decoder, some_latents())) for _ in range(batches))
 
     batches = math.ceil(min(SAMPLES, len(photos)) / batch_size)
-    wanted = _energies(some_photos(batch_size) for _ in range(batches))
+    wanted = _energies(some_photos() for _ in range(batches))
     at_first = now = energies()
     factors = torch.zeros_like(now)  # logarithms of what detail is multiplied by, at each quantile
     grid = GridLoss(photos.shape[1], GRID_RATE, everywhere=False).to(device)
@@ -101,7 +101,7 @@ def match_detail(
                 with torch.no_grad():
                     target = _multiplied(draw(first, latents), at_first, factors).clamp(-1, 1)
                 images = draw(decoder, latents)
-                peaks, _ = grid(images[cut:], decoder.smooth(some_photos(batch_size)))
+                peaks, _ = grid(images[cut:], decoder.smooth(some_photos()))
                 loss = F.mse_loss(images, target) + GRID * peaks
                 optimizer.zero_grad()
                 loss.backward()

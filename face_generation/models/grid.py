@@ -11,6 +11,7 @@ from face_generation.metrics.sharpness import LUMA
 from face_generation.metrics.spectrum import NEAR, grid_places
 
 RATE = 0.03  # of running means over the last 33 batches or so
+ROUNDING = (2 / 255) ** 2 / 12  # the energy of what eight bits round away, in [-1, 1]
 AROUND = 11  # frequencies both ways, over whose mean a peak stands
 
 
@@ -41,7 +42,7 @@ class GridLoss(nn.Module):
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
         hann = torch.hann_window(image_size, periodic=False)  # the borders would be a cross
         self.register_buffer("window", torch.outer(hann, hann), persistent=False)
-        self.floor = (2 / 255) ** 2 / 12 * self.window.square().sum().item()  # below it, eight bits round it away
+        self.floor = ROUNDING * self.window.square().sum().item()  # below it, eight bits round it away
         shape = image_size, image_size // 2 + 1
         counted = torch.ones(shape) if everywhere else _around(grid_places(image_size, image_size), image_size)
         self.register_buffer("counted", counted / counted.sum(), persistent=False)

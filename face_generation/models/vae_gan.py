@@ -106,8 +106,8 @@ class VAEGAN(VAE):
         self.automatic_optimization = False  # two optimizers, each with its own loss
         if len(discriminator_channels) != len(CHANNELS):
             raise UserError(f"model.discriminator_channels takes {len(CHANNELS)} numbers, one for each resolution")
-        if detail_epochs < 0:
-            raise UserError(f"model.detail_epochs={detail_epochs}; give 0 or more")
+        if not isinstance(detail_epochs, int) or detail_epochs < 0:
+            raise UserError(f"model.detail_epochs={detail_epochs}; give 0 or more, a whole number")
         self.first_decoder = copy.deepcopy(self.decoder)  # of the first stage
         self.features = FeatureNetwork()
         sizes = pyramid(self.hparams["image_size"], len(CHANNELS))
