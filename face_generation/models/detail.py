@@ -1,10 +1,11 @@
-"""The end of refining: detail becomes like that of photos, as far as simple statistics tell.
+"""The end of refining: detail and tones become like those of photos, as far as simple statistics tell.
 
-Discriminators leave detail that is weaker than in photos, in some places more than in others, and peaks in the
-spectrum. For both no discriminator is needed: it is known of photos how the energy of each band of frequencies varies
-from place to place, by which textures are matched as well (Heeger & Bergen 1995), and what their mean spectrum is. So
-what the decoder draws is changed accordingly, and the decoder learns to draw that. It learns from nothing but its own
-pictures, each from the same latents, so faces stay who they are.
+Discriminators leave detail that is weaker than in photos, in some places more than in others, peaks in the spectrum,
+and, as the prior does, fewer dark and light tones. For none of it a discriminator is needed: it is known of photos how
+strong each band of frequencies is from place to place, and how often each value of what is left, by which textures are
+matched as well (Heeger & Bergen 1995), and what their mean spectrum is. So what the decoder draws is changed
+accordingly, and the decoder learns to draw that. It learns from nothing but its own pictures, each from the same
+latents, so faces stay who they are.
 """
 
 import copy
@@ -24,14 +25,15 @@ from face_generation.metrics.wasserstein import blur, enlarge
 from face_generation.models.grid import ROUNDING, GridLoss
 from face_generation.networks import Decoder, Flow
 
-BANDS = 3  # of the Laplacian pyramid (Burt & Adelson 1983)
+BANDS = 2  # of the Laplacian pyramid (Burt & Adelson 1983); what is left, at a quarter of the size, has the tones
+COLOURS = 3
 QUANTILES = 100
-PLACES = 5  # every fifth pixel both ways is enough to know how energies are distributed
-SAMPLES = 1000  # whose energies are measured before each pass, at most
+PLACES = slice(2, None, 5)  # every fifth pixel both ways is enough to know how the strength of a band is distributed
+MEASURED = 8000  # samples before each pass, and photos, at most: tones of so many are known to half a level of 255
 FACTORS = math.log(0.3), math.log(1.6)  # by which detail is multiplied: none is made where there is nothing
 LEARNING_RATE = 2e-5  # at its peak
 WARM_UP = 0.05  # of the steps; a cosine to zero follows
-GRID = 5e-4  # weight of the loss of grids
+GRID = 1e-3  # weight of the loss of grids
 GRID_RATE = 0.01  # of its running means: over a hundred batches, for little else changes
 
 
@@ -44,28 +46,28 @@ def match_detail(
     truncated: float,
     truncation: float,
 ) -> dict[str, float]:
-    """Trains `decoder` in place, to draw its samples with as much detail as photos have, and without grids.
+    """Trains `decoder` in place, to draw its samples with as much detail as photos have, in as many dark and light
+    tones, and without grids.
 
-    `epochs` is as many steps as that many passes over the photos, N×H×W×3, would take. Before each of them the energy
-    of detail in what the decoder draws by then is measured at each quantile of all places, and compared with photos'.
-    The target is what it drew at first, with detail multiplied by the ratio, times those before, wherever its energy
-    was at that quantile.
+    `epochs` is as many steps as that many passes over the photos, N×H×W×3, would take. Before each of them what the
+    decoder draws by then is measured: how strong detail is, and the values of each colour, at each quantile of all
+    places. The target is what it drew at first, with detail multiplied by the ratio of photos' to that, times those
+    before, wherever its strength was at that quantile; tones likewise, but by differences.
 
     Args:
         truncated: Share of a batch that is truncated.
         truncation: To how little, at most; at random between that and 1.
 
     Returns:
-        How far the energies of samples are from those of photos, before and after, in decibels, averaged over
-        quantiles.
+        How far samples are from photos, before and after, averaged over quantiles: the strength of detail in decibels,
+        tones in levels of 255.
     """
     device = decoder.notch.device
     generator = torch.Generator().manual_seed(0)
     precision = torch.autocast(device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed")
     first = copy.deepcopy(decoder).requires_grad_(False)
 
-    def some_photos() -> Tensor:
-        rows = torch.randint(len(photos), (batch_size,), generator=generator).sort().values
+    def pick(rows: Tensor) -> Tensor:
         return to_float(torch.from_numpy(photos[rows.numpy()]).to(device))
 
     def some_latents(cut: int = 0) -> Tensor:
@@ -75,17 +77,18 @@ def match_detail(
             return prior.inverse(normal.to(device))
 
     def draw(network: Decoder, latents: Tensor) -> Tensor:
-        with precision:
-            return network(latents).float().clamp(-1, 1)
+        return network(latents).float().clamp(-1, 1)
 
     @torch.no_grad()
-    def energies() -> Tensor:
-        return _energies(_rounded(draw(decoder, some_latents())) for _ in range(batches))
+    def measured() -> Tensor:
+        # Not in bf16, as faces are drawn in the end: its rounding would be detail.
+        return _statistics(_rounded(draw(decoder, latents)) for latents in same)
 
-    batches = math.ceil(min(SAMPLES, len(photos)) / batch_size)
-    wanted = _energies(some_photos() for _ in range(batches))
-    at_first = now = energies()
-    factors = torch.zeros_like(now)  # logarithms of what detail is multiplied by, at each quantile
+    rows = torch.randperm(len(photos), generator=generator)[:MEASURED].sort().values.split(batch_size)
+    wanted = _statistics(pick(chosen) for chosen in rows)
+    same = [some_latents() for _ in rows]
+    at_first = now = measured()
+    changes = torch.zeros_like(now)
     grid = GridLoss(photos.shape[1], GRID_RATE, everywhere=False).to(device)
     steps = max(1, len(photos) // batch_size)
     optimizer = torch.optim.Adam([some for some in decoder.parameters() if some.requires_grad], fused=True)
@@ -95,26 +98,33 @@ def match_detail(
     cut = int(truncated * batch_size)
     with tqdm(total=epochs * steps, desc="Matching detail", unit="step") as progress:
         for _ in range(epochs):
-            factors = (factors + (wanted - now) / 2).clamp(*FACTORS)
+            changes = changes + wanted - now
+            changes[:BANDS].clamp_(*FACTORS)
             for _ in range(steps):
                 latents = some_latents(cut)
-                with torch.no_grad():
-                    target = _multiplied(draw(first, latents), at_first, factors).clamp(-1, 1)
-                images = draw(decoder, latents)
-                peaks, _ = grid(images[cut:], decoder.smooth(some_photos()))
+                with precision:
+                    drawn, images = draw(first, latents), draw(decoder, latents)
+                target = _changed(drawn, at_first, changes).clamp(-1, 1)
+                some_photos = pick(torch.randint(len(photos), (batch_size,), generator=generator).sort().values)
+                peaks, _ = grid(images[cut:], decoder.smooth(some_photos))
                 loss = F.mse_loss(images, target) + GRID * peaks
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 scheduler.step()
                 progress.update()
-            now = energies()
-            progress.set_postfix(db=f"{_decibels(wanted - now):.2f}")
-    return {"detail/before_db": _decibels(wanted - at_first), "detail/after_db": _decibels(wanted - now)}
+            now = measured()
+            progress.set_postfix(_distances(wanted - now))
+    before, after = _distances(wanted - at_first), _distances(wanted - now)
+    return {f"detail/before_{unit}": far for unit, far in before.items()} | {
+        f"detail/after_{unit}": far for unit, far in after.items()
+    }
 
 
-def _decibels(log_ratios: Tensor) -> float:
-    return 10 / math.log(10) * log_ratios.abs().mean().item()
+def _distances(differences: Tensor) -> dict[str, float]:
+    """Of statistics, in the units that people know: decibels, and levels of 255."""
+    strengths, tones = differences.abs().split([BANDS, COLOURS])
+    return {"db": 20 / math.log(10) * strengths.mean().item(), "levels": 127.5 * tones.mean().item()}
 
 
 def _rounded(images: Tensor) -> Tensor:
@@ -123,7 +133,7 @@ def _rounded(images: Tensor) -> Tensor:
 
 
 def _pyramid(images: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Images N×3×H×W → what each of BANDS halvings takes out, from the finest on, and what is left."""
+    """Images N×3×H×W → what each of BANDS halvings takes out, from the finest on; and what is left."""
     bands = []
     for _ in range(BANDS):
         halved = blur(images, stride=2)
@@ -132,34 +142,41 @@ def _pyramid(images: Tensor) -> tuple[list[Tensor], Tensor]:
     return bands, images
 
 
-def _energy(band: Tensor) -> Tensor:
-    """A band N×3×h×w → the logarithm of its energy around each of its pixels, N×1×h×w."""
-    return (blur(blur(band.square().mean(1, keepdim=True))) + ROUNDING).log()
+def _strength(band: Tensor) -> Tensor:
+    """A band N×3×h×w → the logarithm of its root mean square around each of its pixels, N×1×h×w."""
+    return (blur(blur(band.square().mean(1, keepdim=True))) + ROUNDING).log() / 2
 
 
-def _energies(batches: Iterable[Tensor]) -> Tensor:
-    """Batches of images N×3×H×W → quantiles of the log energies of each band over all places: BANDS×QUANTILES."""
-    found = [[_energy(band)[..., ::PLACES, ::PLACES].flatten() for band in _pyramid(images)[0]] for images in batches]
+def _statistics(batches: Iterable[Tensor]) -> Tensor:
+    """Batches of images N×3×H×W → quantiles over all places: of the strength of each band, and of each colour of what
+    is left. (BANDS + COLOURS)×QUANTILES."""
+    found = []
+    for images in batches:
+        bands, rest = _pyramid(images)
+        strengths = [_strength(band)[..., PLACES, PLACES] for band in bands]
+        found.append([some.flatten() for some in (*strengths, *rest.split(1, dim=1))])
     shares = (torch.arange(QUANTILES) + 0.5) / QUANTILES
-    return torch.stack([_quantiles(torch.cat(band), shares) for band in zip(*found, strict=True)])
+    return torch.stack([_quantiles(torch.cat(values), shares) for values in zip(*found, strict=True)])
 
 
 def _quantiles(values: Tensor, shares: Tensor) -> Tensor:
     return values.sort().values[(shares * len(values)).long().to(values.device)]
 
 
-def _multiplied(images: Tensor, energies: Tensor, factors: Tensor) -> Tensor:
-    """Images N×3×H×W with each band multiplied by the exponential of a factor, which is known for some log energies of
-    its own around a pixel (both BANDS×QUANTILES, the energies ascending)."""
-    bands, images = _pyramid(images)
-    for band, knots, values in reversed(list(zip(bands, energies, factors, strict=True))):
-        images = enlarge(images, band) + _interpolate(_energy(band), knots, values).exp() * band
+def _changed(images: Tensor, statistics: Tensor, changes: Tensor) -> Tensor:
+    """Images N×3×H×W with each band multiplied by the exponential of what is to be added to its strength, and with
+    something added to each colour of what is left. How much, is known at each of some `statistics`."""
+    bands, rest = _pyramid(images)
+    tones = zip(rest.split(1, dim=1), statistics[BANDS:], changes[BANDS:], strict=True)
+    images = rest + torch.cat([_interpolate(*tone) for tone in tones], dim=1)
+    for band, knots, values in reversed(list(zip(bands, statistics, changes, strict=False))):
+        images = enlarge(images, band) + _interpolate(_strength(band), knots, values).exp() * band
     return images
 
 
 def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
     """The values at x, linear between K ascending knots and constant beyond them."""
-    right = torch.searchsorted(knots, x).clamp(1, len(knots) - 1)
+    right = torch.searchsorted(knots, x.contiguous()).clamp(1, len(knots) - 1)
     left = right - 1
     share = (x - knots[left]) / (knots[right] - knots[left]).clamp_min(1e-6)
     return values[left].lerp(values[right], share.clamp(0, 1))

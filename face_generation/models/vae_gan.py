@@ -79,8 +79,8 @@ class VAEGAN(VAE):
         pixel_weight: Of the mean squared error of reconstructions shrunk to a quarter, with pixel values in [-1, 1].
         drift_weight: Of the mean squared error between samples and what the first decoder drew, both shrunk to a
             thirty-second; truncated ones, to an eighth.
-        detail_epochs: Passes over the training split in which detail is matched to photos' at the end, without any
-            discriminator (`models.detail`); 0 for none.
+        detail_epochs: Passes over the training split in which detail and tones are matched to photos' at the end,
+            without any discriminator (`models.detail`); 0 for none.
         vae: As of `VAE`; what is about its training has no effect.
 
     Raises:
@@ -152,7 +152,7 @@ class VAEGAN(VAE):
         }
 
     def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
-        """Gives what the decoder draws as much detail as photos have (`models.detail`). The prior came with the VAE."""
+        """Gives samples the detail and tones of photos (`models.detail`). The prior came with the VAE."""
         if not self.hparams["detail_epochs"]:
             return {}
         self.eval()

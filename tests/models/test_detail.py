@@ -1,4 +1,4 @@
-"""Matching detail to photos': what it reaches, and what it leaves."""
+"""Matching detail and tones to photos': what it reaches, and what it leaves."""
 
 import copy
 
@@ -31,7 +31,10 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> Decoder:
 def photos(decoder: Decoder) -> NDArray[np.uint8]:
     """What it draws, with half as much detail again."""
     images = draw(decoder, count=128)
-    images = images + 0.5 * (images - F.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False))
+    return rounded(images + 0.5 * (images - F.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)))
+
+
+def rounded(images: Tensor) -> NDArray[np.uint8]:
     return images.clamp(-1, 1).add(1).mul(127.5).byte().permute(0, 2, 3, 1).numpy()
 
 
@@ -50,6 +53,13 @@ def test_detail_becomes_like_that_of_photos(decoder: Decoder, photos: NDArray[np
 
     assert figures["detail/before_db"] > 1
     assert figures["detail/after_db"] < 0.5 * figures["detail/before_db"]
+
+
+def test_tones_become_like_those_of_photos(decoder: Decoder) -> None:
+    figures = match(decoder, rounded(1.5 * draw(decoder, count=128) + 0.1))
+
+    assert figures["detail/before_levels"] > 10
+    assert figures["detail/after_levels"] < 0.3 * figures["detail/before_levels"]
 
 
 def test_pictures_stay_what_they_are(decoder: Decoder, photos: NDArray[np.uint8]) -> None:

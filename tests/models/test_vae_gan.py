@@ -266,7 +266,8 @@ def test_at_the_end_detail_is_matched_by_the_decoder_alone(drawn: DrawnDataModul
     before = copy.deepcopy(model.state_dict())
     figures = model.finish(drawn)
 
-    assert figures.keys() == ({"detail/before_db", "detail/after_db"} if epochs else set())
+    units = {"before_db", "after_db", "before_levels", "after_levels"}
+    assert figures.keys() == ({f"detail/{unit}" for unit in units} if epochs else set())
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[0] for name in moved} == ({"decoder"} if epochs else set())
 
