@@ -82,7 +82,8 @@ def match_detail(
     @torch.no_grad()
     def measured() -> Tensor:
         # Not in bf16, as faces are drawn in the end: its rounding would be detail.
-        return _statistics(_rounded(draw(decoder, latents)) for latents in same)
+        progress = tqdm(same, desc="Measuring detail", unit="batch", delay=1, leave=False)
+        return _statistics(_rounded(draw(decoder, latents)) for latents in progress)
 
     rows = torch.randperm(len(photos), generator=generator)[:MEASURED].sort().values.split(batch_size)
     wanted = _statistics(pick(chosen) for chosen in rows)

@@ -18,6 +18,7 @@ from face_generation.data.datamodule import DrawnDataModule, to_float
 from face_generation.errors import UserError
 from face_generation.models import DCGAN, VAE, VAEGAN, checkpoint
 from face_generation.models.base import FaceModel
+from face_generation.models.card import MEANINGS
 
 NETWORKS: dict[str, Any] = {
     "latent_channels": 2,
@@ -268,6 +269,7 @@ def test_at_the_end_detail_is_matched_by_the_decoder_alone(drawn: DrawnDataModul
 
     units = {"before_db", "after_db", "before_levels", "after_levels"}
     assert figures.keys() == ({f"detail/{unit}" for unit in units} if epochs else set())
+    assert figures.keys() <= MEANINGS.keys()  # the card says what they are
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[0] for name in moved} == ({"decoder"} if epochs else set())
 
