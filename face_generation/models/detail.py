@@ -29,7 +29,7 @@ BANDS = 2  # of the Laplacian pyramid (Burt & Adelson 1983); what is left, at a 
 COLOURS = 3
 QUANTILES = 100
 PLACES = slice(2, None, 5)  # every fifth pixel both ways is enough to know how the strength of a band is distributed
-MEASURED = 8000  # samples before each pass, and photos, at most: tones of so many are known to half a level of 255
+MEASURED = 8000  # samples before each pass, and photos, at most: of fewer, tones are known too badly
 FACTORS = math.log(0.3), math.log(1.6)  # by which detail is multiplied: none is made where there is nothing
 LEARNING_RATE = 2e-5  # at its peak
 WARM_UP = 0.05  # of the steps; a cosine to zero follows
@@ -116,9 +116,10 @@ def match_detail(
                 progress.update()
             now = measured()
             progress.set_postfix(_distances(wanted - now))
-    before, after = _distances(wanted - at_first), _distances(wanted - now)
-    return {f"detail/before_{unit}": far for unit, far in before.items()} | {
-        f"detail/after_{unit}": far for unit, far in after.items()
+    return {
+        f"detail/{when}_{unit}": far
+        for when, then in (("before", at_first), ("after", now))
+        for unit, far in _distances(wanted - then).items()
     }
 
 
@@ -167,11 +168,13 @@ def _quantiles(values: Tensor, shares: Tensor) -> Tensor:
 def _changed(images: Tensor, statistics: Tensor, changes: Tensor) -> Tensor:
     """Images N×3×H×W with each band multiplied by the exponential of what is to be added to its strength, and with
     something added to each colour of what is left. How much, is known at each of some `statistics`."""
+    strengths, tones = statistics.split([BANDS, COLOURS])
+    factors, shifts = changes.split([BANDS, COLOURS])
     bands, rest = _pyramid(images)
-    tones = zip(rest.split(1, dim=1), statistics[BANDS:], changes[BANDS:], strict=True)
-    images = rest + torch.cat([_interpolate(*tone) for tone in tones], dim=1)
-    for band, knots, values in reversed(list(zip(bands, statistics, changes, strict=False))):
-        images = enlarge(images, band) + _interpolate(_strength(band), knots, values).exp() * band
+    colours = zip(rest.split(1, dim=1), tones, shifts, strict=True)
+    images = rest + torch.cat([_interpolate(*colour) for colour in colours], dim=1)
+    for band, strength, factor in reversed(list(zip(bands, strengths, factors, strict=True))):
+        images = enlarge(images, band) + _interpolate(_strength(band), strength, factor).exp() * band
     return images
 
 
