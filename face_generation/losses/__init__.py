@@ -1,0 +1,1 @@
+"""What training minimises: one class for each idea, its constants in the constructor."""
