@@ -25,7 +25,7 @@ from face_generation.tracking import Tracker, git_commit
 
 
 def train(config: DictConfig) -> None:
-    """Trains, fits the prior, exports a bundle and, where configured, pushes the checkpoints.
+    """Trains, exports a bundle and, where configured, pushes the checkpoints.
 
     Everything is written under `config.run_dir`: `checkpoints/`, `bundle/`, `metrics.json` and `config.yaml`.
 
@@ -43,19 +43,22 @@ def train(config: DictConfig) -> None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
 
     datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
-    model: FaceModel = instantiate(config.model, _convert_="all")
-    if config.start and resume_from is None:
-        path = checkpoint.finished(Path(config.start))
-        checkpoint.begin_with(path, model)
-        print(f"Beginning with the weights in {path}")
-    tracker: Tracker | None = instantiate(config.logger)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     provenance = {
         "data": datamodule.description,
         "licence": datamodule.licence,
         "config": settings,
+        "shapes": datamodule.shapes,
         "git_commit": git_commit(),
     }
+    model: FaceModel = instantiate(config.model, **datamodule.shapes, _convert_="all")
+    if config.start and resume_from is None:
+        path = checkpoint.finished(Path(config.start))
+        checkpoint.begin_with(path, model)
+        print(f"Beginning with the weights in {path}")
+    tracker: Tracker | None = instantiate(config.logger)
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
     callbacks.append(RecordProvenance(provenance))
     trainer = _trainer(config, model, callbacks=callbacks, logger=tracker or False, default_root_dir=str(run_dir))
@@ -120,13 +123,12 @@ def _finish(
     provenance: Mapping[str, Any],
     tracker: Tracker | None,
 ) -> None:
-    """Trained model → fitted prior → measured → `final.ckpt` → bundle with directions, all on the first process."""
+    """Trained model → measured → `final.ckpt` → bundle with directions, all on the first process."""
     run_dir = Path(config.run_dir)
     checkpoints = run_dir / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     model.to(trainer.strategy.root_device)
-    metrics = model.finish(datamodule)
-    metrics |= _validate(model, datamodule, config)
+    metrics = _validate(model, datamodule, config)
     provenance = {**provenance, "metrics": metrics}
     checkpoint.save(checkpoints / "final.ckpt", model, provenance)
     (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")

@@ -1,15 +1,14 @@
 """Grids of faces after every epoch: what the losses cannot show."""
 
+import math
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor
 from torchvision.utils import make_grid
 
 from face_generation.models.base import FaceModel
 from face_generation.tracking import Tracker
-
-GATHERED = 512  # validation images that a preview may look at
 
 
 class Pictures(pl.Callback):
@@ -26,41 +25,28 @@ class Pictures(pl.Callback):
     def __init__(self, columns: int = 6, seed: int = 0) -> None:
         self.columns = columns
         self.seed = seed
-        self._images: list[Tensor] = []
+        self._batch: Any = None
 
     def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: object,
-        batch: Tensor,
+        batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if sum(map(len, self._images)) < GATHERED:
-            self._images.append(batch)
+        if batch_idx == 0:
+            self._batch = batch
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        images, self._images = torch.cat(self._images)[:GATHERED], []
+        batch, self._batch = self._batch, None
         if trainer.sanity_checking or not isinstance(trainer.logger, Tracker) or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, FaceModel)
         generator = torch.Generator().manual_seed(self.seed)
-        normal = torch.randn(self.columns**2, pl_module.latent_dim, generator=generator)
-        for name, faces in pl_module.preview(normal.to(pl_module.device), images).items():
+        normal = torch.randn(self.columns**2, math.prod(pl_module.latent_shape), generator=generator)
+        for name, faces in pl_module.preview(normal.to(pl_module.device), batch).items():
             grid = make_grid(faces.float(), self.columns, padding=2, normalize=True, value_range=(-1, 1))
             array = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
             trainer.logger.log_picture(name, array, trainer.current_epoch)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        kl = getattr(pl_module, "kl_per_dimension", None)
-        if kl is not None and not trainer.sanity_checking and isinstance(trainer.logger, Tracker):
-            trainer.logger.log_picture("kl_per_dimension", _kl_chart(kl), trainer.current_epoch)
-
-
-def _kl_chart(kl: Tensor) -> Figure:
-    figure = Figure(figsize=(6, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.bar(range(len(kl)), kl.sort(descending=True).values.cpu(), width=1.0)
-    axes.set(xlabel="latent dimension, sorted", ylabel="KL, nats", title="Information per latent dimension")
-    return figure

@@ -69,6 +69,11 @@ class PackedDataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         self.splits = {name: PackedSplit(self.folder, name) for name in SPLITS}
 
+    @property
+    def shapes(self) -> dict[str, Any]:
+        """What a model takes from the data, as arguments of its constructor. Known after `setup`."""
+        return {"image_size": self.splits["train"].image_size}
+
     def train_dataloader(self) -> TrainLoader:
         rank, world_size = self._place()
         split = self.splits["train"]
@@ -87,12 +92,9 @@ class PackedDataModule(pl.LightningDataModule):
         return self.ordered_loader("test")
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
-        if self.flip and self.trainer is not None and self.trainer.training:
-            step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-            entropy = np.random.SeedSequence((self.seed, step, self.trainer.global_rank))
-            generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-            flipped = torch.rand(len(batch), generator=generator) < 0.5
-            for i in flipped.nonzero().flatten().tolist():  # half the batch, as bytes: cheaper than all of it as floats
+        if self.trainer is not None and self.trainer.training:
+            # Half of the batch, as bytes, is cheaper than all of it as floats.
+            for i in self._flipped(len(batch)).nonzero().flatten().tolist():
                 batch[i] = batch[i].flip(1)
         return to_float(batch)
 
@@ -102,6 +104,14 @@ class PackedDataModule(pl.LightningDataModule):
         split = self.splits[name]
         sampler = OrderedSampler(split, world_size, rank, shuffle=False)
         return DataLoader(split, self.batch_size, sampler=sampler, **self._options())
+
+    def _flipped(self, count: int) -> Tensor:
+        """Which images of the batch to mirror: bool, `count` of them; a function of the seed, the step and the rank."""
+        assert self.trainer is not None
+        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        entropy = np.random.SeedSequence((self.seed, step, self.trainer.global_rank))
+        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+        return (torch.rand(count, generator=generator) < 0.5) & self.flip
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

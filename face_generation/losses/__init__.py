@@ -1,1 +1,15 @@
 """What training minimises: one class for each idea, its constants in the constructor."""
+
+from face_generation.losses.adversarial import GradientPenalty, NonSaturating, RelativisticPairing
+from face_generation.losses.flow_matching import FlowMatching
+from face_generation.losses.likelihood import FeatureLikelihood, KLDivergence, PixelLikelihood
+
+__all__ = [
+    "FeatureLikelihood",
+    "FlowMatching",
+    "GradientPenalty",
+    "KLDivergence",
+    "NonSaturating",
+    "PixelLikelihood",
+    "RelativisticPairing",
+]

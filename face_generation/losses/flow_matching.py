@@ -19,14 +19,9 @@ class FlowMatching(nn.Module):
         self.time_mean = time_mean
         self.time_std = time_std
 
-    def forward(
-        self, network: nn.Module, latents: Tensor, attributes: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Normalised latents N×C×H×W and what is said of them, N×K → mean squared error per dimension, a scalar; 1 is
-        what knowing no more than the mean of everything costs beyond the latents' own variance."""
-        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-        logits = self.time_mean + self.time_std * torch.randn(len(latents), generator=generator, device=latents.device)
-        time = logits.sigmoid()
-        t = time.view(-1, 1, 1, 1)
-        velocity = network(noise.lerp(latents, t), time, attributes)
+    def forward(self, network: nn.Module, latents: Tensor, attributes: Tensor) -> Tensor:
+        """Normalised latents N×C×H×W and what is told of them, N×K → mean squared error per dimension, a scalar."""
+        noise = torch.randn_like(latents)
+        time = (self.time_mean + self.time_std * torch.randn(len(latents), device=latents.device)).sigmoid()
+        velocity = network(noise.lerp(latents, time.view(-1, 1, 1, 1)), time, attributes)
         return (velocity.float() - (latents - noise)).square().mean()

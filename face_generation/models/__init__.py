@@ -1,7 +1,7 @@
-"""The models as LightningModules: a network, its losses, its optimizer."""
+"""The models as LightningModules: networks, their losses, their optimizers."""
 
 from face_generation.models.dcgan import DCGAN
+from face_generation.models.prior import Prior
 from face_generation.models.vae import VAE
-from face_generation.models.vae_gan import VAEGAN
 
-__all__ = ["DCGAN", "VAE", "VAEGAN"]
+__all__ = ["DCGAN", "VAE", "Prior"]

@@ -1,24 +1,75 @@
 """What models with a discriminator share."""
 
-import math
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from face_generation.losses import GradientPenalty, NonSaturating, RelativisticPairing
+from face_generation.models.augmentation import draw_augmentation
+from face_generation.models.base import FaceModel
 
-def descend(
-    model: pl.LightningModule, optimizer: Any, loss: Tensor, network: nn.Module, limit: float = math.inf
-) -> Tensor:
-    """One step of `optimizer` down the gradient of `loss` in the weights of `network`, whose norm is returned as it was
-    before it was clipped to `limit`."""
-    optimizer.zero_grad()
-    model.manual_backward(loss)
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), limit)
-    optimizer.step()
-    return norm
+
+class AdversarialModel(FaceModel):
+    """A model whose images a discriminator tells from photos. It steps its two optimizers by itself.
+
+    Args:
+        discriminator: Images N×3×H×W → logits, higher for photos.
+        adversarial: The loss of both sides.
+        penalty: Of the discriminator's gradients.
+        augment: Whether the discriminator sees images through differentiable augmentation (Zhao et al. 2020), which
+            lets it learn from few: a photo and the image that it is compared with through the same.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        adversarial: NonSaturating | RelativisticPairing,
+        penalty: GradientPenalty,
+        augment: bool,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.discriminator = discriminator
+        self.adversarial = adversarial
+        self.penalty = penalty
+        self.augment = augment
+
+    def train_discriminator(self, optimizer: Any, photos: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """One step of the discriminator on photos and as many of the model's images, N×3×H×W each. Returns figures."""
+        photos, images = self._augmented(photos, images.detach())
+        real, fake = self._logits(photos, images)
+        figures = {"discriminator_loss": self.adversarial.discriminator(real, fake)}
+        loss = figures["discriminator_loss"]
+        if self.penalty.due(self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1):
+            figures["gradient_penalty"] = self.penalty(self.discriminator, photos, images)
+            loss = loss + figures["gradient_penalty"]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        figures["discriminator_gradient_norm"] = torch.nn.utils.get_total_norm(
+            [parameter.grad for parameter in self.discriminator.parameters() if parameter.grad is not None]
+        )
+        optimizer.step()
+        return figures | {"real_logit": real.mean(), "fake_logit": fake.mean()}
+
+    def adversarial_loss(self, photos: Tensor, images: Tensor) -> Tensor:
+        """What the generator minimises: the gradient passes through the discriminator and changes nothing there."""
+        self.discriminator.requires_grad_(False)
+        loss = self.adversarial.generator(*self._logits(*self._augmented(photos, images)))
+        self.discriminator.requires_grad_(True)
+        return loss
+
+    def _logits(self, photos: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        real, fake = self.discriminator(torch.cat([photos, images])).float().chunk(2)
+        return real, fake
+
+    def _augmented(self, photos: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        images = images.float()  # they come in bf16, and both are to be seen with the same precision
+        if not self.augment:
+            return photos, images
+        augment = draw_augmentation(len(photos), photos.device)
+        return augment(photos), augment(images)
 
 
 def diversity(images: Tensor) -> Tensor:

@@ -10,31 +10,25 @@ SHIFT = 1 / 8  # of the image size, at most
 CUTOUT = 1 / 2  # side of the hole, of the image size
 
 
-def diff_augment(images: Tensor) -> Tensor:
-    """Images N×3×H×W in [-1, 1], each with its own random brightness, saturation, contrast, shift and hole, alike.
+def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Draws a random brightness, saturation, contrast, shift and hole for each of `count` images in [-1, 1], to be
+    applied to several batches N×3×H×W of so many: image i always gets the same.
 
-    Every step is differentiable. Applied to real and generated images alike, it keeps the discriminator from learning
-    the training images by heart without the generator learning to draw the augmentation.
+    Every step is differentiable. Applied to photos and to a generator's images, it keeps the discriminator from
+    learning the photos by heart without the generator learning to draw the augmentation.
     """
-    return draw_augmentation(len(images), images.device)(images)
-
-
-def draw_augmentation(count: int, device: torch.device, colours: float = 1.0) -> Callable[[Tensor], Tensor]:
-    """Draws the augmentation of `count` images, to be applied to several batches of so many: image i always gets
-    the same. `colours` is how much of the changes to colours to make."""
-    brightness, saturation, contrast = colours * (torch.rand(3, count, 1, 1, 1, device=device) - 0.5)
+    brightness, saturation, contrast = torch.rand(3, count, 1, 1, 1, device=device) - 0.5
     amounts = brightness, 1 + 2 * saturation, 1 + contrast
     shift = torch.rand(count, 2)
     centre = torch.rand(2, count, 1, 1, 1, device=device)
 
     def augment(images: Tensor) -> Tensor:
-        colours = (amount.to(images.dtype) for amount in amounts)
-        return _cutout(_translate(recolour(images, *colours), shift), *centre)
+        return _cutout(_translate(_recolour(images, *amounts), shift), *centre)
 
     return augment
 
 
-def recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
+def _recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
     """Images N×3×H×W, each with its own brightness added, and its saturation and contrast multiplied; N×1×1×1 each."""
     images = images + brightness
     grey = images.mean(1, keepdim=True)

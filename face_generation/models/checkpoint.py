@@ -1,18 +1,19 @@
 """Checkpoints: reading them without running code from them, and writing finished models."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.utils import instantiate
 
-from face_generation import models
 from face_generation.errors import UserError
 from face_generation.models.base import FaceModel
 
-KEYS = {"model", "hyper_parameters", "state_dict", "provenance"}
+KEYS = {"model", "state_dict", "provenance"}
+OURS = ("face_generation.", "torch.optim.")  # what a checkpoint's configuration may name: nothing else is called
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -27,10 +28,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"no checkpoint at {path}; train first, or give the path of one") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(f"{path} is not a whole checkpoint of this package; give another one") from error
-    if (
-        not isinstance(checkpoint, dict)
-        or not {"state_dict", "hyper_parameters", "model", "provenance"} <= checkpoint.keys()
-    ):
+    if not isinstance(checkpoint, dict) or not checkpoint.keys() >= KEYS:
         raise UserError(f"{path} is not a checkpoint of this package; give one that face_generation.train wrote")
     return checkpoint
 
@@ -44,16 +42,34 @@ def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
         UserError: There is no such file, or it is not a checkpoint of ours, or one of another version.
     """
     content = read(path)
-    if content["model"] not in models.__all__:
-        raise UserError(f"{path} holds a {content['model']}, which this version does not know; update the package")
     try:
-        model = getattr(models, content["model"])(**content["hyper_parameters"])
-    except TypeError as error:  # a hyperparameter that is no more
+        model = build(content["provenance"])
+    except (ImportError, AttributeError, TypeError, KeyError) as error:  # of a class or an argument that is no more
         raise UserError(f"{path} is of another version of this package; use that one, or train again") from error
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
     model.calibrate()
     return model, content["provenance"]
+
+
+def build(provenance: Mapping[str, Any]) -> FaceModel:
+    """A new model, as `provenance` says: its configuration, and what it takes from the data.
+
+    Raises:
+        UserError: The configuration names something that is neither of this package nor an optimizer of torch.
+    """
+    for target in _targets(provenance["config"]["model"]):
+        if not target.startswith(OURS):
+            raise UserError(f"the checkpoint's model is made with {target}, which this package does not call by itself")
+    return instantiate(provenance["config"]["model"], **provenance["shapes"], _convert_="all")
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from _targets(value)
 
 
 def finished(where: Path) -> Path:
@@ -76,17 +92,12 @@ def newest(folder: Path, name: str) -> Path | None:
 
 
 def begin_with(path: Path, model: FaceModel) -> None:
-    """Gives `model` the weights in a checkpoint of the same or another kind of model, as `model.begin` takes them.
-    What it does not have, such as a discriminator, stays as it is, and so does what is fitted when training ends.
+    """Gives `model` the weights in a checkpoint of the same architecture.
 
     Raises:
         UserError: There is no such file, it is not a checkpoint of ours, or its weights do not fit.
     """
     content = read(path)
-    known = model.begin(content["state_dict"])
-    if not known:
-        raise UserError(f"{path} holds a {content['model']}, of which a {type(model).__name__} can use nothing")
-    content["state_dict"] = model.state_dict() | known
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
 
@@ -95,7 +106,6 @@ def save(path: Path, model: FaceModel, provenance: Mapping[str, Any]) -> None:
     """Writes a finished model, without the state of its training, and where it comes from."""
     content = {
         "model": type(model).__name__,
-        "hyper_parameters": dict(model.hparams),
         "state_dict": model.state_dict(),
         "provenance": dict(provenance),
         "pytorch-lightning_version": pl.__version__,

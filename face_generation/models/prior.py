@@ -1,124 +1,142 @@
-"""Fits the learned prior: a flow between a VAE's latents and N(0, I).
+"""The prior: from normal vectors, and what is asked of a face, to latents that an autoencoder decodes."""
 
-The latents that a VAE's encoder gives over a whole data set, the aggregate posterior, never are exactly N(0, I), and
-the decoder has not learned to draw anything elsewhere (Rosca et al. 2018; the two-stage VAE of Dai & Wipf 2019 answers
-the same). Fitting a flow to them after training closes the gap.
-"""
-
-import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from tqdm import tqdm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from face_generation.networks import Encoder, Flow
+from face_generation.data.datamodule import to_float
+from face_generation.errors import UserError
+from face_generation.generator import Generator
+from face_generation.losses import FlowMatching
+from face_generation.models.base import FaceModel
+from face_generation.networks import FlowSampler, FlowTransformer
 
-EVALUATE_EVERY = 50  # steps
-PATIENCE = 10  # evaluations without a better one, after which a small data set is learned by heart
-WEIGHT_DECAY = 0.1  # decoupled
-ENCODED = 4096  # latents at a time
-SAMPLES = 200  # for each dimension, which tells their standard deviation to a tenth in any direction
-
-
-@torch.no_grad()
-def posteriors(encoder: Encoder, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Batches of images B×3×H×W in [-1, 1] → the means and standard deviations of their latents, each N×latent_dim."""
-    means, stds = [], []
-    for images in batches:
-        mean, log_variance = encoder(images)
-        means.append(mean)
-        stds.append((0.5 * log_variance).exp())
-    return torch.cat(means), torch.cat(stds)
+TOLD = (1.0, 0.0)  # how much of the attributes is told to measure the loss: all, nothing
 
 
-def moments(means: Tensor, stds: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and covariance of the aggregate posterior, dim and dim×dim, on the CPU, whatever autocast says."""
-    means, stds = means.cpu().double(), stds.cpu().double()  # not every device has doubles
-    return means.mean(0), torch.cov(means.T) + torch.diag((stds**2).mean(0))
+class Prior(FaceModel):
+    """Flow matching on the latents of a trained autoencoder (Lipman et al. 2023; Rombach et al. 2022).
 
-
-def fit_flow(
-    flow: Flow,
-    train: tuple[Tensor, Tensor],
-    val: tuple[Tensor, Tensor],
-    steps: int,
-    copies: tuple[Tensor, Tensor] | None = None,
-    batch_size: int = 256,
-    learning_rate: float = 3e-3,
-) -> dict[str, float]:
-    """Fits `flow` in place by maximum likelihood to samples of the posteriors `train` and `copies`, and keeps the state
-    that is best on those of `val`. Its base is then stretched, and its samples are given the moments of `train`, since
-    those of copies are wider, and what all places share still is too narrow; each if it is better on `val`. And no
-    sample will be farther out than the farthest of `train`.
+    It is told some of a face's attributes, so that faces can be asked for, and so that what belongs together is kept
+    together by guidance (Ho & Salimans 2022).
 
     Args:
-        train, val: Means and standard deviations, each N×latent_dim.
-        copies: Likewise, of changed copies of what `train` is of.
-        steps: Steps of AdamW at most, with a cosine schedule; 0 only whitens.
+        latent_shape: Channels, height and width of the latents.
+        latent_mean, latent_std: Of each channel over the training faces, by which latents are normalised.
+        attributes: Names of what it can be told.
+        autoencoder: The bundle whose latents it learns, a folder.
+        network: Makes the network from `latent_shape` and the number of attributes.
+        loss: What is minimised.
+        optimizer: Makes the optimizer from the parameters.
+        scheduler: Makes the schedule of the learning rate from the optimizer and the number of steps.
+        told_nothing: Share of a batch that is told no attributes.
+        told_all: Share that is told all; the rest is told a random share of them.
+        steps: Of Heun's method when faces are drawn.
+        guidance: When faces are drawn; 1 is none.
 
-    Returns:
-        The cross entropy of the validation latents, in nats, under N(0, I), under the Gaussian, and under the flow.
+    Raises:
+        UserError: An argument is out of range.
     """
-    fitted = train if copies is None else (torch.cat([train[0], copies[0]]), torch.cat([train[1], copies[1]]))
-    flow.whiten(*moments(*fitted))
-    generator = torch.Generator().manual_seed(0)
 
-    def draw(means: Tensor, stds: Tensor) -> Tensor:
-        noise = torch.randn(means.shape, generator=generator).to(means.device)
-        return means + stds * noise
+    def __init__(
+        self,
+        latent_shape: Sequence[int],
+        latent_mean: Sequence[float],
+        latent_std: Sequence[float],
+        attributes: Sequence[str],
+        autoencoder: str,
+        network: Callable[..., FlowTransformer],
+        loss: FlowMatching,
+        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
+        told_nothing: float = 0.2,
+        told_all: float = 0.4,
+        steps: int = 4,
+        guidance: float = 2.0,
+    ) -> None:
+        super().__init__()
+        if told_nothing < 0 or told_all < 0 or told_nothing + told_all > 1:
+            raise UserError("model.told_nothing and model.told_all are shares; give two of at most 1 together")
+        if steps < 1 or guidance < 0:
+            raise UserError("model.steps takes a whole number from 1 on, and model.guidance a number from 0 on")
+        channels, height, width = latent_shape
+        self.latent_shape = (channels, height, width)
+        self.attributes = list(attributes)
+        self.autoencoder = autoencoder
+        self.told = (told_nothing, told_all)
+        self.network = network(latent_shape=self.latent_shape, attributes=len(attributes))
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (latent_mean, latent_std))
+        self.to_latents = FlowSampler(self.network, mean, std, steps, guidance)
+        self.loss = loss
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
 
-    held_out = draw(*val)
+    @cached_property
+    def _generator(self) -> Generator:
+        return Generator.load(self.autoencoder)
 
-    @torch.no_grad()
-    def score() -> float:
-        return flow.negative_log_likelihood(held_out).mean().item()
+    def preview(self, normal: Tensor, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """What it draws, N×3×H×W: `samples`, told the attributes of validation faces; `untold`, told nothing."""
+        _, attributes = batch
+        rows = attributes[torch.arange(len(normal)) % len(attributes)]
+        return {
+            name: self._decode(self.to_latents(normal, told))
+            for name, told in (("samples", rows), ("untold", torch.zeros_like(rows)))
+        }
 
-    normal = 0.5 * (held_out**2 + math.log(2 * math.pi)).sum(1).mean().item()
-    gaussian = best = score()
-    best_step = 0
-    best_state = copy.deepcopy(flow.state_dict())
-    flow.requires_grad_(True)
-    optimizer = torch.optim.AdamW(flow.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    with tqdm(range(1, steps + 1), desc="Fitting the prior", unit="step") as progress:
-        for step in progress:
-            rows = torch.randint(len(fitted[0]), (batch_size,), generator=generator).to(fitted[0].device)
-            loss = flow.negative_log_likelihood(draw(fitted[0][rows], fitted[1][rows])).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(flow.parameters(), 10.0)
-            optimizer.step()
-            scheduler.step()
-            if step % EVALUATE_EVERY == 0 or step == steps:
-                value = score()
-                progress.set_postfix(val_nats=f"{value:.1f}")
-                if value < best:
-                    best, best_step, best_state = value, step, copy.deepcopy(flow.state_dict())
-                elif step - best_step >= PATIENCE * EVALUATE_EVERY:
-                    break
-    flow.load_state_dict(best_state)
-    flow.requires_grad_(False)
-    originals = draw(*train)
-    flow.limit(originals)
+    def _decode(self, latents: Tensor) -> Tensor:
+        images = self._generator.decode(latents.float().cpu().numpy())
+        return to_float(torch.from_numpy(np.asarray(images)))
 
-    def stretch_base() -> None:
-        chunks = zip(*(some.split(ENCODED) for some in fitted), strict=True)
-        flow.stretch_base(torch.cat([flow(draw(*chunk))[0] for chunk in chunks]).cpu())
+    def compile_networks(self) -> None:
+        self.network.compile()
 
-    def match_moments() -> None:
-        dim = originals.shape[1]
-        chunks = torch.randn(SAMPLES * dim, dim, generator=generator).split(ENCODED)
-        flow.match_moments(torch.cat([flow.inverse(chunk.to(originals.device)) for chunk in chunks]), *moments(*train))
-        flow.limit(originals)
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        latents, attributes = batch
+        loss = self.loss(self.network, self._normalised(latents), attributes * self._mentioned(attributes))
+        self.log("train/loss", loss)
+        return loss
 
-    for change in (stretch_base, match_moments) if best_step else ():
-        before = copy.deepcopy(flow.state_dict())
-        change()
-        value = score()
-        if value < best:
-            best = value
-        else:  # so few latents that their directions are chance
-            flow.load_state_dict(before)
-    return {"prior/normal_nats": normal, "prior/gaussian_nats": gaussian, "prior/flow_nats": best}
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        latents, attributes = batch
+        state = torch.get_rng_state()
+        losses = []
+        for share in TOLD:  # with the same noise and times
+            torch.set_rng_state(state)
+            losses.append(self.loss(self.network, self._normalised(latents), share * attributes))
+        told, untold = losses
+        self.log_dict(
+            {"val/loss": (told + untold) / 2, "val/loss_told": told, "val/loss_untold": untold},
+            sync_dist=True,
+            batch_size=len(latents),
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = self.make_optimizer(self.network.parameters())
+        scheduler = self.make_scheduler(optimizer, lambda: int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clips the norm as `trainer.gradient_clip_val` says, and logs what it was before. Lightning's own clipping
+        refuses fused optimizers, for the sake of fp16 gradient scaling, which bf16 does without."""
+        limit = gradient_clip_val or math.inf
+        self.log("train/gradient_norm", torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+
+    def _normalised(self, latents: Tensor) -> Tensor:
+        """Latents N×latent_dim → N×C×H×W, each channel of mean 0 and standard deviation 1 over the training faces."""
+        return (latents.unflatten(1, self.latent_shape) - self.to_latents.mean) / self.to_latents.std
+
+    def _mentioned(self, attributes: Tensor) -> Tensor:
+        """Which attributes N×K to tell, at random: 1, or 0 for not."""
+        nothing, everything = self.told
+        kind, share = torch.rand(2, len(attributes), 1, device=attributes.device)
+        share = torch.where(kind < nothing, 0.0, torch.where(kind < nothing + everything, 1.0, share))
+        return (torch.rand_like(attributes) < share).float()

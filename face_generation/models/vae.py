@@ -1,295 +1,192 @@
-"""The main model: a convolutional variational autoencoder with a learned prior."""
+"""The autoencoder of the main model: a convolutional VAE whose latents hold who somebody is."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import numpy as np
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
-from tqdm import tqdm
 
-from face_generation.data.datamodule import PackedDataModule, to_float
 from face_generation.errors import UserError
-from face_generation.hardware import best_precision
-from face_generation.metrics import Gap
-from face_generation.metrics.likelihood import bits_per_dim
-from face_generation.models.base import FaceModel
-from face_generation.models.jitter import jitter
-from face_generation.models.prior import fit_flow, moments, posteriors
-from face_generation.networks import Decoder, Encoder, FeatureNetwork, Flow
+from face_generation.losses import (
+    FeatureLikelihood,
+    GradientPenalty,
+    KLDivergence,
+    NonSaturating,
+    PixelLikelihood,
+    RelativisticPairing,
+)
+from face_generation.models.adversarial import AdversarialModel
+from face_generation.networks import Decoder, Encoder, PatchDiscriminator
+
+STATISTICS_RATE = 0.01  # of the running mean and standard deviation of the latents: over a hundred batches
 
 
-class VAE(FaceModel):
-    """Variational autoencoder (Kingma & Welling 2014) with the optimal-variance likelihood (Rybkin et al. 2021).
+class VAE(AdversarialModel):
+    """Variational autoencoder (Kingma & Welling 2014) with a perceptual likelihood and an adversarial loss.
 
-    The likelihood of an image is a Gaussian around the decoded image with one variance for all pixels. The variance
-    that maximises it is the mean squared error, so it is not tuned: it follows the reconstructions, and with it the
-    weight of reconstruction against KL. Losses are in nats per image, as the negative evidence lower bound (ELBO).
-
-    A share of the likelihood may be that of features instead of pixels (Hou et al. 2017): of the five maps that a
-    network trained on photos makes of an image, each likewise a Gaussian around that of the decoded image, with its
-    optimal variance. Latents then hold more of what makes faces differ, and less of what makes pixels do.
-
-    The prior is a normalizing flow between latents and N(0, I), fitted to the encoder's latents after training
-    (`face_generation.models.prior`); until then it is the identity. So `sample` takes standard normal vectors, and
-    `embed` gives the normal vector of an image.
+    It is trained as the autoencoders of VQGAN and latent diffusion are (Esser et al. 2021; Rombach et al. 2022): at
+    first for the likelihood of pixels and features and for the KL divergence, then against a discriminator as well,
+    which compares reconstructions with their originals and makes them sharp. A KL of little weight leaves the latents
+    far from N(0, I), so that a prior is trained on them afterwards (`Prior`); without one, faces are drawn from a
+    Gaussian as wide as the latents are, channel by channel.
 
     Args:
-        latent_channels: Latents at each place of the smallest feature map; even.
-        encoder_channels: Channels of the encoder at each resolution, from half the image size down.
-        decoder_channels: Channels of the decoder at each resolution, from the smallest feature map up.
         image_size: Height and width of the images, in pixels; even.
-        feature_share: Of features in the likelihood; 0 is pixels alone.
-        flow_couplings: Coupling layers of the learned prior.
-        flow_hidden: Channels of each coupling's network.
-        learning_rate: Peak rate of Adam.
-        warmup_steps: Steps of linear warm-up; a cosine to zero at the last step of training follows.
-        weight_decay: Decoupled (AdamW).
-        prior_steps: Steps of fitting the learned prior, at most.
-        prior_views: Slightly changed copies of each training face that the learned prior is fitted to as well.
+        encoder: Images → posteriors.
+        decoder: Makes the decoder from the image size.
+        discriminator, adversarial, penalty, augment: As for `AdversarialModel`.
+        optimizer: Makes the optimizer of encoder and decoder from their parameters.
+        discriminator_optimizer: The same of the discriminator.
+        scheduler: Makes the schedule of a learning rate from its optimizer and the number of steps.
+        pixel_weight, feature_weight, kl_weight: Of the losses, which all are in nats.
+        adversarial_weight: In nats per pixel value, as those are once they are divided by the number of values.
+        adversarial_epoch: The first one with a discriminator.
+        noise: Standard deviation of noise on latents that are decoded, at most, relative to that of the latents. A
+            decoder that has learned with it forgives a prior's small errors (Zheng et al. 2025).
+        clip: Largest norm of the gradients of encoder and decoder; longer ones are shortened.
 
     Raises:
-        UserError: An argument is out of range, or a checkpoint of another architecture is loaded.
+        UserError: An argument is out of range, or the networks do not fit each other.
     """
 
-    variance: Tensor
-    fitted_last: tuple[str, ...] = ("prior.",)
+    latent_mean: Tensor
+    latent_std: Tensor
+    attributes: list[str] = []
 
     def __init__(
         self,
-        latent_channels: int = 20,
-        encoder_channels: Sequence[int] = (32, 64, 128, 192, 256),
-        decoder_channels: Sequence[int] = (256, 256, 128, 96, 48),
-        image_size: int = 150,
-        feature_share: float = 0.0,
-        flow_couplings: int = 16,
-        flow_hidden: int = 96,
-        learning_rate: float = 1e-3,
-        warmup_steps: int = 500,
-        weight_decay: float = 0.01,
-        prior_steps: int = 1800,
-        prior_views: int = 5,
+        image_size: int,
+        encoder: Encoder,
+        decoder: Callable[..., Decoder],
+        discriminator: PatchDiscriminator,
+        adversarial: NonSaturating | RelativisticPairing,
+        penalty: GradientPenalty,
+        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        discriminator_optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
+        pixel_weight: float = 0.5,
+        feature_weight: float = 0.5,
+        kl_weight: float = 0.3,
+        adversarial_weight: float = 0.1,
+        adversarial_epoch: int = 0,
+        noise: float = 0.0,
+        clip: float = 1.0,
+        augment: bool = False,
     ) -> None:
-        super().__init__()
-        _check(latent_channels, encoder_channels, decoder_channels, flow_hidden, image_size)
-        if not 0 <= feature_share < 1:  # pixels alone have colours
-            raise UserError(f"model.feature_share={feature_share}; give a number of at least 0 and below 1")
-        self.save_hyperparameters(logger=False)  # the tracker logs the whole configuration
-        self.encoder = Encoder(latent_channels, encoder_channels)
-        self.decoder = Decoder(latent_channels, decoder_channels, image_size)
-        self.latent_dim = math.prod(self.decoder.latent_shape)
-        self.prior = Flow(self.decoder.latent_shape, flow_couplings, flow_hidden).requires_grad_(False)
-        self.compared = FeatureNetwork() if feature_share else None
-        # The likelihood's variance outside training: a running mean of the optimal one.
-        self.register_buffer("variance", torch.ones(()))
+        super().__init__(discriminator, adversarial, penalty, augment)
+        if image_size % 2:
+            raise UserError(f"images of {image_size} pixels cannot be halved; pack splits of an even size")
+        self.encoder = encoder
+        self.decoder = decoder(image_size=image_size)
+        self.latent_shape = self.decoder.latent_shape
+        posterior, _ = encoder.eval()(torch.zeros(1, 3, image_size, image_size))
+        encoder.train()
+        if posterior.shape[1:] != self.latent_shape:
+            raise UserError(
+                f"the encoder makes latents of shape {tuple(posterior.shape[1:])}, and the decoder takes "
+                f"{self.latent_shape}; give both as many channels (model.encoder.channels, model.decoder.channels)"
+            )
+        self.pixels, self.kl = PixelLikelihood(), KLDivergence()
+        self.features = FeatureLikelihood() if feature_weight else None
+        self.make_optimizers = optimizer, discriminator_optimizer
+        self.make_scheduler = scheduler
+        self.weights = {"pixels": pixel_weight, "features": feature_weight, "kl": kl_weight}
+        self.adversarial_weight = adversarial_weight
+        self.adversarial_epoch = adversarial_epoch
+        self.noise = noise
+        self.clip = clip
+        channels = self.latent_shape[0]
+        self.register_buffer("latent_mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("latent_std", torch.ones(channels, 1, 1))
         self.psnr = PeakSignalNoiseRatio(data_range=(-1.0, 1.0))
         self.ssim = StructuralSimilarityIndexMeasure(data_range=(-1.0, 1.0))
         self.to(memory_format=torch.channels_last)
 
-    def sample(self, normal: Tensor) -> Tensor:
-        """Standard normal vectors N×latent_dim → images N×3×H×W in [-1, 1]."""
-        return self.decoder(self.prior.inverse(normal)).clamp(-1, 1)
+    def to_latents(self, normal: Tensor) -> Tensor:
+        """Normal vectors N×latent_dim → latents N×latent_dim."""
+        return (normal.unflatten(1, self.latent_shape) * self.latent_std + self.latent_mean).flatten(1)
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Images N×3×H×W in [-1, 1] → the normal vectors N×latent_dim that `sample` turns back into them."""
-        return self.prior(self.encoder(images)[0])[0]
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents N×latent_dim → images N×3×H×W in [-1, 1]."""
+        return self.decoder(latents.unflatten(1, self.latent_shape)).clamp(-1, 1)
 
-    def negative_elbo(self, images: Tensor) -> Tensor:
-        """Images N×3×H×W in [-1, 1] → negative ELBO under the learned prior, in nats for each (N), from one latent
-        each, drawn with torch's global seed. An upper bound on −log p(image), as a density over values in [-1, 1]."""
-        mean, log_variance = self.encoder(images)
-        noise = torch.randn_like(mean)
-        latents = mean + noise * (0.5 * log_variance).exp()
-        posterior = -0.5 * (math.log(2 * math.pi) + log_variance + noise**2).sum(1)  # log q(latents | image)
-        squared_error = (self.decoder(latents).float() - images).square().mean((1, 2, 3))
-        reconstruction = _gaussian_nats(squared_error, self.variance, images[0].numel())
-        return reconstruction + posterior + self.prior.negative_log_likelihood(latents)
+    def encode(self, images: Tensor) -> Tensor:
+        """Images N×3×H×W in [-1, 1] → the means of their latents, N×latent_dim."""
+        return self.encoder(images)[0].flatten(1)
 
-    def preview(self, normal: Tensor, images: Tensor) -> dict[str, Tensor]:
-        """Grids to look at while it trains, N×3×H×W: `samples`, from a Gaussian fitted to the latents of `images` while
-        the learned prior waits for the end of training, and `reconstructions`, each beside its original."""
-        means, stds = posteriors(self.encoder, [images])
-        prior = Flow(self.decoder.latent_shape, couplings=0, hidden=1).to(normal.device)
-        prior.whiten(*moments(means, stds))
-        shown = len(normal) // 2
-        return {
-            "samples": self.decoder(prior.inverse(normal)).clamp(-1, 1),
-            "reconstructions": self._beside(images[:shown], means[:shown]),
-        }
-
-    def _beside(self, originals: Tensor, latents: Tensor) -> Tensor:
-        """Each original, and what is decoded from its latent: N×3×H×W, N×latent_dim → 2N×3×H×W."""
-        return torch.stack([originals, self.decoder(latents).clamp(-1, 1)], dim=1).flatten(0, 1)
+    def preview(self, normal: Tensor, batch: Tensor) -> dict[str, Tensor]:
+        """What to look at while it trains, N×3×H×W: `reconstructions`, each beside its original, and `samples`."""
+        originals = batch[: len(normal) // 2]
+        beside = torch.stack([originals, self.decode(self.encode(originals))], dim=1).flatten(0, 1)
+        return {"reconstructions": beside, "samples": self.decode(self.to_latents(normal))}
 
     def compile_networks(self) -> None:
-        self.encoder.compile()
-        self.decoder.compile()
+        for network in (self.encoder, self.decoder, self.discriminator):
+            network.compile()
 
-    def finish(self, datamodule: PackedDataModule) -> dict[str, float]:
-        """Fits the learned prior, once the networks are trained, to the latents of the training split, its mirror
-        images, and slightly changed copies.
-
-        Returns:
-            Nats that the validation latents cost under N(0, I), under a Gaussian, and under the fitted prior; and the
-            bits that each pixel value of the test split then costs.
-        """
-        self.eval()
-        generator = torch.Generator().manual_seed(0)
-        views = self.hparams["prior_views"]
-
-        def batches(split: str, title: str) -> Iterator[Tensor]:
-            for batch in tqdm(datamodule.ordered_loader(split), desc=f"Encoding the {title}", unit="batch"):
-                yield to_float(batch.to(self.device))
-
-        def mirrored(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-            for images in batches:
-                yield images
-                if datamodule.flip:
-                    yield images.flip(3).contiguous(memory_format=torch.channels_last)
-
-        def changed(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-            for images in batches:
-                for _ in range(views):
-                    copy = jitter(images, datamodule.flip, generator)
-                    yield copy.contiguous(memory_format=torch.channels_last)
-
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
-            train = posteriors(self.encoder, mirrored(batches("train", "training split")))
-            copies = posteriors(self.encoder, changed(batches("train", "changed copies"))) if views else None
-            val = posteriors(self.encoder, batches("val", "validation split"))
-        figures = fit_flow(self.prior, train, val, self.hparams["prior_steps"], copies)
-        test = np.load(datamodule.splits["test"].path, mmap_mode="r")
-        with suppress(Gap):  # a test split of one image
-            bits = bits_per_dim(lambda images: self.negative_elbo(images.to(self.device)), test, seed=0)
-            figures["test/bits_per_dim"] = bits.value
-        return figures
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images N×3×H×W → reconstructions from sampled latents (alike, not clamped), and the KL to N(0, I) in nats,
-        for each image and latent dimension (N×latent_dim)."""
+    def training_step(self, images: Tensor, batch_idx: int) -> None:
+        optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
+        schedulers: Any = self.lr_schedulers()
         mean, log_variance = self.encoder(images)
         latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
-        return self.decoder(latents).float(), kl
-
-    def training_step(self, images: Tensor, batch_idx: int) -> Tensor:
-        reconstructions, kl = self(images)
-        squared_error = (reconstructions - images).square().mean()
-        with torch.no_grad():
-            self.variance.lerp_(squared_error, 0.01 if self.global_step else 1.0)
-        reconstruction = _gaussian_nats(squared_error, squared_error, images[0].numel())
-        kl = kl.sum(1).mean()
-        losses = {"reconstruction": reconstruction, "kl": kl}
-        share = self.hparams["feature_share"]
-        loss = (1 - share) * reconstruction + kl
-        if self.compared is not None:
-            losses["features"] = _feature_nats(self.compared, reconstructions, images)
-            loss = loss + share * losses["features"]
-        losses["loss"] = loss
-        self.log_dict({f"train/{name}": value for name, value in losses.items()})
-        self.log_dict(
-            {f"train_epoch/{name}": value for name, value in losses.items()},
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=len(images),
-        )
-        # Nats per pixel: the same optimum, at a scale where gradients are of order one.
-        return loss / images[0].numel()
+        self._follow(latents.detach())
+        amount = self.noise * torch.rand(len(latents), 1, 1, 1, device=self.device) * self.latent_std
+        reconstructions = self.decoder(latents + amount * torch.randn_like(latents)).float()
+        losses = self._losses(reconstructions, images, mean, log_variance)
+        figures = dict(losses)
+        loss = self._weighted(losses) / images[0].numel()  # per value: gradients are of order one
+        if self.adversarial_weight and self.current_epoch >= self.adversarial_epoch:
+            figures |= self.train_discriminator(optimizers[1], images, reconstructions)
+            figures["adversarial"] = self.adversarial_loss(images, reconstructions)
+            loss = loss + self.adversarial_weight * figures["adversarial"]
+        optimizers[0].zero_grad()
+        self.manual_backward(loss)
+        figures["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self._autoencoder(), self.clip)
+        optimizers[0].step()
+        for scheduler in schedulers:
+            scheduler.step()
+        self.log_dict({f"train/{name}": value for name, value in {**figures, "loss": loss}.items()})
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
-        reconstructions, kl = self(images)
-        squared_error = (reconstructions - images).square().mean()
-        reconstruction = _gaussian_nats(squared_error, self.variance, images[0].numel())
+        mean, log_variance = self.encoder(images)
+        reconstructions = self.decoder(mean).float()
+        losses = self._losses(reconstructions, images, mean, log_variance)
         with torch.autocast(images.device.type, enabled=False):  # SSIM differs in the second decimal in bf16
             self.psnr.update(reconstructions.clamp(-1, 1), images)
             self.ssim.update(reconstructions.clamp(-1, 1), images)
-        self._kl_sum += kl.sum(0)
-        self._kl_count += len(kl)
-        self.log_dict(
-            {
-                "val/loss": reconstruction + kl.sum(1).mean(),
-                "val/reconstruction": reconstruction,
-                "val/kl": kl.sum(1).mean(),
-                "val/psnr": self.psnr,
-                "val/ssim": self.ssim,
-            },
-            batch_size=len(images),
-            on_epoch=True,
-            sync_dist=True,
-        )
+        figures = {**losses, "loss": self._weighted(losses), "psnr": self.psnr, "ssim": self.ssim}
+        self.log_dict({f"val/{name}": value for name, value in figures.items()}, sync_dist=True, batch_size=len(images))
 
-    def on_validation_epoch_start(self) -> None:
-        self._kl_sum, self._kl_count = torch.zeros(self.latent_dim, device=self.device), 0
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        make, make_discriminator = self.make_optimizers
+        optimizers = [make(self._autoencoder()), make_discriminator(self.discriminator.parameters())]
+        return optimizers, [self.make_scheduler(optimizer, self._batches) for optimizer in optimizers]  # type: ignore[return-value]
 
-    def on_validation_epoch_end(self) -> None:
-        """Sets `kl_per_dimension`: nats, averaged over the validation images, latent_dim of them."""
-        total = self.trainer.strategy.reduce(self._kl_sum, reduce_op="sum")
-        count = self.trainer.strategy.reduce(torch.tensor(self._kl_count, device=self.device), reduce_op="sum")
-        self.kl_per_dimension = total / count
-        # A dimension that carries under a hundredth of a nat says nothing about the image (Burda et al. 2016).
-        self.log("val/active_dimensions", (self.kl_per_dimension > 0.01).float().sum())
+    def _batches(self) -> int:
+        return int(self.trainer.estimated_stepping_batches)
 
-    def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:
-        """Clips the norm as `trainer.gradient_clip_val` says, and logs what it was before. Lightning's own clipping
-        refuses fused optimizers, for the sake of fp16 gradient scaling, which bf16 does without."""
-        limit = gradient_clip_val or math.inf
-        self.log("train/gradient_norm", torch.nn.utils.clip_grad_norm_(self.parameters(), limit))
+    def _autoencoder(self) -> list[Tensor]:
+        return [*self.encoder.parameters(), *self.decoder.parameters()]
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        networks = [*self.encoder.parameters(), *self.decoder.parameters()]
-        optimizer = torch.optim.AdamW(
-            networks,
-            lr=self.hparams["learning_rate"],
-            weight_decay=self.hparams["weight_decay"],
-            fused=True,
-        )
-        warmup = self.hparams["warmup_steps"]
+    def _losses(
+        self, reconstructions: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor
+    ) -> dict[str, Tensor]:
+        """Nats per image, by the names of `weights`."""
+        losses = {"pixels": self.pixels(reconstructions, images), "kl": self.kl(mean, log_variance)}
+        if self.features is not None:
+            losses["features"] = self.features(reconstructions, images)
+        return losses
 
-        def factor(step: int) -> float:
-            if step <= warmup:
-                return (step + 1) / (warmup + 1)
-            # Not asked for before training has begun: it would make Lightning forget a resumed loader's place.
-            total = self.trainer.estimated_stepping_batches
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+    def _weighted(self, losses: dict[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
 
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def _check(
-    latent_channels: int, encoder: Sequence[int], decoder: Sequence[int], flow_hidden: int, image_size: int
-) -> None:
-    if not isinstance(latent_channels, int) or latent_channels < 2 or latent_channels % 2:
-        raise UserError(f"model.latent_channels={latent_channels}; give an even whole number of at least 2")
-    if not all(isinstance(width, int) and width > 0 for width in [*encoder, *decoder, flow_hidden]):
-        raise UserError(
-            "model.encoder_channels, model.decoder_channels and model.flow_hidden take whole numbers above 0"
-        )
-    if len(encoder) != len(decoder):  # the smallest maps of both hold the latents
-        raise UserError("model.encoder_channels and model.decoder_channels take as many numbers as each other")
-    if image_size % 2 or not encoder:
-        raise UserError(f"model.image_size={image_size}; give an even number, and channels for each resolution")
-
-
-def _feature_nats(network: FeatureNetwork, reconstructions: Tensor, images: Tensor) -> Tensor:
-    """What `_gaussian_nats` is of pixels, of the maps of `network` at their optimal variances: their mean, as if each
-    had as many values as the image."""
-    with torch.no_grad():
-        targets = network(images)
-    errors = [
-        (seen.float() - target.float()).square().mean()
-        for seen, target in zip(network(reconstructions), targets, strict=True)
-    ]
-    return torch.stack([_gaussian_nats(error, error, images[0].numel()) for error in errors]).mean()
-
-
-def _gaussian_nats(squared_error: Tensor, variance: Tensor, dimensions: int) -> Tensor:
-    """−log N(x | x̂, variance·I) in nats per image, from the mean squared error over `dimensions` values."""
-    return 0.5 * dimensions * (math.log(2 * math.pi) + variance.log() + squared_error / variance)
+    @torch.no_grad()
+    def _follow(self, latents: Tensor) -> None:
+        """Keeps running statistics of the latents N×C×h×w."""
+        rate = STATISTICS_RATE if self.global_step else 1.0
+        self.latent_mean.lerp_(latents.mean((0, 2, 3)).view(-1, 1, 1), rate)
+        self.latent_std.lerp_(latents.std((0, 2, 3)).view(-1, 1, 1), rate)

@@ -2,10 +2,10 @@
 
 from face_generation.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from face_generation.networks.decoder import Decoder
-from face_generation.networks.discriminator import PlaceDiscriminator, ProjectedDiscriminator, TextureDiscriminator
+from face_generation.networks.discriminator import PatchDiscriminator
 from face_generation.networks.encoder import Encoder
 from face_generation.networks.features import FeatureNetwork
-from face_generation.networks.flow import Flow
+from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 __all__ = [
     "DCGANDiscriminator",
@@ -13,8 +13,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "FeatureNetwork",
-    "Flow",
-    "PlaceDiscriminator",
-    "ProjectedDiscriminator",
-    "TextureDiscriminator",
+    "FlowSampler",
+    "FlowTransformer",
+    "PatchDiscriminator",
 ]

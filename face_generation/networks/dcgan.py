@@ -24,8 +24,9 @@ class DCGANGenerator(nn.Module):
         image_size: Height and width of the images, in pixels.
     """
 
-    def __init__(self, latent_dim: int, channels: Sequence[int], image_size: int = 150) -> None:
+    def __init__(self, latent_dim: int, channels: Sequence[int], image_size: int) -> None:
         super().__init__()
+        self.latent_dim = latent_dim
         smallest, *larger = reversed([image_size, *pyramid(image_size, len(channels) - 1)])
         self.stem = nn.Sequential(
             nn.Linear(latent_dim, channels[0] * smallest**2, bias=False),
@@ -60,7 +61,7 @@ class DCGANDiscriminator(nn.Module):
             of every layer (Miyato et al. 2018); `none` leaves that to a gradient penalty.
     """
 
-    def __init__(self, channels: Sequence[int], image_size: int = 150, norm: str = "spectral") -> None:
+    def __init__(self, channels: Sequence[int], image_size: int, norm: str = "spectral") -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for wide, deep in zip((3, *channels), channels, strict=False):

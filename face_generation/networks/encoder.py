@@ -9,35 +9,34 @@ from torch import Tensor, nn
 
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
+LOG_VARIANCES = -10.0, 5.0  # far outside what is useful, and the exponential cannot overflow
+
 
 class Encoder(nn.Module):
     """Residual convolutional encoder.
 
     Args:
         latent_channels: Latents at each place of the smallest feature map.
-        channels: Channels at each resolution, from half the image size downwards; for 150×150 and five of them the
-            feature maps are 75, 38, 19, 10 and 5 wide.
+        channels: Channels at each resolution, from half the image size downwards; for 150×150 and four of them the
+            feature maps are 75, 38, 19 and 10 wide.
+        blocks: Residual blocks at each resolution but the largest.
 
     The first step is a space-to-depth (`pixel_unshuffle`): the convolution after it sees 12 channels at half
     resolution, where the CPU's and GPU's matrix units have work to do, instead of 3 at full resolution.
     """
 
-    def __init__(self, latent_channels: int, channels: Sequence[int]) -> None:
+    def __init__(self, latent_channels: int, channels: Sequence[int], blocks: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = [ConvNormAct(12, channels[0])]
         for wide, deep in pairwise(channels):
-            layers += [ConvNormAct(wide, deep, stride=2), ResidualBlock(deep)]
+            layers += [ConvNormAct(wide, deep, stride=2), *(ResidualBlock(deep) for _ in range(blocks))]
         self.features = nn.Sequential(*layers)
         self.head = nn.Conv2d(channels[-1], 2 * latent_channels, 3, padding=1)
-        # A small head starts the posterior near N(0, I), where the KL is near zero.
-        nn.init.normal_(self.head.weight, std=1e-3)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images N×3×H×W in [-1, 1], H and W even → mean and log variance, each N×(latent_channels·h·w), in float32."""
+        """Images N×3×H×W in [-1, 1], H and W even → mean and log variance, each N×latent_channels×h×w, in float32."""
         features = self.features(F.pixel_unshuffle(images, 2))
         # bf16 would leave the latents three decimal digits.
         with torch.autocast(images.device.type, enabled=False):
-            mean, log_variance = (half.flatten(1) for half in self.head(features.float()).chunk(2, dim=1))
-        # Between e^-10 and e^5: far outside what is useful, and the exponential cannot overflow.
-        return mean, log_variance.clamp(-10, 5)
+            mean, log_variance = self.head(features.float()).chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCES)

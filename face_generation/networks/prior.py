@@ -18,9 +18,9 @@ class FlowTransformer(nn.Module):
     offset of each block (adaLN-single; PixArt-α, Chen et al. 2024), which halves the weights of one layer a block.
 
     Args:
-        latent_shape: Channels, height and width of the latents; height and width are multiples of `patch`.
+        latent_shape: Channels, height and width of the latents.
         attributes: How many attributes it can be told.
-        patch: Places of a token, both ways.
+        patch: Places of a token, both ways; 1 where height or width is no multiple of it.
         width: Of a token inside.
         depth: Blocks.
         heads: Of the attention; a divisor of `width`.
@@ -36,11 +36,11 @@ class FlowTransformer(nn.Module):
         heads: int = 4,
     ) -> None:
         super().__init__()
-        channels, height, rows = latent_shape
+        channels, *sides = latent_shape
         self.latent_shape = latent_shape
-        self.patch = patch
-        self.places = (height // patch, rows // patch)
-        token = channels * patch**2
+        self.patch = patch if all(side % patch == 0 for side in sides) else 1
+        self.places = tuple(side // self.patch for side in sides)
+        token = channels * self.patch**2
         self.embed = nn.Linear(token, width)
         self.position = nn.Parameter(0.02 * torch.randn(math.prod(self.places), width))
         self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))

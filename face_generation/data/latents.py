@@ -1,0 +1,143 @@
+"""Packed splits as an autoencoder sees them: what a prior learns from."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from face_generation.data.datamodule import PackedDataModule
+from face_generation.data.splits import PackedSplit, packed_attributes
+from face_generation.generator import Generator
+from face_generation.generator.bundle import ENCODER, MANIFEST
+
+SPLITS = ("train", "val")  # those that a prior needs
+CHUNK = 256  # images that are encoded at a time
+
+Batch = tuple[Tensor, Tensor]  # latents and attributes
+
+
+class LatentSplit(Dataset[Batch]):
+    """The latents of one split and of its mirror images, with attributes. `split.gather(indices)` is a batch: latents
+    float32 B×2×latent_dim and attributes float32 B×K: 1, -1, or 0 where unknown.
+
+    Args:
+        path: Of the latents, an array that `encode_split` wrote.
+        attributes: Values N×K.
+    """
+
+    def __init__(self, path: Path, attributes: NDArray[np.int8]) -> None:
+        self.path = path
+        self.attributes = attributes
+        self._latents = np.load(path, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    def gather(self, indices: list[int]) -> Batch:
+        latents = torch.from_numpy(np.take(self._latents, indices, axis=0)).float()
+        return latents, torch.from_numpy(self.attributes[indices]).float()
+
+    __getitems__ = gather  # the name that torch's DataLoader looks for
+
+    def moments(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel over images and places, `channels` of each."""
+        latents = self._latents.reshape(len(self), 2, channels, -1)
+        sums = [(chunk.sum((0, 1, 3)), (chunk**2).sum((0, 1, 3))) for chunk in _doubles(latents)]
+        total, squares = (np.sum(each, axis=0) for each in zip(*sums, strict=True))
+        count = latents.size / channels
+        mean = total / count
+        return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares / count - mean**2)).float()
+
+
+def _doubles(array: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+    for start in range(0, len(array), CHUNK):
+        yield array[start : start + CHUNK].astype(np.float64)
+
+
+def encode_split(generator: Generator, split: PackedSplit, path: Path) -> None:
+    """Writes the latents of a split's images and of their mirror images: float16 N×2×latent_dim at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    shape = (len(split), 2, generator.bundle.latent_dim)
+    latents = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+    with tqdm(total=len(split), desc=f"Encoding {split.path}", unit="image") as progress:
+        for start in range(0, len(split), CHUNK):
+            images = split.gather(list(range(start, min(start + CHUNK, len(split))))).numpy()
+            for side, view in enumerate((images, images[:, :, ::-1])):
+                latents[start : start + len(images), side] = generator.encode(np.ascontiguousarray(view))
+            progress.update(len(images))
+    latents.flush()
+    partial.replace(path)
+
+
+class LatentDataModule(PackedDataModule):
+    """Train and validation loaders over the latents of packed splits.
+
+    The splits are encoded once, by the encoder of a bundle, and kept for the next time.
+
+    Args:
+        autoencoder: A bundle with an encoder: a shipped name, a folder, or an MLflow URI; or a folder of runs, the
+            newest bundle in it.
+        cache: Folder for the latents, in one folder for each encoder and data set.
+        options: As for `PackedDataModule`. `flip` takes the mirror image of each training face with probability one
+            half.
+
+    Raises:
+        UserError: There is no such bundle, it has no encoder, or a split is missing or malformed.
+    """
+
+    def __init__(self, autoencoder: str, cache: str, **options: Any) -> None:
+        super().__init__(**options)
+        newest = None if (Path(autoencoder) / MANIFEST).exists() else max(Path(autoencoder).glob(f"**/{MANIFEST}"), key=lambda path: path.stat().st_mtime, default=None)
+        self.autoencoder = str(newest.parent) if newest else autoencoder
+        self.cache = Path(cache)
+
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        generator = Generator.load(self.autoencoder)
+        folder = self._folder(generator)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):  # several processes may start at once
+            for name in SPLITS:
+                if not (folder / f"{name}.npy").exists():
+                    encode_split(generator, PackedSplit(self.folder, name), folder / f"{name}.npy")
+
+    def setup(self, stage: str) -> None:
+        generator = Generator.load(self.autoencoder)
+        folder = self._folder(generator)
+        self.splits = {
+            name: LatentSplit(folder / f"{name}.npy", packed_attributes(self.folder, name)[1]) for name in SPLITS
+        }
+        self.bundle = generator.bundle
+
+    @property
+    def shapes(self) -> dict[str, Any]:
+        shape = self.bundle.latent_shape
+        mean, std = self.splits["train"].moments(shape[0])
+        return {
+            "latent_shape": list(shape),
+            "latent_mean": mean.tolist(),
+            "latent_std": std.tolist(),
+            "attributes": [name.lower() for name in packed_attributes(self.folder, "train")[0]],
+            "autoencoder": self.autoencoder,
+        }
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # type: ignore[override]
+        latents, attributes = batch
+        training = self.trainer is not None and self.trainer.training
+        side = self._flipped(len(latents)).long() if training else torch.zeros(len(latents), dtype=torch.long)
+        return latents[torch.arange(len(latents)), side.to(latents.device)], attributes
+
+    def _folder(self, generator: Generator) -> Path:
+        key = hashlib.sha256(generator.bundle.files[ENCODER].encode())
+        for name in SPLITS:
+            key.update((self.folder / f"{name}.csv").read_bytes())
+        return self.cache / key.hexdigest()[:16]
