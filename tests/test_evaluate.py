@@ -18,7 +18,7 @@ from PIL import Image
 from face_generation import evaluate
 from face_generation.evaluation.candidates import find
 from face_generation.generator import Bundle
-from face_generation.metrics import CATALOGUE
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.models import VAE, checkpoint
 from face_generation.tracking import Run
 

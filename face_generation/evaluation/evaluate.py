@@ -25,7 +25,8 @@ from face_generation.evaluation.report import table, write_report
 from face_generation.generator import pictures
 from face_generation.generator.bundle import MLFLOW_URI
 from face_generation.generator.generator import check_request
-from face_generation.metrics import CATALOGUE, Estimate
+from face_generation.metrics import Estimate
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.models.card import write_card
 
 CACHE = Path("outputs/embeddings")

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from face_generation.generator.bundle import CARD, DIRECTIONS, PREVIEW, Bundle
-from face_generation.metrics import BETTER, CATALOGUE
+from face_generation.metrics import BETTER
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.models.directions import MIN_AUC, MIN_CLASSIFIER_AUC
 from face_generation.models.edits import MIN_CHANGE
 

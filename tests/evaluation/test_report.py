@@ -11,7 +11,8 @@ from face_generation.evaluation.candidates import Candidate
 from face_generation.evaluation.measurement import Measured, Yardstick
 from face_generation.evaluation.report import charts, exhibits, table, write_report
 from face_generation.generator import Generator
-from face_generation.metrics import CATALOGUE, Estimate, Gap
+from face_generation.metrics import Estimate, Gap
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.metrics.memorisation import Neighbours
 
 MODELS = {
