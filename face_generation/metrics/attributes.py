@@ -21,6 +21,7 @@ from face_generation.data.datamodule import to_float
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
 from face_generation.hardware import best_precision
+from face_generation.metrics import roc
 from face_generation.networks import blocks
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
@@ -97,12 +98,10 @@ class Accuracy:
     @classmethod
     def of(cls, scores: NDArray[np.floating], present: NDArray[np.bool_]) -> "Accuracy":
         """Of scores (N) that are above 0 for faces that are said to have the attribute; some have it and some not."""
-        with_it, without = scores[present], np.sort(scores[~present])
-        below, up_to = (np.searchsorted(without, with_it, side) for side in ("left", "right"))
         return cls(
             accuracy=float(np.mean((scores > 0) == present)),
             majority=float(max(present.mean(), 1 - present.mean())),
-            auc=float(np.mean(below + up_to) / 2 / len(without)),
+            auc=roc.auc(scores[present], scores[~present]),
         )
 
 

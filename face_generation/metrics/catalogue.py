@@ -11,6 +11,7 @@ from face_generation.metrics import (
     reconstruction,
     sharpness,
     spectrum,
+    two_sample,
     wasserstein,
 )
 
@@ -20,6 +21,7 @@ _METRICS = (
     frechet.FACE_FRECHET,
     manifold.PRECISION,
     manifold.RECALL,
+    *two_sample.METRICS,
     *wasserstein.METRICS,
     faces.DETECTION_RATE,
     sharpness.SHARPNESS,
