@@ -98,6 +98,7 @@ class Yardstick:
         reference: The names of those that the reference is chosen from.
         n: Samples of each candidate, and at most as many real faces of each kind.
         seed: Of the first sample, of the choice of real faces, and of the metrics.
+        truncation: Of the samples.
         inception_weights: A file, or None to fetch them.
         cache: A folder that keeps face embeddings from one run to the next.
         temporary: A folder for images.
@@ -112,6 +113,7 @@ class Yardstick:
         reference: Sequence[str],
         n: int,
         seed: int,
+        truncation: float,
         inception_weights: Path | None,
         cache: Path,
         temporary: Path,
@@ -120,7 +122,7 @@ class Yardstick:
         training = len(packed["train"])
         self.attributes = packed_attributes(splits, "train")
         self.n = min(n, max(1, training // 2))  # stand-ins and reference may both be training faces
-        self.seed, self._cache, self._temporary = seed, cache, temporary
+        self.seed, self.truncation, self._cache, self._temporary = seed, truncation, cache, temporary
         self._image_shape = packed["train"].shape[1:]
         try:
             self._network: nn.Module | Gap = inception.load(inception_weights)
@@ -146,7 +148,7 @@ class Yardstick:
         Raises:
             UserError: An image of a folder is broken or of another kind, or the disk is full.
         """
-        return self._store(candidate.images(self.n, self.seed), self.n, f"Drawing {candidate.label}")
+        return self._store(candidate.images(self.n, self.seed, self.truncation), self.n, f"Drawing {candidate.label}")
 
     def measure(self, candidate: Candidate, drawn: Images) -> Measured:
         """Measures what was drawn from a candidate, and how well it reconstructs."""
