@@ -104,7 +104,25 @@ command writes.
 {chr(10).join(rows)}
 
 Without a figure here: {", ".join(absent) or "none"}.
+
+{_also_losses(bundle)}
 """
+
+
+def _also_losses(bundle: Bundle) -> str:
+    """Which figures judge by what the model was trained with."""
+    losses = bundle.training.get("losses")
+    if losses is None:
+        return "Which of these figures were also losses in training, the manifest does not say."
+    titles = [
+        metric.title
+        for key, metric in CATALOGUE.items()
+        if key in bundle.evaluation["figures"] and not set(metric.judges).isdisjoint(losses)
+    ]
+    return (
+        f"Also losses in training, and so no evidence of their own: {'; '.join(titles) or 'none'}. "
+        f"The losses were: {', '.join(losses)}."
+    )
 
 
 def _broken(bundle: Bundle) -> str:
