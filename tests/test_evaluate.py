@@ -18,7 +18,7 @@ from PIL import Image
 from face_generation import evaluate
 from face_generation.evaluation.candidates import find
 from face_generation.generator import Bundle
-from face_generation.metrics import CATALOGUE
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.models import VAE, checkpoint
 from face_generation.tracking import Run
 
@@ -121,9 +121,13 @@ def test_a_bundle(run: Command, tiny_bundle: Path) -> None:
     assert "nothing is logged to MLflow" in printed
     assert lines[-1].startswith("outputs/evaluate/tiny/report.html: ")
     assert Path("outputs/evaluate/tiny/report.html").stat().st_size < 5e6
+    with Image.open("outputs/evaluate/tiny/sheets/tiny_truncation_1.jpg") as sheet:
+        assert sheet.size == (1518, 1698)
 
     # Again, the same byte for byte, and into the bundle's manifest and card.
     mine = shutil.copytree(tiny_bundle, "tiny-copy")
+    said, _ = run("bundle=tiny-copy", "broken=7")
+    assert said == "tiny: 7 of 100 faces at truncation 1 are broken, 2.9 to 13.9 % of all; recorded in tiny-copy\n"
     run("bundle=tiny-copy", "output=again", "card=true")
     for name in ("metrics.json", "figures.csv", "nearest.csv"):
         assert (Path("outputs/evaluate/tiny") / name).read_bytes() == (Path("again") / name).read_bytes()
@@ -135,6 +139,7 @@ def test_a_bundle(run: Command, tiny_bundle: Path) -> None:
     card = Path(mine, "README.md").read_text(encoding="utf-8")
     assert re.search(r"^\| PSNR, dB \| \d+\.\d+ \(.+ to .+\) \| – \| higher is better \|$", card, re.MULTILINE)
     assert "python -m face_generation.evaluate samples=10" in card
+    assert "| 1 | 7 of 100 | 2.9 to 13.9 % | " in card
 
 
 def test_real_faces_in_a_folder_get_what_real_faces_must(run: Command, drawn_splits: Path, tmp_path: Path) -> None:
@@ -274,6 +279,10 @@ def test_a_shipped_name_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (["bundle=text"], "text/a.webp is no image; take it away"),
         (["bundle=huge"], "huge/a.png is a damaged image, or too large (Image size (400000000 pixels) exceeds"),
         (["bundle=fine", "card=true"], "card=true writes into bundles, by name or folder, and fine is none"),
+        (["bundle=fine", "broken=3"], "broken=… writes into bundles, by name or folder, and fine is none"),
+        (["bundle=[fine,fine]", "broken=3"], "broken=… counts the faces of one bundle; give one at a time"),
+        (["broken=101"], "broken=101; give how many of the 100 faces of a sheet are broken, 0 to 100"),
+        (["truncation=-1"], "the truncation must be a number from 0 to 10, not -1"),
         (["samples=0"], "the number of images must be a whole number from 1 on, not 0"),
         (["seed=-1"], "the seed must be a whole number"),
         (["reference=[faces]"], "reference=['faces']; give the splits to compare with: train, or val and test"),
@@ -310,5 +319,7 @@ def test_help_names_every_option() -> None:
     )
 
     assert "python -m face_generation.evaluate bundle=[vae,dcgan]" in done.stdout
-    for option in "bundle samples seed splits reference inception_weights output card tracking_uri".split():
+    for (
+        option
+    ) in "bundle samples seed truncation splits reference inception_weights output card broken tracking_uri".split():
         assert re.search(rf"^  {option}: .+ # .+$", done.stdout, re.MULTILINE)

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 import face_generation
 from face_generation.generator import Bundle
-from face_generation.metrics import CATALOGUE
+from face_generation.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

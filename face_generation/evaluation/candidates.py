@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from face_generation.data.packing import IMAGE_SIZE
 from face_generation.errors import UserError
-from face_generation.generator import Generator
+from face_generation.generator import Bundle, Generator
 from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, shipped
 from face_generation.generator.parallel import parallel_map
 from face_generation.models import checkpoint
@@ -33,14 +33,20 @@ class Candidate:
     files: Sequence[Path] = ()  # where it is a folder of images
     run: Run | None = None  # that made it, where that is known
 
-    def images(self, n: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    @property
+    def bundle(self) -> Bundle | None:
+        """The bundle that was named, on this machine, where what is found out can be written down."""
+        kept = self.generator and not self.model and not MLFLOW_URI.match(self.source)
+        return self.generator.bundle if self.generator and kept else None
+
+    def images(self, n: int, seed: int, truncation: float) -> Iterator[NDArray[np.uint8]]:
         """`n` images, uint8 RGB H×W×3, one after the other: of the seeds from `seed` on, or the folder's first ones.
 
         Raises:
             UserError: A file of the folder is broken, or no RGB image of the size of the splits.
         """
         if self.generator:
-            return self.generator.stream(n, seed)
+            return self.generator.stream(n, seed, truncation)
         return parallel_map(_read, self.files[:n])
 
 

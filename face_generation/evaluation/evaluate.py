@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -18,14 +18,15 @@ from omegaconf import DictConfig, ListConfig
 
 from face_generation.data.celeba import SPLITS
 from face_generation.errors import UserError
-from face_generation.evaluation import candidates
+from face_generation.evaluation import candidates, sheets
 from face_generation.evaluation.candidates import Candidate
 from face_generation.evaluation.measurement import Measured, Yardstick
 from face_generation.evaluation.report import table, write_report
-from face_generation.generator import pictures
-from face_generation.generator.bundle import MLFLOW_URI
+from face_generation.evaluation.sheets import Sheet
+from face_generation.generator import Bundle, pictures
 from face_generation.generator.generator import check_request
-from face_generation.metrics import CATALOGUE, Estimate
+from face_generation.metrics import Estimate
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.models.card import write_card
 
 CACHE = Path("outputs/embeddings")
@@ -34,13 +35,13 @@ QUANTILES = 101  # points of a curve of distances
 
 
 def evaluate(config: DictConfig) -> None:
-    """Measures the candidates, and writes `metrics.json`, `figures.csv`, `nearest.csv` and `report.html` to
-    `config.output`.
+    """Measures the candidates, and writes `metrics.json`, `figures.csv`, `nearest.csv`, `report.html` and `sheets` of
+    faces to `config.output`. With `config.broken` it only records how many faces of a sheet are broken.
 
     Raises:
         UserError: Something in the configuration, a candidate or the data cannot be used.
     """
-    check_request(config.samples, config.seed, truncation=1.0)
+    check_request(config.samples, config.seed, config.truncation)
     reference = list(dict.fromkeys(_several(config.reference)))
     if not reference or not set(SPLITS).issuperset(reference):
         raise UserError(f"reference={config.reference}; give the splits to compare with: train, or val and test")
@@ -49,22 +50,31 @@ def evaluate(config: DictConfig) -> None:
     with TemporaryDirectory(prefix="evaluate-") as folder:
         temporary = Path(folder)
         found = candidates.find(_several(config.bundle), temporary)
+        if config.broken is not None:
+            _record_broken(found, config)
+            return
         if config.card:
-            _check_cards(found)
+            _check_bundles(found, "card=true")
         n = min([config.samples, *(len(candidate.files) for candidate in found if candidate.files)])
         output = Path(config.output or f"outputs/evaluate/{_name(found)}").expanduser()
         report = output / "report.html"
         _make(output)  # before the work, in case it cannot be
         weights = Path(config.inception_weights).expanduser() if config.inception_weights else None
         splits = Path(config.splits).expanduser()
-        yardstick = Yardstick(splits, reference, n, config.seed, weights, CACHE, temporary)
+        yardstick = Yardstick(splits, reference, n, config.seed, config.truncation, weights, CACHE, temporary)
         drawn = [yardstick.draw(candidate) for candidate in found]  # all, before hours may go into measuring
+        looked_at = {
+            candidate.label: sheets.draw(candidate.generator, config.seed, config.truncation)
+            for candidate in found
+            if candidate.generator
+        }
+        _write_sheets(output, looked_at)
         models = [yardstick.measure(*each) for each in zip(found, drawn, strict=True)]
         floor = yardstick.floor()
         _write_figures(output, [*models, floor])
         command = shlex.join(["python", "-m", "face_generation.evaluate", *sys.argv[1:]])
         comparison = _comparison(yardstick, reference)
-        write_report(report, models, floor, yardstick, comparison, command)
+        write_report(report, models, floor, looked_at, yardstick, comparison, command)
         if config.card:
             _write_cards(models, floor, comparison, command)
     columns = {column.label: column.figures for column in (*models, floor)}
@@ -81,34 +91,61 @@ def _several(value: object) -> list[str]:
 
 
 def _name(found: Sequence[Candidate]) -> str:
-    return "_vs_".join(re.sub(r"[^\w.-]", "-", candidate.label) for candidate in found)
+    return "_vs_".join(_file_name(candidate.label) for candidate in found)
 
 
-def _check_cards(found: Sequence[Candidate]) -> None:
+def _file_name(label: str) -> str:
+    return re.sub(r"[^\w.-]", "-", label)
+
+
+def _check_bundles(found: Sequence[Candidate], option: str) -> None:
+    """Says whether each of the candidates is a bundle that can be written to."""
     for candidate in found:
-        kept = candidate.generator and not candidate.model and not MLFLOW_URI.match(candidate.source)
-        if not kept:
+        if candidate.bundle is None:
             raise UserError(
-                f"card=true writes into bundles, by name or folder, and {candidate.source} is none; export it first: "
+                f"{option} writes into bundles, by name or folder, and {candidate.source} is none; export it first: "
                 "python -m face_generation.export"
             )
-        assert candidate.generator
-        folder = candidate.generator.bundle.folder
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"card=true cannot write to {folder}; copy the bundle, and evaluate the copy")
+        if not os.access(candidate.bundle.folder, os.W_OK):
+            raise UserError(
+                f"{option} cannot write to {candidate.bundle.folder}; copy the bundle, and evaluate the copy"
+            )
+
+
+def _record_broken(found: Sequence[Candidate], config: DictConfig) -> None:
+    """Writes how many faces of a sheet are broken into the manifest and the card of the bundle."""
+    if len(found) > 1:
+        raise UserError("broken=… counts the faces of one bundle; give one at a time")
+    _check_bundles(found, "broken=…")
+    bundle = found[0].bundle
+    assert bundle
+    count = sheets.record(bundle, config.broken, config.seed, config.truncation)
+    write_card(Bundle.load(bundle.folder))
+    print(
+        f"{bundle.name}: {count['broken']} of {count['of']} faces at truncation {count['truncation']:g} are broken, "
+        f"{100 * count['low']:.1f} to {100 * count['high']:.1f} % of all; recorded in {bundle.folder}"
+    )
+
+
+def _write_sheets(output: Path, looked_at: Mapping[str, Sequence[Sheet]]) -> None:
+    for label, drawn in looked_at.items():
+        for sheet in drawn:
+            sheet.write(output / "sheets" / f"{_file_name(label)}_truncation_{sheet.truncation:g}.jpg")
 
 
 def _write_cards(models: Sequence[Measured], floor: Measured, comparison: str, command: str) -> None:
     for model in models:
         assert model.candidate
-        assert model.candidate.generator
+        assert model.candidate.bundle
+        bundle = Bundle.load(model.candidate.bundle.folder)  # somebody may have counted broken faces in the meantime
         evaluation = {
             "command": command,
             "comparison": comparison,
             "figures": _rounded(model),
             "real": _rounded(floor),
         }
-        write_card(model.candidate.generator.bundle.record(evaluation))
+        counted = {"broken": bundle.evaluation["broken"]} if "broken" in bundle.evaluation else {}
+        write_card(bundle.record(evaluation | counted))
 
 
 def _make(folder: Path) -> None:
@@ -124,10 +161,11 @@ def _comparison(yardstick: Yardstick, reference: Sequence[str]) -> str:
     real, held_out, test, train = (
         len(images.images) for images in (yardstick.reference, yardstick.held_out, yardstick.test, yardstick.train)
     )
+    truncated = "" if yardstick.truncation == 1 else f" at truncation {yardstick.truncation:g}"
     return (
-        f"{n:,} samples of each model (seeds {seed} to {seed + n - 1}, or the first files of a folder) beside {real:,} "
-        f"real faces (split: {' and '.join(reference)}). Reconstructions are of {test:,} test faces. Copies are sought "
-        f"among all {train:,} training faces, beside {held_out:,} faces that no model was trained on."
+        f"{n:,} samples of each model (seeds {seed} to {seed + n - 1}{truncated}, or the first files of a folder) "
+        f"beside {real:,} real faces (split: {' and '.join(reference)}). Reconstructions are of {test:,} test faces. "
+        f"Copies are sought among all {train:,} training faces, beside {held_out:,} faces that no model was trained on."
     )
 
 

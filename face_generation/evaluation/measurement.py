@@ -12,7 +12,6 @@ from torch import nn
 from tqdm import tqdm
 
 from face_generation.data.celeba import SPLITS
-from face_generation.data.packing import ROW_SHAPE
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
 from face_generation.evaluation.candidates import REAL, Candidate
@@ -20,9 +19,11 @@ from face_generation.generator import Generator
 from face_generation.metrics import (
     Estimate,
     Gap,
+    Metric,
     bootstrap,
     diversity,
     faces,
+    frechet,
     inception,
     likelihood,
     manifold,
@@ -30,9 +31,9 @@ from face_generation.metrics import (
     reconstruction,
     sharpness,
     spectrum,
+    two_sample,
     wasserstein,
 )
-from face_generation.metrics.frechet import frechet_distance
 from face_generation.metrics.memorisation import Neighbours
 
 Images = NDArray[np.uint8]  # N×H×W×3, mostly a memory map
@@ -64,6 +65,14 @@ class ImageSet:
     def embeddings(self) -> Floats:
         return self._embed()
 
+    @cached_property
+    def features(self) -> Floats:
+        return two_sample.features(self.images)
+
+    @cached_property
+    def features_third(self) -> Floats:
+        return two_sample.features(self.images, shrink=3)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -89,6 +98,7 @@ class Yardstick:
         reference: The names of those that the reference is chosen from.
         n: Samples of each candidate, and at most as many real faces of each kind.
         seed: Of the first sample, of the choice of real faces, and of the metrics.
+        truncation: Of the samples.
         inception_weights: A file, or None to fetch them.
         cache: A folder that keeps face embeddings from one run to the next.
         temporary: A folder for images.
@@ -103,6 +113,7 @@ class Yardstick:
         reference: Sequence[str],
         n: int,
         seed: int,
+        truncation: float,
         inception_weights: Path | None,
         cache: Path,
         temporary: Path,
@@ -111,7 +122,8 @@ class Yardstick:
         training = len(packed["train"])
         self.attributes = packed_attributes(splits, "train")
         self.n = min(n, max(1, training // 2))  # stand-ins and reference may both be training faces
-        self.seed, self._cache, self._temporary = seed, cache, temporary
+        self.seed, self.truncation, self._cache, self._temporary = seed, truncation, cache, temporary
+        self._image_shape = packed["train"].shape[1:]
         try:
             self._network: nn.Module | Gap = inception.load(inception_weights)
         except Gap as gap:
@@ -136,7 +148,7 @@ class Yardstick:
         Raises:
             UserError: An image of a folder is broken or of another kind, or the disk is full.
         """
-        return self._store(candidate.images(self.n, self.seed), self.n, f"Drawing {candidate.label}")
+        return self._store(candidate.images(self.n, self.seed, self.truncation), self.n, f"Drawing {candidate.label}")
 
     def measure(self, candidate: Candidate, drawn: Images) -> Measured:
         """Measures what was drawn from a candidate, and how well it reconstructs."""
@@ -150,7 +162,7 @@ class Yardstick:
             reconstructions = rebuilt.images
         else:
             gap = Gap("nothing is reconstructed without an encoder; evaluate a bundle or a checkpoint that has one")
-            figures |= dict.fromkeys(("psnr", "ssim", "lpips", "face_distance"), gap)
+            figures |= {metric.key: gap for metric in reconstruction.METRICS}
         figures |= self._likelihood(candidate)
         memorised, neighbours = self._memorisation(samples)
         return Measured(label, drawn, figures | memorised, neighbours, reconstructions, candidate)
@@ -159,74 +171,92 @@ class Yardstick:
         """What real faces get: the stand-ins, as if they were samples. Faces are detected among the held-out ones, and
         copies are sought in one half of those by the measure of the other."""
         figures = self._distances(self._stand_ins) | self._qualities(self._stand_ins)
-        figures |= _attempt("detection_rate", lambda: bootstrap.mean(faces.detection(self.held_out.images), self.seed))
+        figures |= _attempt(
+            lambda: bootstrap.mean(faces.detection(self.held_out.images), self.seed), faces.DETECTION_RATE
+        )
         memorised, neighbours = self._floor_of_memorisation()
         return Measured(REAL, self.held_out.images, figures | memorised, neighbours)
 
     def _distances(self, samples: ImageSet) -> Figures:
         real, seed = self.reference, self.seed
+
+        def face_frechet() -> Estimate:
+            return bootstrap.set_distance(frechet.frechet_distance, samples.embeddings, real.embeddings, seed)
+
+        def swd() -> Iterable[Estimate]:
+            return wasserstein.sliced_wasserstein(samples.images, real.images, seed).values()
+
+        def auc_third() -> Estimate:
+            return two_sample.auc(samples.features_third, real.features_third, seed)
+
         return {
-            **_attempt("fid", lambda: inception.fid(samples.inception, real.inception, seed)),
-            **_attempt("kid", lambda: inception.kid(samples.inception, real.inception, seed)),
-            **_attempt(
-                "face_frechet",
-                lambda: bootstrap.set_distance(frechet_distance, samples.embeddings, real.embeddings, seed),
-            ),
-            **_attempt("precision", lambda: manifold.precision(real.embeddings, samples.embeddings, seed)),
-            **_attempt("recall", lambda: manifold.recall(real.embeddings, samples.embeddings, seed)),
-            **_attempt(
-                "swd swd_150 swd_75 swd_38 swd_19",
-                lambda: wasserstein.sliced_wasserstein(samples.images, real.images, seed).values(),
-            ),
+            **_attempt(lambda: inception.fid(samples.inception, real.inception, seed), inception.FID),
+            **_attempt(lambda: inception.kid(samples.inception, real.inception, seed), inception.KID),
+            **_attempt(face_frechet, frechet.FACE_FRECHET),
+            **_attempt(lambda: manifold.precision(real.embeddings, samples.embeddings, seed), manifold.PRECISION),
+            **_attempt(lambda: manifold.recall(real.embeddings, samples.embeddings, seed), manifold.RECALL),
+            **_attempt(lambda: two_sample.auc(samples.features, real.features, seed), two_sample.AUC),
+            **_attempt(auc_third, two_sample.AUC_THIRD),
+            **_attempt(swd, *wasserstein.METRICS),
         }
 
     def _qualities(self, samples: ImageSet) -> Figures:
         real, seed = self.reference, self.seed
+
+        def face_diversity() -> Estimate:
+            return diversity.face_diversity(samples.embeddings, real.embeddings, seed)
+
         return {
-            **_attempt("detection_rate", lambda: bootstrap.mean(faces.detection(samples.images), seed)),
-            **_attempt("sharpness", lambda: sharpness.sharpness(samples.images, real.images, seed)),
-            **_attempt("grid_artefact", lambda: spectrum.grid_artefact(samples.images, real.images, seed)),
-            **_attempt("ms_ssim", lambda: diversity.ms_ssim(samples.images, seed)),
-            **_attempt("face_diversity", lambda: diversity.face_diversity(samples.embeddings, real.embeddings, seed)),
+            **_attempt(lambda: bootstrap.mean(faces.detection(samples.images), seed), faces.DETECTION_RATE),
+            **_attempt(lambda: sharpness.sharpness(samples.images, real.images, seed), sharpness.SHARPNESS),
+            **_attempt(lambda: spectrum.grid_artefact(samples.images, real.images, seed), spectrum.GRID_ARTEFACT),
+            **_attempt(lambda: diversity.ms_ssim(samples.images, seed), diversity.MS_SSIM),
+            **_attempt(face_diversity, diversity.FACE_DIVERSITY),
         }
 
     def _fidelity(self, rebuilt: ImageSet) -> Figures:
         test, seed = self.test, self.seed
+
+        def face_distance() -> Estimate:
+            return reconstruction.face_distance(test.embeddings, rebuilt.embeddings, seed)
+
         return {
-            **_attempt("psnr", lambda: reconstruction.psnr(test.images, rebuilt.images, seed)),
-            **_attempt("ssim", lambda: reconstruction.ssim(test.images, rebuilt.images, seed)),
-            **_attempt("lpips", lambda: reconstruction.lpips(test.images, rebuilt.images, seed)),
-            **_attempt(
-                "face_distance", lambda: reconstruction.face_distance(test.embeddings, rebuilt.embeddings, seed)
-            ),
+            **_attempt(lambda: reconstruction.psnr(test.images, rebuilt.images, seed), reconstruction.PSNR),
+            **_attempt(lambda: reconstruction.ssim(test.images, rebuilt.images, seed), reconstruction.SSIM),
+            **_attempt(lambda: reconstruction.lpips(test.images, rebuilt.images, seed), reconstruction.LPIPS),
+            **_attempt(face_distance, reconstruction.FACE_DISTANCE),
         }
 
     def _likelihood(self, candidate: Candidate) -> Figures:
         negative_elbo = getattr(candidate.model, "negative_elbo", None)
-        if negative_elbo is None:
-            return {"bits_per_dim": Gap("only the checkpoint of a VAE has a likelihood; evaluate that")}
-        return _attempt("bits_per_dim", lambda: likelihood.bits_per_dim(negative_elbo, self.test.images, self.seed))
+
+        def bits_per_dim() -> Estimate:
+            if negative_elbo is None:
+                raise Gap("only the checkpoint of a VAE has a likelihood; evaluate that")
+            return likelihood.bits_per_dim(negative_elbo, self.test.images, self.seed)
+
+        return _attempt(bits_per_dim, likelihood.BITS_PER_DIM)
 
     def _memorisation(self, samples: ImageSet) -> tuple[Figures, Neighbours | None]:
         try:
             found, known = memorisation.nearest(samples.embeddings, self.train.embeddings), self._known
         except Gap as gap:
-            return {"nearest_train": gap, "copies": gap}, None
+            return {metric.key: gap for metric in memorisation.METRICS}, None
         return self._beside(found, known), found
 
     def _floor_of_memorisation(self) -> tuple[Figures, Neighbours | None]:
         try:
             known = self._known
         except Gap as gap:
-            return {"nearest_train": gap, "copies": gap}, None
+            return {metric.key: gap for metric in memorisation.METRICS}, None
         order = np.random.default_rng(self.seed).permutation(len(known.distances))
         one, other = (Neighbours(known.distances[half], known.indices[half]) for half in np.array_split(order, 2))
         return self._beside(one, other), known
 
     def _beside(self, found: Neighbours, known: Neighbours) -> Figures:
         return {
-            **_attempt("nearest_train", lambda: memorisation.nearest_train(found, known, self.seed)),
-            **_attempt("copies", lambda: memorisation.copies(found, known, self.seed)),
+            **_attempt(lambda: memorisation.nearest_train(found, known, self.seed), memorisation.NEAREST_TRAIN),
+            **_attempt(lambda: memorisation.copies(found, known, self.seed), memorisation.COPIES),
         }
 
     @cached_property
@@ -252,7 +282,7 @@ class Yardstick:
         """Writes n images to a temporary file, and maps it."""
         try:
             with NamedTemporaryFile(dir=self._temporary, suffix=".npy", delete=False) as file:
-                header = {"descr": "|u1", "fortran_order": False, "shape": (n, *ROW_SHAPE)}
+                header = {"descr": "|u1", "fortran_order": False, "shape": (n, *self._image_shape)}
                 np.lib.format.write_array_header_1_0(file, header)
                 for image in tqdm(images, desc=title, total=n, unit="image", delay=1):
                     file.write(image.tobytes())
@@ -264,13 +294,14 @@ class Yardstick:
         return np.load(file.name, mmap_mode="r")
 
 
-def _attempt(keys: str, measure: Callable[[], Estimate | Iterable[Estimate]]) -> Figures:
-    """What `measure` gives, by its key or keys, or why it gives nothing."""
+def _attempt(measure: Callable[[], Estimate | Iterable[Estimate]], *metrics: Metric) -> Figures:
+    """What `measure` gives for the metrics, or why it gives nothing."""
+    keys = [metric.key for metric in metrics]
     try:
         found = measure()
     except Gap as gap:
-        return dict.fromkeys(keys.split(), gap)
-    return dict(zip(keys.split(), [found] if isinstance(found, Estimate) else found, strict=True))
+        return dict.fromkeys(keys, gap)
+    return dict(zip(keys, [found] if isinstance(found, Estimate) else found, strict=True))
 
 
 def _reconstruct(generator: Generator, images: Images) -> Iterator[NDArray[np.uint8]]:

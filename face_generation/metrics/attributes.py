@@ -5,6 +5,7 @@ can say what generated faces look like, and what an edit changes.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from face_generation.data.datamodule import to_float
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
 from face_generation.hardware import best_precision
+from face_generation.metrics import Estimate, Gap, bootstrap, roc
 from face_generation.networks import blocks
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
@@ -39,7 +41,7 @@ SHIFT, BLUR, LIGHT = 3, 3, 0.1
 
 @dataclass(frozen=True)
 class Faces:
-    """Images, uint8 N×150×150×3, and which attributes they have, N×K."""
+    """Images, uint8 N×H×W×3, and which attributes they have, N×K. Height and width are even."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.bool_]
@@ -97,12 +99,10 @@ class Accuracy:
     @classmethod
     def of(cls, scores: NDArray[np.floating], present: NDArray[np.bool_]) -> "Accuracy":
         """Of scores (N) that are above 0 for faces that are said to have the attribute; some have it and some not."""
-        with_it, without = scores[present], np.sort(scores[~present])
-        below, up_to = (np.searchsorted(without, with_it, side) for side in ("left", "right"))
         return cls(
             accuracy=float(np.mean((scores > 0) == present)),
             majority=float(max(present.mean(), 1 - present.mean())),
-            auc=float(np.mean(below + up_to) / 2 / len(without)),
+            auc=roc.auc(scores[present], scores[~present]),
         )
 
 
@@ -122,7 +122,7 @@ class AttributeClassifier:
 
     @torch.no_grad()
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Images, uint8 N×150×150×3 → the log odds of each attribute, float32 N×K: above 0 it is said to be there."""
+        """Images, uint8 N×H×W×3 → the log odds of each attribute, float32 N×K: above 0 it is said to be there."""
         out = np.empty((len(images), len(self.names)), dtype=np.float32)
         for start in range(0, len(images), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
@@ -165,6 +165,49 @@ def attribute_classifier(faces: LabelledFaces, cache: Path, seed: int = 0) -> At
     return AttributeClassifier(network, faces.names, [Accuracy(**figures) for figures in content["accuracies"]])
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Whether faces have an attribute that they were asked to have, as the classifier sees it."""
+
+    found: Estimate  # share of those faces in which it finds the attribute
+    found_in_photos: Estimate  # the same of photos that have it: what can be hoped for, since the classifier errs too
+
+
+def asked(judge: AttributeClassifier, faces: Mapping[str, NDArray[np.uint8]], photos: Faces) -> dict[str, Asked | Gap]:
+    """How often the classifier finds an attribute in faces that were drawn to have it, beside how often it does so in
+    photos that have it, each with a 95 % interval.
+
+    Args:
+        faces: The faces that were asked for, uint8 N×H×W×3, by attribute.
+        photos: Faces that the classifier was not trained on, with the attributes of `judge.names`, such as the
+            `held_out` ones of the `LabelledFaces` that it was trained on.
+
+    Returns:
+        A `Gap` for an attribute that the classifier does not know, or that no face or photo is there for.
+    """
+    present = judge.scores(photos.images) > 0
+
+    def measure(name: str, drawn: NDArray[np.uint8]) -> Asked:
+        if name not in judge.names:
+            raise Gap(f"the classifier has not learned {name}, because too few labelled faces have it, or lack it")
+        k = judge.names.index(name)
+        having = present[photos.labels[:, k], k]
+        found = judge.scores(drawn)[:, k] > 0
+        return Asked(_share(found), _share(having))
+
+    measured: dict[str, Asked | Gap] = {}
+    for name, drawn in tqdm(faces.items(), desc="Looking for attributes", unit="attribute", delay=1):
+        try:
+            measured[name] = measure(name, drawn)
+        except Gap as gap:
+            measured[name] = gap
+    return measured
+
+
+def _share(present: NDArray[np.bool_]) -> Estimate:
+    return bootstrap.share(int(present.sum()), len(present))
+
+
 def _read(splits: Path, name: str) -> Faces:
     _, labels = packed_attributes(splits, name)
     known = np.flatnonzero((labels != 0).all(1)) if labels.shape[1] else np.empty(0, int)
@@ -174,7 +217,7 @@ def _read(splits: Path, name: str) -> Faces:
 
 
 def _network(attributes: int) -> nn.Module:
-    """Images N×3×75×75 in [-1, 1] → log odds N×attributes."""
+    """Images N×3×H×W in [-1, 1] → log odds N×attributes."""
     layers: list[nn.Module] = [ConvNormAct(3, CHANNELS[0], stride=2)]
     for wide, deep in pairwise(CHANNELS):
         layers += [ConvNormAct(wide, deep, stride=2), ResidualBlock(deep)]

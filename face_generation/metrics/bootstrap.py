@@ -1,6 +1,7 @@
 """95 % intervals: how far a figure would move had as many other images been drawn.
 
-There are two ways of resampling the images, both seeded.
+A share of images that somebody or something counted has an exact interval (`share`). For all else there are two ways of
+resampling the images, both seeded.
 
 **With replacement** (`mean`, `two_sets`): as many images as there are, and percentiles of the figure (Efron &
 Tibshirani 1993). For means, medians, shares and their ratios.
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 from face_generation.metrics import Estimate, Gap
@@ -30,6 +32,23 @@ Statistic = Callable[[NDArray[Any], NDArray[Any]], float]
 RESAMPLES = 1000
 HALVES = 200
 PERCENTILES = (2.5, 97.5)
+
+
+def share(count: int, n: int) -> Estimate:
+    """The share `count` of n images, and its exact binomial interval (Clopper & Pearson 1934), which is not empty where
+    none or all of them were counted.
+
+    Raises:
+        Gap: There are no images.
+
+    Example:
+        >>> share(0, 100)
+        Estimate(value=0.0, low=0.0, high=0.03621669264517642)
+    """
+    if not n:
+        raise Gap("there are no images to count; give some")
+    interval = binomtest(count, n).proportion_ci(0.95, method="exact")
+    return Estimate(count / n, float(interval.low), float(interval.high))
 
 
 def mean(values: ArrayLike, seed: int) -> Estimate:

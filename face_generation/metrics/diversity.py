@@ -6,16 +6,34 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 from tqdm import tqdm
 
-from face_generation.metrics import Estimate, Gap
+from face_generation.metrics import Estimate, Gap, Metric
 from face_generation.metrics.bootstrap import check, mean, set_distance
 from face_generation.metrics.distances import distance_blocks
+from face_generation.metrics.faces import RECOGNISER
+
+MS_SSIM = Metric(
+    "ms_ssim",
+    "MS-SSIM between samples",
+    "lower",
+    "Mean multi-scale structural similarity of random pairs of samples: lower is more diverse. Far above the value of "
+    "real faces, the model keeps drawing the same picture.",
+    "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs",
+    judges=("MS-SSIM",),
+)
+FACE_DIVERSITY = Metric(
+    "face_diversity",
+    "Diversity of faces",
+    "one",
+    "Mean distance between the face embeddings of pairs of samples, over that of pairs of real faces: well below 1, "
+    "all samples look like the same few people.",
+    "",
+    judges=(RECOGNISER,),
+)
 
 PAIRS = 1000
 BATCH = 16  # pairs: 100 MB
-# 150 pixels, halved four times for the five scales of MS-SSIM, are 9, and its 11×11 window with σ = 1.5 does not fit.
-# So the window is shrunk to 9×9, and σ by as much, as Karras et al. 2018 do where an image is smaller than the window.
-WINDOW = 9  # pixels
-SIGMA = 1.5 * WINDOW / 11  # pixels
+WINDOW = 11  # pixels
+SIGMA = 1.5 / WINDOW  # of the window's size
 
 
 @torch.no_grad()
@@ -26,7 +44,7 @@ def ms_ssim(images: NDArray[np.uint8], seed: int, pairs: int = PAIRS) -> Estimat
     No image is in two pairs, so the pairs are independent and an interval of their mean holds.
 
     Args:
-        images: N×H×W×3, with H and W at least 144.
+        images: N×S×S×3, with S at least 48.
         pairs: At most; N/2 where there are fewer images.
 
     Raises:
@@ -34,6 +52,10 @@ def ms_ssim(images: NDArray[np.uint8], seed: int, pairs: int = PAIRS) -> Estimat
     """
     if len(images) < 4:
         raise Gap(f"this metric needs at least 4 images, and there are {len(images)}; give more")
+    # 150 pixels, halved four times for the five scales, are 9, and the paper's window does not fit. So the window is
+    # shrunk to 9×9, and σ by as much, as Karras et al. 2018 do where an image is smaller than the window.
+    smallest = images.shape[1] // 16
+    window = min(WINDOW, smallest - 1 + smallest % 2)  # it has a middle
     pairs = min(pairs, len(images) // 2)
     left, right = np.random.default_rng(seed).permutation(len(images))[: 2 * pairs].reshape(2, pairs)
 
@@ -44,8 +66,8 @@ def ms_ssim(images: NDArray[np.uint8], seed: int, pairs: int = PAIRS) -> Estimat
         multiscale_structural_similarity_index_measure(
             batch(left[start : start + BATCH]),
             batch(right[start : start + BATCH]),
-            kernel_size=WINDOW,
-            sigma=SIGMA,
+            kernel_size=window,
+            sigma=SIGMA * window,
             data_range=255.0,
             reduction="none",
         )

@@ -3,6 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from face_generation.metrics import Metric
+from face_generation.metrics.faces import RECOGNISER
+
+FACE_FRECHET = Metric(
+    "face_frechet",
+    "Fréchet distance of faces",
+    "lower",
+    "As FID, over the embeddings of a face recogniser instead of Inception's features: whether the samples are as "
+    "varied a crowd of people as the real faces, and the same crowd.",
+    "Heusel et al. 2017; features of King 2017, High Quality Face Recognition with Deep Metric Learning",
+    judges=(RECOGNISER,),
+)
+
 Features = NDArray[np.floating]
 
 

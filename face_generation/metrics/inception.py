@@ -15,11 +15,30 @@ from torch import nn
 from tqdm import tqdm
 
 from face_generation.errors import UserError
-from face_generation.metrics import INSTALL, Estimate, Gap, bootstrap
+from face_generation.metrics import INSTALL, Estimate, Gap, Metric, bootstrap
 from face_generation.metrics.distances import BLOCK_BYTES
 from face_generation.metrics.frechet import frechet_distance
 from face_generation.metrics.weights import fetching
 
+NETWORK = "Inception-v3"
+FID = Metric(
+    "fid",
+    "FID",
+    "lower",
+    "Fréchet Inception distance: how far apart two Gaussians are, fitted to the Inception features of samples and of "
+    "real images. It grows as fewer images are used, so compare only with the floor, and at equal numbers.",
+    "Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule",
+    judges=(NETWORK,),
+)
+KID = Metric(
+    "kid",
+    "KID ×1000",
+    "lower",
+    "Kernel Inception distance: how differently samples and real images lie in the space of Inception features, times "
+    "1000. Unlike FID it does not depend on how many images are used; 0 is no difference.",
+    "Bińkowski et al. 2018, Demystifying MMD GANs",
+    judges=(NETWORK,),
+)
 DIMENSIONS = 2048
 BATCH = 32  # images
 

@@ -9,8 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from face_generation.metrics import Estimate, bootstrap
+from face_generation.metrics import Estimate, Metric, bootstrap
 
+BITS_PER_DIM = Metric(
+    "bits_per_dim",
+    "Bits per dimension",
+    "lower",
+    "Negative evidence lower bound on the test split, in bits for each colour value: at most how many it takes to "
+    "store an image with this model.",
+    "Kingma & Welling 2014, Auto-Encoding Variational Bayes",
+    judges=("likelihood",),
+)
 BATCH = 32  # images
 LEVELS_PER_UNIT = 127.5  # grey levels from 0 to 1, where images are floats in [-1, 1]
 

@@ -5,9 +5,28 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate
+from face_generation.metrics import Estimate, Metric
 from face_generation.metrics.bootstrap import check, equal_rows, set_distance
 from face_generation.metrics.distances import distance_blocks
+from face_generation.metrics.faces import RECOGNISER
+
+PAPER = "Kynkäänniemi et al. 2019, Improved Precision and Recall Metric for Assessing Generative Models"
+PRECISION = Metric(
+    "precision",
+    "Precision",
+    "higher",
+    "Share of samples that lie among the real faces, nearer to one than its third nearest real neighbour is: realism.",
+    PAPER,
+    judges=(RECOGNISER,),
+)
+RECALL = Metric(
+    "recall",
+    "Recall",
+    "higher",
+    "Share of real faces that lie among the samples, by the same measure: coverage of the variety of real faces.",
+    PAPER,
+    judges=(RECOGNISER,),
+)
 
 Features = NDArray[np.floating]
 

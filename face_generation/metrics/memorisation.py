@@ -8,8 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate, Gap, bootstrap
+from face_generation.metrics import Estimate, Gap, Metric, bootstrap
 from face_generation.metrics.distances import distance_blocks
+from face_generation.metrics.faces import RECOGNISER
+
+NEAREST_TRAIN = Metric(
+    "nearest_train",
+    "Nearest training face",
+    "one",
+    "Median distance from a sample to the nearest training face, over the same for held-out real faces: well below 1 "
+    "is memorising.",
+    "",
+    judges=(RECOGNISER,),
+)
+COPIES = Metric(
+    "copies",
+    "Copies",
+    "lower",
+    "Share of samples nearer to a training face than all but 1 % of held-out real faces are. New faces give 0.01; well "
+    "above it, training faces are being copied.",
+    "",
+    judges=(RECOGNISER,),
+)
+METRICS = (NEAREST_TRAIN, COPIES)
 
 RARE = 0.01  # share of held-out faces that are as near to a training face as what counts as a copy
 

@@ -10,9 +10,45 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from tqdm import tqdm
 
-from face_generation.metrics import Estimate, bootstrap
+from face_generation.metrics import Estimate, Metric, bootstrap
+from face_generation.metrics.faces import RECOGNISER
 from face_generation.metrics.weights import fetching
 
+PSNR = Metric(
+    "psnr",
+    "PSNR, dB",
+    "higher",
+    "Peak signal-to-noise ratio of reconstructions of test faces, in decibels, averaged over images.",
+    "",
+    judges=("pixels",),
+)
+SSIM = Metric(
+    "ssim",
+    "SSIM",
+    "higher",
+    "Structural similarity of reconstructions to their originals: 1 is identical.",
+    "Wang et al. 2004, Image Quality Assessment: From Error Visibility to Structural Similarity",
+    judges=("SSIM",),
+)
+LPIPS = Metric(
+    "lpips",
+    "LPIPS",
+    "lower",
+    "Distance between reconstructions and originals in the features of an image classifier, which follows what people "
+    "call similar better than pixels do: 0 is identical.",
+    "Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
+    judges=("AlexNet",),
+)
+FACE_DISTANCE = Metric(
+    "face_distance",
+    "Face distance",
+    "lower",
+    "Distance between the face embeddings of a reconstruction and its original: below about 0.6 the recogniser takes "
+    "them for the same person.",
+    "King 2017, High Quality Face Recognition with Deep Metric Learning",
+    judges=(RECOGNISER,),
+)
+METRICS = (PSNR, SSIM, LPIPS, FACE_DISTANCE)
 BATCH = 32  # images
 
 Images = NDArray[np.uint8]  # N×H×W×3

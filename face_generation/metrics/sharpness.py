@@ -3,8 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate, Gap
+from face_generation.metrics import Estimate, Gap, Metric
 from face_generation.metrics.bootstrap import two_sets
+
+SHARPNESS = Metric(
+    "sharpness",
+    "Sharpness",
+    "one",
+    "Energy of the images' Laplacian over that of real faces: below 1 is blurred, above 1 noisy or too crisp.",
+    "Pech-Pacheco et al. 2000, Diatom Autofocusing in Brightfield Microscopy",
+    judges=("Laplacian",),
+)
 
 Images = NDArray[np.uint8]
 

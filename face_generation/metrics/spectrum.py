@@ -5,9 +5,19 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate, Gap
+from face_generation.metrics import Estimate, Gap, Metric
 from face_generation.metrics.bootstrap import two_sets
 from face_generation.metrics.sharpness import BATCH, LUMA
+
+GRID_ARTEFACT = Metric(
+    "grid_artefact",
+    "Grid artefact, dB",
+    "lower",
+    "How far the highest peak of a grid with a period of 8 pixels or fewer stands out in the spectrum of the samples, "
+    "beyond what it does in that of real faces: about 0 is no grid.",
+    "Durall et al. 2020, Watch Your Up-Convolution",
+    judges=("spectrum",),
+)
 
 Images = NDArray[np.uint8]
 

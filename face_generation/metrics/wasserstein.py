@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from face_generation.generator.parallel import parallel_map
-from face_generation.metrics import Estimate, Gap
+from face_generation.metrics import Estimate, Gap, Metric
 from face_generation.metrics.bootstrap import centred, equal_rows, halves
 
 Images = NDArray[np.uint8]
@@ -20,8 +20,28 @@ Floats = NDArray[np.floating]
 Rows = NDArray[np.intp]
 T = TypeVar("T")
 
+PAPER = "Karras et al. 2018, Progressive Growing of GANs"
+JUDGES = ("Laplacian pyramid",)
+SWD = Metric(
+    "swd",
+    "SWD ×1000",
+    "lower",
+    "Sliced Wasserstein distance between small patches of samples and of real faces, times 1000: the mean of the four "
+    "scales below. It sees texture and colour, not whether the parts make a face.",
+    PAPER,
+    JUDGES,
+)
+LEVELS = tuple(
+    Metric(f"swd_{key}", f"SWD ×1000, {title}", "lower", f"The same for {scale} alone.", PAPER, JUDGES)
+    for key, title, scale in (
+        ("full", "full size", "the finest details, such as hair and skin,"),
+        ("half", "half size", "fine details"),
+        ("quarter", "quarter size", "coarse details"),
+        ("eighth", "eighth of the size", "the coarsest scale, the layout and colours,"),
+    )
+)
+METRICS = (SWD, *LEVELS)
 IMAGES = 4000  # of each set, at most: 300 MB of patches
-COARSEST = 16  # pixels; no level is smaller
 PATCH = 7  # pixels, both sides
 PATCHES = 128  # of an image, at each level
 DIRECTIONS = 512
@@ -47,11 +67,12 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
         images, real: N×H×W×3 and M×H×W×3, of one size.
 
     Returns:
-        `swd_<size>` for each level of the pyramid, from the full size to the last of at least 16 pixels, and before
-        them `swd`, their mean.
+        By the keys of `METRICS`: `swd`, the mean of the levels, and the distance at each of them, where the images have
+        their full size, a half, a quarter and an eighth of it.
 
     Raises:
-        Gap: A set has fewer than 4 images, or one has no detail at all at some level.
+        Gap: A set has fewer than 4 images, or one has no detail at all at some level, or the smallest level is smaller
+            than a patch.
     """
 
     def measure(a: Floats, b: Floats, directions: Floats) -> tuple[float, list[float]]:
@@ -61,10 +82,9 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
         return _distance(a, b, directions), [_distance(few_a[i], few_b[j], few_directions) for i, j in pairs]
 
     values, resampled = zip(*_at_each_level(measure, images, real, seed), strict=True)
-    estimates = {"swd": centred(float(np.mean(values)), np.mean(resampled, axis=0))}
-    for size, value, of_halves in zip(_sizes(images.shape[1]), values, resampled, strict=True):
-        estimates[f"swd_{size}"] = centred(value, of_halves)
-    return estimates
+    mean = centred(float(np.mean(values)), np.mean(resampled, axis=0))
+    levels = (centred(value, of_halves) for value, of_halves in zip(values, resampled, strict=True))
+    return {metric.key: estimate for metric, estimate in zip(METRICS, (mean, *levels), strict=True)}
 
 
 def mean_sliced_wasserstein(images: Images, real: Images, seed: int) -> float:
@@ -82,6 +102,8 @@ def _at_each_level(measure: Callable[[Floats, Floats, Floats], T], images: Image
     rows, real_rows = rows[few], real_rows[few]
     random = np.random.default_rng(seed)
     sizes = _sizes(images.shape[1])
+    if sizes[-1] < PATCH:
+        raise Gap(f"images of {sizes[0]} pixels are too small for this metric; give larger ones")
 
     def at(level: int) -> T:
         a = _patches(images, rows, level, sizes, random)
@@ -166,8 +188,5 @@ def _sorted_projections(patches: Floats, mean: Floats, std: Floats, directions: 
 
 
 def _sizes(size: int) -> list[int]:
-    """Of the levels of a pyramid: 150 → [150, 75, 38, 19]."""
-    sizes = [size]
-    while (size := (size + 1) // 2) >= COARSEST:
-        sizes.append(size)
-    return sizes
+    """Of the levels of a pyramid, each half of the one before, rounded up: 150 → [150, 75, 38, 19]."""
+    return [-(-size // 2**level) for level in range(len(LEVELS))]

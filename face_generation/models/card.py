@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from face_generation.generator.bundle import CARD, DIRECTIONS, PREVIEW, Bundle
-from face_generation.metrics import BETTER, CATALOGUE
+from face_generation.metrics import BETTER
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.models.directions import MIN_AUC, MIN_CLASSIFIER_AUC
 from face_generation.models.edits import MIN_CHANGE
 
@@ -68,7 +69,7 @@ Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configu
 For research on generative models, for teaching, and for pictures of people who do not exist where the licence allows.
 Not for identifying, deceiving or harassing anyone, nor for decisions about people. The faces share the biases of the
 training data: who was photographed, how, and how often. A reconstruction of a photo is not that person's likeness.
-{_evaluation(bundle)}{_edits(bundle)}
+{_evaluation(bundle)}{_broken(bundle)}{_edits(bundle)}
 ## Figures at the end of training
 
 With the exported weights, on the split that the name begins with.
@@ -82,7 +83,7 @@ With the exported weights, on the split that the name begins with.
 
 def _evaluation(bundle: Bundle) -> str:
     """The section about how good the faces are; empty where that was not measured."""
-    if not bundle.evaluation:
+    if "figures" not in bundle.evaluation:
         return ""
     rows = []
     for key, metric in CATALOGUE.items():
@@ -103,6 +104,45 @@ command writes.
 {chr(10).join(rows)}
 
 Without a figure here: {", ".join(absent) or "none"}.
+
+{_also_losses(bundle)}
+"""
+
+
+def _also_losses(bundle: Bundle) -> str:
+    """Which figures judge by what the model was trained with."""
+    losses = bundle.training.get("losses")
+    if losses is None:
+        return "Which of these figures were also losses in training, the manifest does not say."
+    titles = [
+        metric.title
+        for key, metric in CATALOGUE.items()
+        if key in bundle.evaluation["figures"] and not set(metric.judges).isdisjoint(losses)
+    ]
+    return (
+        f"Also losses in training, and so no evidence of their own: {'; '.join(titles) or 'none'}. "
+        f"The losses were: {', '.join(losses)}."
+    )
+
+
+def _broken(bundle: Bundle) -> str:
+    """The section about how many faces are broken to the eye; empty where nobody counted them."""
+    if "broken" not in bundle.evaluation:
+        return ""
+    rows = [
+        f"| {count['truncation']:g} | {count['broken']} of {count['of']} | "
+        f"{100 * count['low']:.1f} to {100 * count['high']:.1f} % | {count['date']} | {count['seed']} |"
+        for count in bundle.evaluation["broken"]
+    ]
+    return f"""
+## Broken faces
+
+Counted by eye on sheets of fresh faces, which no figure uses. With exact 95 % binomial intervals. Photos are whole, so
+there is nothing to compare with.
+
+| truncation | broken | interval | counted on | first seed |
+| --- | --- | --- | --- | --- |
+{chr(10).join(rows)}
 """
 
 

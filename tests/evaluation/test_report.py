@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from face_generation.evaluation import sheets
 from face_generation.evaluation.candidates import Candidate
 from face_generation.evaluation.measurement import Measured, Yardstick
 from face_generation.evaluation.report import charts, exhibits, table, write_report
 from face_generation.generator import Generator
-from face_generation.metrics import CATALOGUE, Estimate, Gap
+from face_generation.metrics import Estimate, Gap
+from face_generation.metrics.catalogue import CATALOGUE
 from face_generation.metrics.memorisation import Neighbours
 
 MODELS = {
@@ -144,7 +146,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def yardstick(drawn_splits: Path, tmp_path: Path, offline: None) -> Yardstick:
-    return Yardstick(drawn_splits, ["val"], 20, 0, None, tmp_path / "cache", tmp_path)
+    return Yardstick(drawn_splits, ["val"], 20, 0, 1.0, None, tmp_path / "cache", tmp_path)
 
 
 def neighbours(n: int) -> Neighbours:
@@ -155,7 +157,7 @@ def neighbours(n: int) -> Neighbours:
 def test_the_page_needs_nothing_but_itself(yardstick: Yardstick, tiny_bundle: Path, tmp_path: Path) -> None:
     generator = Generator.load(tiny_bundle)
     samples = generator.sample(20)
-    candidate = Candidate("tiny", "tiny", generator)
+    candidate = Candidate("tiny", str(tiny_bundle), generator)
     odd = "<script>alert(1)</script>"
     models = [
         Measured("tiny", samples, MODELS["one"], neighbours(20), yardstick.test.images, candidate),
@@ -163,7 +165,8 @@ def test_the_page_needs_nothing_but_itself(yardstick: Yardstick, tiny_bundle: Pa
     ]
     floor = Measured("real", yardstick.held_out.images, REAL, neighbours(len(yardstick.held_out.images)))
     report = tmp_path / "out/report.html"
-    write_report(report, models, floor, yardstick, "Some & others.", "python -m …")
+    looked_at = {"tiny": sheets.draw(generator, 0, 0.8)}
+    write_report(report, models, floor, looked_at, yardstick, "Some & others.", "python -m …")
     text = report.read_text(encoding="utf-8")
     page = Page(text)
 
@@ -178,20 +181,30 @@ def test_the_page_needs_nothing_but_itself(yardstick: Yardstick, tiny_bundle: Pa
     anchors = {attributes["id"] for _, attributes in page.tags if attributes.get("id")}
     assert {attributes["href"] for name, attributes in page.tags if name == "a"} <= {f"#{name}" for name in anchors}
 
-    assert {"samples", "reconstructions", "memorisation", "interpolations", "attributes", "meaning"} <= anchors
+    assert {
+        "samples",
+        "sheets",
+        "reconstructions",
+        "memorisation",
+        "interpolations",
+        "attributes",
+        "meaning",
+    } <= anchors
     assert CATALOGUE["swd"].meaning in page.text
     assert CATALOGUE["lpips"].meaning not in page.text  # nobody has a figure
     for said in ("Some & others.", odd, "seeds 0 to 19", "the first 20 files", "FID (tiny, ", "Smiling, ", "20.0"):
         assert said in page.text
+    assert "tiny, truncation 0.8, face 0 is that of seed 4000000000" in page.text
+    assert f"python -m face_generation.evaluate bundle={tiny_bundle} 'broken=…' truncation=0.8" in page.text
 
 
 def test_a_page_without_embeddings_and_encoders_leaves_those_parts_out(yardstick: Yardstick, tmp_path: Path) -> None:
     images = np.array(yardstick.held_out.images)
     model = Measured("photos", images, MODELS["one"], None, candidate=Candidate("photos", "photos"))
-    write_report(tmp_path / "report.html", [model], Measured("real", images, REAL, None), yardstick, "", "")
+    write_report(tmp_path / "report.html", [model], Measured("real", images, REAL, None), {}, yardstick, "", "")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
 
     anchors = {attributes["id"] for _, attributes in page.tags if attributes.get("id")}
     assert "samples" in anchors
-    assert anchors.isdisjoint({"reconstructions", "memorisation", "interpolations", "attributes"})
+    assert anchors.isdisjoint({"sheets", "reconstructions", "memorisation", "interpolations", "attributes"})
     assert "★" not in page.text

@@ -5,7 +5,8 @@ import pytest
 
 from face_generation.data.datamodule import DrawnDataModule
 from face_generation.errors import UserError
-from face_generation.metrics.attributes import Accuracy, LabelledFaces, attribute_classifier
+from face_generation.metrics import Gap
+from face_generation.metrics.attributes import Accuracy, Asked, LabelledFaces, asked, attribute_classifier
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,23 @@ def test_it_learns_what_is_drawn_and_remembers_it(splits: Path, tmp_path: Path) 
     # Hair lies on a large part of the picture; 400 faces of a small drawing are enough for it.
     assert told["black_hair"].auc > 0.9
     assert told["blond_hair"].auc > 0.9
+
+    # Asked for black hair, a model gave it to half of the faces.
+    photos = faces.held_out
+    dark = photos.images[photos.labels[:, faces.names.index("black_hair")]]
+    blond = photos.images[photos.labels[:, faces.names.index("blond_hair")]]
+    asked_for = {"black_hair": np.concatenate([dark[:5], blond[:5]]), "wearing_necktie": dark, "smiling": dark[:0]}
+    found = asked(classifier, asked_for, photos)
+    assert list(found) == list(asked_for)
+    hair = found["black_hair"]
+    assert isinstance(hair, Asked)
+    assert hair.found.value == pytest.approx(0.5, abs=0.2)
+    assert hair.found.high - hair.found.low > 0.5  # of only ten
+    scores = classifier.scores(dark)[:, classifier.names.index("black_hair")]
+    assert hair.found_in_photos.value == pytest.approx(np.mean(scores > 0), abs=0.05)
+    assert isinstance(found["wearing_necktie"], Gap)
+    assert "has not learned wearing_necktie" in str(found["wearing_necktie"])
+    assert isinstance(found["smiling"], Gap)
 
     files = list(tmp_path.iterdir())
     again = attribute_classifier(faces, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from face_generation.metrics import Estimate, Gap
-from face_generation.metrics.bootstrap import check, equal_rows, halves, mean, set_distance, two_sets
+from face_generation.metrics.bootstrap import check, equal_rows, halves, mean, set_distance, share, two_sets
 from face_generation.metrics.frechet import frechet_distance
 
 Floats = NDArray[np.float64]
@@ -42,6 +42,18 @@ def test_the_interval_of_a_share_stays_within_0_and_1() -> None:
     assert estimate.value == 0.99
     assert 0.95 < estimate.low < 0.99
     assert estimate.high == 1.0
+
+
+def test_the_interval_of_a_count_holds_the_share_as_often_as_it_says() -> None:
+    """With a probability of at least 95 %, whatever the true share is."""
+    for probability in (0.01, 0.05, 0.3):
+        counts = np.random.default_rng(0).binomial(100, probability, size=2000)
+        intervals = {count: share(int(count), 100) for count in set(counts)}
+
+        assert np.mean([intervals[count].low <= probability <= intervals[count].high for count in counts]) >= 0.945
+    assert share(100, 100) == Estimate(1.0, pytest.approx(0.025 ** (1 / 100)), 1.0)
+    with pytest.raises(Gap, match="no images to count"):
+        share(0, 0)
 
 
 def test_the_interval_of_a_ratio_is_that_of_the_delta_method() -> None:

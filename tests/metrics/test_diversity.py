@@ -71,6 +71,14 @@ def test_ms_ssim_is_the_same_for_a_seed() -> None:
     assert ms_ssim(images, seed=1) != ms_ssim(images, seed=2)
 
 
+@pytest.mark.parametrize("size", [48, 64, 128, 256])
+def test_ms_ssim_of_images_of_any_size(size: int) -> None:
+    images = np.random.default_rng(0).integers(256, size=(4, size, size, 3), dtype=np.uint8)
+
+    assert ms_ssim(np.repeat(images[:1], 4, axis=0), seed=0).value == pytest.approx(1)
+    assert ms_ssim(images, seed=0).value < 0.5
+
+
 def test_ms_ssim_needs_4_images() -> None:
     with pytest.raises(Gap, match="needs at least 4 images, and there are 3"):
         ms_ssim(noise(3, seed=0), seed=0)

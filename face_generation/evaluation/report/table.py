@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from face_generation.metrics import CATALOGUE, Estimate, Gap, Metric
+from face_generation.metrics import Estimate, Gap, Metric
+from face_generation.metrics.catalogue import CATALOGUE
 
 Figures = Mapping[str, Estimate | Gap]  # by the key of the metric
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}

@@ -1,0 +1,35 @@
+"""All metrics, in the order of the table."""
+
+from face_generation.metrics import (
+    diversity,
+    faces,
+    frechet,
+    inception,
+    likelihood,
+    manifold,
+    memorisation,
+    reconstruction,
+    sharpness,
+    spectrum,
+    two_sample,
+    wasserstein,
+)
+
+_METRICS = (
+    inception.FID,
+    inception.KID,
+    frechet.FACE_FRECHET,
+    manifold.PRECISION,
+    manifold.RECALL,
+    *two_sample.METRICS,
+    *wasserstein.METRICS,
+    faces.DETECTION_RATE,
+    sharpness.SHARPNESS,
+    spectrum.GRID_ARTEFACT,
+    diversity.MS_SSIM,
+    diversity.FACE_DIVERSITY,
+    *reconstruction.METRICS,
+    likelihood.BITS_PER_DIM,
+    *memorisation.METRICS,
+)
+CATALOGUE = {metric.key: metric for metric in _METRICS}

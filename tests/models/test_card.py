@@ -1,0 +1,50 @@
+"""What a card says about an evaluation."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from face_generation.evaluation import sheets
+from face_generation.generator import Bundle
+from face_generation.models.card import write_card
+
+FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
+    return Bundle.load(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+
+
+def card_of(bundle: Bundle, losses: list[str] | None) -> str:
+    training = {"data": "none"} if losses is None else {"data": "none", "losses": losses}
+    keys = ("name", "latent_dim", "image_size", "prior", "metrics", "licence")
+    bundle = Bundle.write(bundle.folder, training=training, **{key: getattr(bundle, key) for key in keys})
+    figures = {key: FIGURE for key in ("lpips", "psnr", "two_sample_auc")}
+    write_card(bundle.record({"command": "…", "comparison": "Some.", "figures": figures, "real": {}}))
+    return (bundle.folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_figures_that_were_losses_are_named(bundle: Bundle) -> None:
+    card = card_of(bundle, ["pixels", "likelihood", "AlexNet"])
+
+    assert "| LPIPS | 0.5 (0.4 to 0.6) | – | lower is better |" in card
+    assert "Also losses in training, and so no evidence of their own: PSNR, dB; LPIPS. " in card
+    assert "The losses were: pixels, likelihood, AlexNet." in card
+
+
+def test_a_card_says_that_no_figure_was_a_loss_or_that_nobody_knows(bundle: Bundle) -> None:
+    assert "no evidence of their own: none. The losses were: EfficientNet-Lite0." in card_of(
+        bundle, ["EfficientNet-Lite0"]
+    )
+    assert "Which of these figures were also losses in training, the manifest does not say." in card_of(bundle, None)
+
+
+def test_broken_faces_need_no_other_figure(bundle: Bundle) -> None:
+    sheets.record(bundle, 3, 0, 1.0)
+    write_card(Bundle.load(bundle.folder))
+    card = (bundle.folder / "README.md").read_text(encoding="utf-8")
+
+    assert "| 1 | 3 of 100 | 0.6 to 8.5 % | " in card
+    assert "How good its faces are" not in card
