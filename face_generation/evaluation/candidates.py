@@ -40,7 +40,7 @@ class Candidate:
             UserError: A file of the folder is broken, or no RGB image of the size of the splits.
         """
         if self.generator:
-            return self.generator.stream(n, seed)
+            return self.generator.stream(n, seed, truncation=1.0)
         return parallel_map(_read, self.files[:n])
 
 
