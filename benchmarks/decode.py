@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="vae", help="name, folder or MLflow URI of a bundle (default: vae)")
     arguments = parser.parse_args()
     generator = Generator.load(arguments.bundle)
-    latents = generator.latents(MANY)
+    latents = generator.latents(MANY, truncation=1.0)
     images = generator.decode(latents)
 
     # An image is always decoded by itself on one thread, so one image is one core.

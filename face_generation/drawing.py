@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from face_generation.data.celeba import ATTRIBUTE_FILE, read_attributes, write_attributes
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
+from face_generation.generator.attributes import Asked
 from face_generation.generator.directions import Directions
 from face_generation.generator.generator import check_request
 from face_generation.generator.latents import slerp
@@ -27,8 +29,8 @@ RANDOM_SEEDS = 2**31  # a random seed is below, which leaves room for many faces
 STRIP_FRAMES, ANIMATION_FRAMES = 9, 48
 MAX_STRIP_FRAMES, MAX_ANIMATION_FRAMES = 100, 1000
 MAX_SECONDS = 60
-BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # that mode=attributes shows of itself
-SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=attributes shows
+BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # that mode=edits shows of itself
+SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=edits shows
 
 
 def draw(config: DictConfig) -> None:
@@ -39,16 +41,18 @@ def draw(config: DictConfig) -> None:
     """
     if config.mode not in MODES:
         raise UserError(f"unknown mode {config.mode!r}; use one of {', '.join(MODES)}")
-    for option, mode in (("to", "interpolate"), ("attributes", "attributes"), ("input", "reconstruct")):
+    for option, mode in (("to", "interpolate"), ("rows", "edits"), ("input", "reconstruct")):
         if config[option] is not None and config.mode != mode:
             raise UserError(f"{option}=… belongs to mode={mode}; add that, or leave it out")
+    if config.attributes is not None and config.mode == "reconstruct":
+        raise UserError("a photo has what it has; leave attributes=… out, and change it with edits=…")
     MODES[config.mode](config)
 
 
 def sample(config: DictConfig) -> None:
     """One face, a grid, or a folder of numbered files."""
     n, truncation = config.num_images, config.truncation
-    seed, edits = chosen_seed(config), chosen_edits(config)
+    seed, edits, attributes = chosen_seed(config), chosen_edits(config), chosen_attributes(config)
     check_request(n, seed, truncation)
     if not isinstance(config.grid, bool):
         raise UserError(f"grid must be true or false, not {config.grid!r}")
@@ -58,19 +62,24 @@ def sample(config: DictConfig) -> None:
     output, suffix = picture_target(config, "plots/gen_example") if one_picture else folder_target(config)
 
     generator = Generator.load(config.bundle)
-    stream = generator.stream(n, seed, truncation, edits)
+    stream = generator.stream(n, seed, truncation, edits, attributes)
+
+    def label() -> None:
+        if generator.attributes.names:
+            write_table(generator, n, seed, truncation, attributes, output, suffix)
+
     with tqdm(stream, total=n, desc=str(output), unit="face", delay=0.5, disable=n == 1) as faces:
         if one_picture:
             write_picture(faces, n, output, suffix)
         else:
-            write_folder(faces, n, seed, output, suffix)
+            write_folder(faces, n, seed, output, suffix, label)
     drawn, seeds = ("1 face", f"seed {seed}") if n == 1 else (f"{n} faces", f"seeds {seed} to {seed + n - 1}")
     print(f"{output}: {drawn}, {seeds}, bundle {generator.bundle.name}")
 
 
 def interpolate(config: DictConfig) -> None:
     """The way from one seed's face to another's: a strip, or an animation that goes there and back."""
-    seed, edits = chosen_seed(config), chosen_edits(config)
+    seed, edits, attributes = chosen_seed(config), chosen_edits(config), chosen_attributes(config)
     if config.to is None:
         raise UserError("mode=interpolate ends at the seed that to=… names; give one")
     for end in (seed, config.to):
@@ -86,7 +95,7 @@ def interpolate(config: DictConfig) -> None:
         raise UserError(f"seconds must be a number above 0, up to {MAX_SECONDS}, not {seconds!r}")
 
     generator = Generator.load(config.bundle)
-    start, end = (generator.latents(1, s, config.truncation, edits)[0] for s in (seed, config.to))
+    start, end = (generator.latents(1, s, config.truncation, edits, attributes)[0] for s in (seed, config.to))
     with pictures.writing(output) as file:
         images = list(generator.decode(slerp(start, end, np.linspace(0, 1, frames))))
         if animated:
@@ -96,16 +105,16 @@ def interpolate(config: DictConfig) -> None:
     print(f"{output}: {frames} faces from seed {seed} to seed {config.to}, bundle {generator.bundle.name}")
 
 
-def attributes(config: DictConfig) -> None:
+def edit(config: DictConfig) -> None:
     """A picture of what edits do to a face: a row for each, from the most against to the most in favour."""
-    seed, edits = chosen_seed(config), chosen_edits(config)
+    seed, edits, attributes = chosen_seed(config), chosen_edits(config), chosen_attributes(config)
     check_request(1, seed, config.truncation)
-    output, suffix = picture_target(config, "plots/attributes")
+    output, suffix = picture_target(config, "plots/edits")
     generator = Generator.load(config.bundle)
     if not generator.directions:
         raise UserError(f"the bundle {generator.bundle.name} has no directions; export it again with splits=…")
-    names = chosen_attributes(config, generator.directions)
-    latent = generator.latents(1, seed, config.truncation, edits)[0]
+    names = chosen_rows(config, generator.directions)
+    latent = generator.latents(1, seed, config.truncation, edits, attributes)[0]
     rows = [[generator.directions.move(latent, {name: strength}) for strength in SWEEP] for name in names]
     with pictures.writing(output) as file:
         faces = generator.decode(np.concatenate(rows))
@@ -139,7 +148,7 @@ def reconstruct(config: DictConfig) -> None:
 MODES: dict[str, Callable[[DictConfig], None]] = {
     "sample": sample,
     "interpolate": interpolate,
-    "attributes": attributes,
+    "edits": edit,
     "reconstruct": reconstruct,
 }
 
@@ -148,13 +157,22 @@ def chosen_seed(config: DictConfig) -> int:
     return secrets.randbelow(RANDOM_SEEDS) if config.seed is None else config.seed
 
 
-def chosen_attributes(config: DictConfig, directions: Directions) -> list[str]:
-    if config.attributes is None:  # they are in the order of how well they work
+def chosen_rows(config: DictConfig, directions: Directions) -> list[str]:
+    if config.rows is None:  # they are in the order of how well they work
         best = [*directions.attributes[:BEST_ATTRIBUTES], *directions.principal[:BEST_PRINCIPAL]]
         return [direction.name for direction in best]
-    if not OmegaConf.is_list(config.attributes) or not config.attributes:
-        raise UserError(f"attributes are a list of names, such as [smiling, male], not {config.attributes!r}")
-    return [str(name) for name in config.attributes]
+    if not OmegaConf.is_list(config.rows) or not config.rows:
+        raise UserError(f"rows are a list of names, such as [smiling, male], not {config.rows!r}")
+    return [str(name) for name in config.rows]
+
+
+def chosen_attributes(config: DictConfig) -> Asked:
+    if config.attributes is None:
+        return {}
+    if not OmegaConf.is_dict(config.attributes):
+        example = "'attributes={smiling: 1, male: -1}'"
+        raise UserError(f"attributes are asked for by name, such as {example}, not {config.attributes!r}")
+    return {str(name): value for name, value in config.attributes.items()}
 
 
 def chosen_edits(config: DictConfig) -> Mapping[str, float]:
@@ -199,17 +217,23 @@ def write_picture(faces: Iterable[NDArray[np.uint8]], n: int, output: Path, suff
         file.write(pictures.encode(pictures.grid(faces, n), suffix))
 
 
-def write_folder(faces: Iterable[NDArray[np.uint8]], n: int, seed: int, folder: Path, suffix: str) -> None:
-    """Writes each face to a file named after its seed, so that a run that was stopped can go on."""
+def write_folder(
+    faces: Iterable[NDArray[np.uint8]], n: int, seed: int, folder: Path, suffix: str, label: Callable[[], None]
+) -> None:
+    """Writes each face to a file named after its seed, so that a run that was stopped can go on.
+
+    `label` is called before them, once there is known to be room.
+    """
 
     def write(numbered: tuple[int, NDArray[np.uint8]]) -> None:
         number, face = numbered
-        with pictures.writing(folder / f"{number:010}.{suffix}") as file:
+        with pictures.writing(folder / face_file(number, suffix)) as file:
             file.write(pictures.encode(face, suffix))
 
     faces = iter(faces)
     first = next(faces)
     check_space(folder, n * len(pictures.encode(first, suffix)))
+    label()
     written = 0
     try:
         for _ in parallel_map(write, enumerate(chain([first], faces), start=seed)):
@@ -222,6 +246,30 @@ def write_folder(faces: Iterable[NDArray[np.uint8]], n: int, seed: int, folder: 
             raise UserError(f"{error}; {state}") from error
         tqdm.write(state, file=sys.stderr)
         raise
+
+
+def write_table(
+    generator: Generator, n: int, seed: int, truncation: float | None, attributes: Asked, folder: Path, suffix: str
+) -> None:
+    """Writes what each face of a folder was asked to have, as CelebA's table does, with what was there before.
+
+    It is written before the faces are, so that each has its row whenever a run stops.
+    """
+    path = folder / ATTRIBUTE_FILE
+    names = generator.attributes.names
+    rows = {}
+    if path.exists():
+        columns, rows = read_attributes(path)
+        if columns != tuple(names):
+            raise UserError(f"{path} is of another bundle, with other attributes; choose another folder as output=…")
+    for number in tqdm(range(seed, seed + n), desc=str(path), unit="row", delay=0.5):
+        rows[face_file(number, suffix)] = generator.said(1, number, truncation, attributes)[0]
+    write_attributes(path, names, rows)
+
+
+def face_file(seed: int, suffix: str) -> str:
+    """The name of a face's file in a folder of many."""
+    return f"{seed:010}.{suffix}"
 
 
 def check_space(folder: Path, size: int) -> None:

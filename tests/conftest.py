@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from face_generation.data.datamodule import DrawnDataModule
 from face_generation.generator import Bundle
+from face_generation.models.export import export_prior
+from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 LATENT_DIM = 8
 SIZE = 150
+TOLD = ("smiling", "eyeglasses", "male", "blurry")  # attributes that the prior of a test's bundle takes
+TOLD_FACES = [[1, -1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, 1], [1, 1, -1, -1], [-1, -1, 1, 0]]
 
 
 def pytest_configure() -> None:
@@ -92,12 +97,39 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Bundle.write(
         folder,
         name="tiny",
-        latent_dim=LATENT_DIM,
+        latent_shape=[LATENT_DIM],
         image_size=SIZE,
-        prior="standard normal",
         training={"data": "none"},
         metrics={},
         licence="MIT",
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with an untrained prior that takes four attributes, of which three are offered."""
+    folder = tmp_path_factory.mktemp("bundles") / "told"
+    shutil.copytree(tiny_bundle, folder)
+    torch.manual_seed(0)
+    network = FlowTransformer((2, 2, 2), attributes=len(TOLD), width=16, depth=1, heads=2)
+    for parameter in network.parameters():
+        parameter.data.add_(0.3 * torch.randn_like(parameter))
+    sampler = FlowSampler(network, torch.zeros(2, 1, 1), torch.ones(2, 1, 1), steps=2, guidance=2.0)
+    export_prior(sampler, len(TOLD), folder)
+    np.savez_compressed(folder / "attributes.npz", values=np.array(TOLD_FACES, dtype=np.int8))
+    about = json.loads((folder / "bundle.json").read_text())
+    Bundle.write(
+        folder,
+        name="told",
+        latent_shape=[2, 2, 2],
+        truncation=0.8,
+        attributes=[
+            {"name": name, "offered": name != "blurry", "found": {"value": 0.9, "low": 0.8, "high": 1.0}}
+            for name in TOLD
+        ],
+        sampler={"steps": 2, "guidance": 2.0},
+        **{key: about[key] for key in ("image_size", "training", "metrics", "licence")},
     )
     return folder
 

@@ -9,12 +9,14 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
+from onnxruntime import InferenceSession
 
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Generator
 from face_generation.models import VAE, checkpoint
-from face_generation.models.export import export_bundle
+from face_generation.models.export import export_bundle, export_prior
+from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 PROVENANCE = {"data": "none", "licence": "MIT", "config": {}, "git_commit": None, "metrics": {"val/loss": 1.0}}
 
@@ -59,6 +61,24 @@ def test_torch_and_onnx_runtime_agree_within_two_levels(vae: VAE, bundle: Path) 
     ours = generator.decode(latents)
     assert np.abs(ours.astype(int) - faces.astype(int)).max() <= 2
     assert faces.std() > 10  # they are no flat pictures, on which anything agrees
+
+
+def test_prior_and_torch_agree_whatever_the_number_of_rows(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = FlowTransformer((4, 4, 4), attributes=3, patch=2, width=32, depth=2, heads=2)
+    for parameter in network.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    sampler = FlowSampler(network, torch.randn(4, 1, 1), torch.rand(4, 1, 1) + 0.5, steps=2, guidance=2.0)
+    export_prior(sampler, 3, tmp_path)
+    session = InferenceSession(tmp_path / "prior.onnx", providers=["CPUExecutionProvider"])
+
+    for rows in (1, 2, 5):
+        normal, attributes = torch.randn(rows, 64), torch.randint(-1, 2, (rows, 3)).float()
+        with torch.no_grad():
+            expected = sampler(normal, attributes).numpy()
+        (latents,) = session.run(["latents"], {"normal": normal.numpy(), "attributes": attributes.numpy()})
+        np.testing.assert_allclose(latents, expected, atol=0.02)
+        assert expected.std() > 0.3
 
 
 def test_encoder_and_torch_agree(vae: VAE, bundle: Path) -> None:

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 
 from face_generation import inference
+from face_generation.data.celeba import read_attributes
+from face_generation.data.packing import pack
+from face_generation.data.splits import packed_attributes
 from face_generation.generator import Generator
 from face_generation.generator.bundle import shipped
 from face_generation.generator.latents import slerp
@@ -36,7 +39,9 @@ def draw(
     """Runs the command in this process and returns what it prints; its mistakes are raised as SystemExit."""
 
     def run(*options: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["inference.py", *options, f"bundle={tiny_bundle}"])
+        given = any(option.startswith("bundle=") for option in options)
+        bundle = [] if given else [f"bundle={tiny_bundle}"]
+        monkeypatch.setattr(sys, "argv", ["inference.py", *options, *bundle])
         inference.main()
         return capsys.readouterr().out
 
@@ -168,9 +173,9 @@ def test_an_animation_there_and_back(draw: Callable[..., str], suffix: str) -> N
 
 
 def test_a_sheet_of_edits(draw: Callable[..., str], tiny_bundle: Path) -> None:
-    assert "3 edits of seed 3" in draw("mode=attributes", "seed=3")
-    sheet = pixels("plots/attributes.png")
-    draw("mode=attributes", "seed=3", "attributes=[eyeglasses]", "output=one.png")
+    assert "3 edits of seed 3" in draw("mode=edits", "seed=3")
+    sheet = pixels("plots/edits.png")
+    draw("mode=edits", "seed=3", "rows=[eyeglasses]", "output=one.png")
     one = pixels("one.png")
     assert sheet.shape[0] - one.shape[0] == 2 * 152
     generator = Generator.load(tiny_bundle)
@@ -186,6 +191,56 @@ def test_a_photo_beside_its_reconstruction(draw: Callable[..., str], folder: Pat
     assert np.array_equal(both[:, :150], photo[0])
     edited = generator.directions.move(generator.encode(photo), {"smiling": 2})
     assert np.array_equal(both[:, -150:], generator.decode(edited)[0])
+
+
+def test_faces_that_were_asked_for(draw: Callable[..., str], told_bundle: Path) -> None:
+    bundle = f"bundle={told_bundle}"
+    draw("seed=3", "attributes={smiling: 1, male: -1}", bundle)
+    draw("seed=3", "attributes={smiling: true, male: false}", "output=same.png", bundle)
+    draw("seed=3", "attributes={smiling: true}", "mode=interpolate", "to=4", bundle)
+
+    generator = Generator.load(told_bundle)
+    expected = generator.sample(1, seed=3, attributes={"smiling": 1, "male": -1})[0]
+    assert np.array_equal(pixels("plots/gen_example.png"), expected)
+    assert np.array_equal(pixels("same.png"), expected)
+    end = generator.sample(1, seed=4, attributes={"smiling": 1})[0]
+    assert np.array_equal(pixels("plots/interpolation.png")[:, -150:], end)
+
+
+def test_a_folder_of_faces_has_a_table_of_what_they_were_asked_to_have(
+    draw: Callable[..., str], folder: Path, told_bundle: Path
+) -> None:
+    bundle, asked = f"bundle={told_bundle}", "attributes={smiling: 1}"
+    draw("seed=5", "num_images=3", "format=jpg", asked, bundle)
+    draw("seed=8", "num_images=4", "format=jpg", asked, bundle)  # as one goes on after a stop
+    draw("seed=5", "num_images=7", "format=jpg", asked, "output=once", bundle)
+
+    table = Path("plots/faces/list_attr_celeba.txt")
+    lines = table.read_text().splitlines()
+    assert lines[:2] == ["7", "smiling eyeglasses male blurry"]
+    assert table.read_bytes() == Path("once/list_attr_celeba.txt").read_bytes()
+    names, rows = read_attributes(table)
+    assert sorted(rows) == [Path(name).name for name in files(folder) if name.startswith("plots/faces/0")]
+    said = Generator.load(told_bundle).said(7, seed=5, attributes={"smiling": 1})
+    assert np.array_equal(np.stack(list(rows.values())), said)
+    assert (said[:, 0] == 1).all()
+    assert len(np.unique(said, axis=0)) > 1
+
+    pack(Path("once"), Path("splits"))
+    columns, values = packed_attributes(Path("splits"), "train")
+    assert columns == list(names)
+    assert values.shape[1] == 4
+    assert (values[:, 0] == 1).all()
+
+
+def test_a_table_of_another_bundle_is_left_as_it_is(mistake: Callable[..., str], told_bundle: Path) -> None:
+    table = Path("faces/list_attr_celeba.txt")
+    table.parent.mkdir()
+    table.write_text("0\nbald\n")
+
+    message = mistake("seed=5", "num_images=3", "output=faces", f"bundle={told_bundle}")
+    assert "list_attr_celeba.txt is of another bundle" in message
+    assert table.read_text() == "0\nbald\n"
 
 
 def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> None:
@@ -213,7 +268,7 @@ def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> 
         (["output=.."], "output=.. is a folder; name a file in it"),
         (["num_images=1025", "grid=true"], "a grid holds 1024 faces at most"),
         (["num_images=4000000000", "seed=0"], "MB free; ask for fewer, choose another output"),
-        (["mode=draw"], "unknown mode 'draw'; use one of sample, interpolate, attributes, reconstruct"),
+        (["mode=draw"], "unknown mode 'draw'; use one of sample, interpolate, edits, reconstruct"),
         (["edits={smilling: 1}"], "cannot edit 'smilling'; its directions are smiling, eyeglasses, principal_1"),
         (["edits={smiling: 99}"], "the strength of smiling must be from -10 to 10"),
         (["edits=smiling"], "edits are strengths by name"),
@@ -225,9 +280,13 @@ def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> 
         (["mode=interpolate", "to=1", "seconds=inf"], "seconds must be a number above 0, up to 60, not inf"),
         (["to=1"], "to=… belongs to mode=interpolate"),
         (["input=photo.jpg"], "input=… belongs to mode=reconstruct"),
-        (["mode=attributes", "attributes=5"], "attributes are a list of names"),
-        (["mode=attributes", "output=a.gif"], "unknown picture format 'gif'"),
-        (["mode=attributes", "attributes=[bald]"], "cannot edit 'bald'"),
+        (["attributes=smiling"], "attributes are asked for by name, such as 'attributes={smiling: 1, male: -1}'"),
+        (["attributes={smiling: 1}"], "the bundle tiny cannot be asked for 'smiling'; its model takes no attributes"),
+        (["mode=reconstruct", "input=a.png", "attributes={smiling: 1}"], "a photo has what it has"),
+        (["rows=[smiling]"], "rows=… belongs to mode=edits"),
+        (["mode=edits", "rows=5"], "rows are a list of names"),
+        (["mode=edits", "output=a.gif"], "unknown picture format 'gif'"),
+        (["mode=edits", "rows=[bald]"], "cannot edit 'bald'"),
         (["mode=reconstruct"], "mode=reconstruct takes a photo of a face"),
         (["mode=reconstruct", "input=none.jpg"], "cannot read none.jpg: No such file or directory"),
         (["mode=reconstruct", "input=/dev/null"], "the photo is not a PNG, JPEG or WebP picture"),

@@ -4,13 +4,14 @@ Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015, https://mmlab.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from face_generation.errors import UserError
+from face_generation.generator.pictures import writing
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def read_partition(path: Path) -> dict[str, str]:
 
 
 def read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Reads `list_attr_celeba.txt`: a count, a line of attribute names, then an image name and 1 or -1 for each.
+    """Reads `list_attr_celeba.txt`: a count, a line of attribute names, then an image name and 1 or -1 for each, or 0
+    where nobody knows, which CelebA has not.
 
     Returns:
         The attribute names, and for each image name its values as int8, in the order of the names.
@@ -129,14 +131,25 @@ def read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]
 
     attributes: dict[str, np.ndarray] = {}
     for number, (name, *values) in lines:
-        if len(values) != len(columns) or not {"1", "-1"}.issuperset(values):
-            raise _malformed(path, number, f"should be an image name and {len(columns)} values, each 1 or -1")
+        if len(values) != len(columns) or not {"1", "-1", "0"}.issuperset(values):
+            raise _malformed(path, number, f"should be an image name and {len(columns)} values, each 1, -1 or 0")
         if name in attributes:
             raise _malformed(path, number, f"names {name} a second time")
-        attributes[name] = np.array([1 if value == "1" else -1 for value in values], dtype=np.int8)
+        attributes[name] = np.array(values, dtype=np.int8)
     if len(attributes) != count:
         raise UserError(f"{path} promises {count} images but has {len(attributes)}; download it again")
     return tuple(columns), attributes
+
+
+def write_attributes(path: Path, names: Sequence[str], rows: Mapping[str, np.ndarray]) -> None:
+    """Writes what `read_attributes` reads: attribute names, and for each image name its values, 1, -1 or 0.
+
+    Raises:
+        UserError: It cannot be written there.
+    """
+    lines = [str(len(rows)), " ".join(names), *(f"{name} {' '.join(map(str, row))}" for name, row in rows.items())]
+    with writing(path) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

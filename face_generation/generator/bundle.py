@@ -1,8 +1,11 @@
 """The bundle: a trained generator as a folder, and everything that is known about its format.
 
 bundle.json     what it is, with the sha256 of the files below
-decoder.onnx    latents float32 N×latent_dim, standard normal → images uint8 N×H×W×3
+prior.onnx      normal float32 N×latent_dim and, where it can be told attributes, attributes float32 N×K (1, -1, or 0
+                where nothing is said) → latents float32 N×latent_dim; without it latents are normal vectors
+decoder.onnx    latents float32 N×latent_dim → images uint8 N×H×W×3
 encoder.onnx    images uint8 N×H×W×3 → latents float32 N×latent_dim; only where the model has one
+attributes.npz  values int8 N×K: what N training faces have, 1, -1, or 0 where unknown; only where the prior takes them
 directions.json named directions in latent space; only where some were found
 preview.jpg     a few faces that it drew
 README.md       its card; prose, so it has no checksum and may be edited
@@ -11,11 +14,12 @@ README.md       its card; prose, so it has no checksum and may be edited
 import atexit
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,12 @@ from typing import Any
 from face_generation.errors import UserError
 from face_generation.generator import pictures
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
+PRIOR = "prior.onnx"
 DECODER = "decoder.onnx"
 ENCODER = "encoder.onnx"
+ATTRIBUTES = "attributes.npz"
 DIRECTIONS = "directions.json"
 PREVIEW = "preview.jpg"
 CARD = "README.md"
@@ -44,16 +50,30 @@ class Bundle:
 
     folder: Path
     name: str
-    latent_dim: int
+    latent_shape: Sequence[int]  # channels, height and width of the latents; one number where they have no places
     image_size: int  # height and width, pixels
-    prior: str  # what a latent is drawn from, in words
+    truncation: float  # that looks best; used where none is given
+    # What the prior can be told, in the order of its input: `name`, `offered` (whether people may ask for it), and,
+    # where that was measured, `found` and `found_in_photos`: how often a classifier finds it in faces that were asked
+    # to have it, and in photos that have it, each {value, low, high}.
+    attributes: Sequence[Mapping[str, Any]]
     files: Mapping[str, str]  # sha256 by file name
     training: Mapping[str, Any]  # data, configuration, git commit, …
     metrics: Mapping[str, float]
     licence: str
+    sampler: Mapping[str, Any] | None = None  # how the prior goes from normal vectors to latents, to be read by people
     # How good its faces are, where that was measured: `command`, `comparison` (what with what, in words), `figures` and
     # `real`, each a {metric: {value, low, high}}; `real` are those of real faces.
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers latents are."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def has_prior(self) -> bool:
+        return PRIOR in self.files
 
     @property
     def has_encoder(self) -> bool:
@@ -68,14 +88,16 @@ class Bundle:
                 `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`.
 
         Raises:
-            UserError: There is no such bundle, or it is damaged or of a newer format.
+            UserError: There is no such bundle, or it is damaged or of another format.
         """
         folder = _find(str(where))
         manifest = _read_manifest(folder)
-        evaluation = manifest.get("evaluation", {})
-        bundle = cls(folder=folder, evaluation=evaluation, **{key: manifest[key] for key in _KEYS})
+        optional = {key: manifest[key] for key in ("sampler", "evaluation") if key in manifest}
+        bundle = cls(folder=folder, **{key: manifest[key] for key in _KEYS}, **optional)
         if DECODER not in bundle.files:
             raise UserError(f"{folder / MANIFEST} lists no {DECODER}; export the bundle again")
+        if bool(bundle.attributes) != (ATTRIBUTES in bundle.files):
+            raise UserError(f"{folder / MANIFEST} lists attributes and {ATTRIBUTES} without each other; export again")
         for name, expected in bundle.files.items():
             path = folder / name
             if not path.is_file():
@@ -90,21 +112,34 @@ class Bundle:
         folder: Path,
         *,
         name: str,
-        latent_dim: int,
+        latent_shape: Sequence[int],
         image_size: int,
-        prior: str,
         training: Mapping[str, Any],
         metrics: Mapping[str, float],
         licence: str,
+        truncation: float = 1.0,
+        attributes: Sequence[Mapping[str, Any]] = (),
+        sampler: Mapping[str, Any] | None = None,
     ) -> "Bundle":
         """Makes a bundle of a folder that has the other files already: hashes them and writes `bundle.json`.
 
-        Everything that goes into `training` and `metrics` must be JSON.
+        Everything but `folder` must be JSON.
         """
-        files = {
-            file: sha256(folder / file) for file in (DECODER, ENCODER, DIRECTIONS, PREVIEW) if (folder / file).exists()
-        }
-        bundle = cls(folder, name, latent_dim, image_size, prior, files, training, metrics, licence)
+        names = (PRIOR, DECODER, ENCODER, ATTRIBUTES, DIRECTIONS, PREVIEW)
+        files = {file: sha256(folder / file) for file in names if (folder / file).exists()}
+        bundle = cls(
+            folder=folder,
+            name=name,
+            latent_shape=list(latent_shape),
+            image_size=image_size,
+            truncation=truncation,
+            attributes=list(attributes),
+            files=files,
+            training=training,
+            metrics=metrics,
+            licence=licence,
+            sampler=sampler,
+        )
         bundle._write_manifest()
         return bundle
 
@@ -136,11 +171,12 @@ class Bundle:
         partial.replace(self.folder / MANIFEST)
 
 
-_KEYS: dict[str, type] = {
+_KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
-    "latent_dim": int,
+    "latent_shape": list,
     "image_size": int,
-    "prior": str,
+    "truncation": (int, float),
+    "attributes": list,
     "files": dict,
     "training": dict,
     "metrics": dict,
@@ -182,15 +218,23 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if not isinstance(version, int):
         raise UserError(f"{path} has no format_version; export the bundle again")
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        remedy = "update the package" if version > FORMAT_VERSION else "export it again"
         raise UserError(
-            f"{folder} is a bundle of format version {version}, and this package reads {FORMAT_VERSION}; "
-            "update the package"
+            f"{folder} is a bundle of format version {version}, and this package reads {FORMAT_VERSION}; {remedy}"
         )
     for key, kind in _KEYS.items():
         if not isinstance(manifest.get(key), kind):
             raise UserError(f"{path} has no valid {key!r}; export the bundle again")
+    if not all(isinstance(size, int) for size in manifest["latent_shape"]):
+        raise UserError(f"{path} has no valid 'latent_shape'; export the bundle again")
+    if not all(_is_attribute(each) for each in manifest["attributes"]):
+        raise UserError(f"{path} has no valid 'attributes'; export the bundle again")
     return manifest
+
+
+def _is_attribute(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("offered"), bool)
 
 
 def _download(uri: str) -> Path:

@@ -1,7 +1,7 @@
 """Draws faces with a bundle."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -11,13 +11,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from face_generation.errors import UserError
-from face_generation.generator.bundle import DECODER, ENCODER, Bundle
+from face_generation.generator.attributes import NOTHING, Asked, Attributes
+from face_generation.generator.bundle import DECODER, ENCODER, PRIOR, Bundle
 from face_generation.generator.directions import Directions
-from face_generation.generator.latents import draw
 from face_generation.generator.parallel import parallel_map
 
 SEEDS = 2**32  # seeds are 0 … SEEDS - 1
 MAX_TRUNCATION = 10.0  # far beyond what a decoder knows
+KEPT = 1024  # new faces whose latents are kept: an edited or mixed one needs the prior no second time
 NO_EDITS: Mapping[str, float] = {}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 
@@ -25,22 +26,24 @@ PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 class Generator:
     """Turns seeds or latents into faces, and faces into latents.
 
-    An image is a pure function of the bundle and its latent. To keep that true to the last bit, each image is decoded
-    by itself on one thread, and many images on many threads: neither the number of images nor of cores can change how
-    sums are rounded. It is as fast as batches are. Only another kind of processor may round differently, and then a
-    pixel value by 1.
+    An image is a pure function of the bundle and its latents, and these of the bundle, a seed and options. To keep that
+    true to the last bit, each image is drawn by itself on one thread, and many images on many threads: neither the
+    number of images nor of cores can change how sums are rounded. It is as fast as batches are. Only another kind of
+    processor may round differently, and then a pixel value by 1.
 
     Methods may be called from several threads.
 
     Example:
         >>> generator = Generator.load("vae")
-        >>> generator.sample(16, seed=0).shape
+        >>> generator.sample(16, seed=0, attributes={"smiling": 1, "male": -1}).shape
         (16, 150, 150, 3)
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._decoder = _session(bundle.folder / DECODER)
+        self._prior = _session(bundle.folder / PRIOR) if bundle.has_prior else None
+        self._new = lru_cache(maxsize=KEPT)(self._draw)
 
     @classmethod
     def load(cls, where: str | Path) -> "Generator":
@@ -58,32 +61,74 @@ class Generator:
         """What edits there are. See `Directions`."""
         return Directions.load(self.bundle)
 
-    def latents(
-        self, n: int, seed: int = 0, truncation: float = 1.0, edits: Mapping[str, float] = NO_EDITS
-    ) -> NDArray[np.float32]:
-        """The latents of the seeds `seed` … `seed + n - 1`, N×latent_dim, each drawn from a standard normal.
+    @cached_property
+    def attributes(self) -> Attributes:
+        """What a new face can be asked to have. See `Attributes`."""
+        return Attributes.load(self.bundle)
 
-        `truncation` multiplies them: 0 is the average face, below 1 more ordinary ones, above 1 stranger ones. Then
-        `edits` moves them: strengths by name of the direction, such as {"smiling": 1.5}.
+    def latents(
+        self,
+        n: int,
+        seed: int = 0,
+        truncation: float | None = None,
+        edits: Mapping[str, float] = NO_EDITS,
+        attributes: Asked = NOTHING,
+    ) -> NDArray[np.float32]:
+        """The latents of the seeds `seed` … `seed + n - 1`, N×latent_dim.
+
+        Each comes from a normal vector that the seed draws, and from attributes where the model takes them: those that
+        `attributes` asks for by name, 1 or true with it, -1 or false without, such as {"smiling": 1, "male": -1}; and
+        the others of a training face that the seed draws. See `Attributes.said`.
+
+        `truncation` multiplies the normal vector: below 1 are more ordinary faces, above 1 stranger ones, and at 0 is
+        one good face of what is asked for; None is the bundle's own. Then `edits` moves the latents: strengths by name
+        of the direction, such as {"smiling": 1.5}.
 
         Raises:
-            UserError: As `check_request` and `Directions.move`.
+            UserError: As `check_request`, `Attributes.check` and `Directions.move`.
         """
         check_request(n, seed, truncation)
-        return np.stack([self._latent(s, truncation, edits) for s in range(seed, seed + n)])
+        return np.stack([self._latents(s, truncation, edits, attributes) for s in range(seed, seed + n)])
 
     def sample(
-        self, n: int, seed: int = 0, truncation: float = 1.0, edits: Mapping[str, float] = NO_EDITS
+        self,
+        n: int,
+        seed: int = 0,
+        truncation: float | None = None,
+        edits: Mapping[str, float] = NO_EDITS,
+        attributes: Asked = NOTHING,
     ) -> NDArray[np.uint8]:
         """The faces of the seeds `seed` … `seed + n - 1`, uint8 RGB N×H×W×3. Arguments as for `latents`."""
-        return self.decode(self.latents(n, seed, truncation, edits))
+        check_request(n, seed, truncation)
+        images = np.empty((n, *self._image_shape), dtype=np.uint8)
+        for i, image in enumerate(self.stream(n, seed, truncation, edits, attributes)):
+            images[i] = image
+        return images
 
     def stream(
-        self, n: int, seed: int = 0, truncation: float = 1.0, edits: Mapping[str, float] = NO_EDITS
+        self,
+        n: int,
+        seed: int = 0,
+        truncation: float | None = None,
+        edits: Mapping[str, float] = NO_EDITS,
+        attributes: Asked = NOTHING,
     ) -> Iterator[NDArray[np.uint8]]:
         """The same faces as `sample` one after the other, H×W×3, in bounded memory whatever their number."""
         check_request(n, seed, truncation)
-        return self._decode_each(self._latent(s, truncation, edits) for s in range(seed, seed + n))
+        self.attributes.check(attributes)
+
+        def image(seed: int) -> NDArray[np.uint8]:
+            return _run(self._decoder, latents=self._latents(seed, truncation, edits, attributes))
+
+        return parallel_map(image, range(seed, seed + n))
+
+    def said(
+        self, n: int, seed: int = 0, truncation: float | None = None, attributes: Asked = NOTHING
+    ) -> NDArray[np.int8]:
+        """What attributes the prior was told of the faces of `sample`, N×K: 1, -1, or 0 where nothing was said."""
+        check_request(n, seed, truncation)
+        truncation = self._truncation(truncation)
+        return np.stack([self._origin(s, truncation, attributes)[1] for s in range(seed, seed + n)])
 
     def decode(self, latents: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Latents N×latent_dim → faces, uint8 RGB N×H×W×3.
@@ -127,19 +172,43 @@ class Generator:
     def _image_shape(self) -> tuple[int, int, int]:
         return (self.bundle.image_size, self.bundle.image_size, 3)
 
-    def _latent(self, seed: int, truncation: float, edits: Mapping[str, float]) -> NDArray[np.float32]:
-        return self.directions.move(draw(self.bundle.latent_dim, seed, truncation), edits)
+    def _truncation(self, given: float | None) -> float:
+        return float(self.bundle.truncation if given is None else given)
+
+    def _latents(
+        self, seed: int, truncation: float | None, edits: Mapping[str, float], attributes: Asked
+    ) -> NDArray[np.float32]:
+        new = self._new(int(seed), self._truncation(truncation), self.attributes.check(attributes))
+        return self.directions.move(new, edits)
+
+    def _draw(self, seed: int, truncation: float, attributes: tuple[tuple[str, int], ...]) -> NDArray[np.float32]:
+        """The latents of a new face, which nobody may change: they are kept."""
+        normal, said = self._origin(seed, truncation, dict(attributes))
+        latents = normal
+        if self._prior:
+            told = {"attributes": said.astype(np.float32)} if self.attributes.names else {}
+            latents = _run(self._prior, normal=normal, **told)
+        latents.setflags(write=False)
+        return latents
+
+    def _origin(self, seed: int, truncation: float, attributes: Asked) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """What a seed draws: latent_dim numbers from a standard normal times `truncation`, and what is said of the
+        face. At truncation 0, where all seeds are one face, only what was asked for is said."""
+        # RandomState rather than default_rng: NumPy promises that its numbers never change.
+        random = np.random.RandomState(seed)
+        normal = random.standard_normal(self.bundle.latent_dim).astype(np.float32) * np.float32(truncation)
+        return normal, self.attributes.said(attributes, random if truncation else None)
 
     def _decode_each(self, latents: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint8]]:
         return parallel_map(lambda latent: _run(self._decoder, latents=latent), latents)
 
 
-def check_request(n: int, seed: int, truncation: float) -> None:
+def check_request(n: int, seed: int, truncation: float | None) -> None:
     """Says whether `n` faces can be drawn from `seed` on.
 
     Raises:
-        UserError: `n` is below 1, a seed is outside 0 … 2³² - 1, `truncation` is outside 0 … 10, or one of them is not
-            a number of its kind.
+        UserError: `n` is below 1, a seed is outside 0 … 2³² - 1, `truncation` is neither None nor in 0 … 10, or one of
+            them is not a number of its kind.
     """
     if not _is_number(n, Integral) or n < 1:
         raise UserError(f"the number of images must be a whole number from 1 on, not {n!r}")
@@ -147,6 +216,8 @@ def check_request(n: int, seed: int, truncation: float) -> None:
         raise UserError(f"the seed must be a whole number from 0 to {SEEDS - 1}, not {seed!r}")
     if seed + n > SEEDS:
         raise UserError(f"{n} images from seed {seed} on go past the last seed, {SEEDS - 1}; ask for fewer images")
+    if truncation is None:
+        return
     if not _is_number(truncation, Real) or not isfinite(truncation) or not 0 <= truncation <= MAX_TRUNCATION:
         raise UserError(f"the truncation must be a number from 0 to {MAX_TRUNCATION:g}, not {truncation!r}")
 

@@ -1,22 +1,16 @@
-"""Latents: where they come from, and the ways between them. Everything here is a pure function."""
+"""The ways between latents. Everything here is a pure function."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def draw(latent_dim: int, seed: int, truncation: float = 1.0) -> NDArray[np.float32]:
-    """The latent of a seed, `latent_dim` numbers from a standard normal times `truncation`."""
-    # RandomState rather than default_rng: NumPy promises that its numbers never change.
-    normal = np.random.RandomState(seed).standard_normal(latent_dim)
-    return normal.astype(np.float32) * np.float32(truncation)
-
-
 def slerp(start: NDArray[np.floating], end: NDArray[np.floating], t: ArrayLike) -> NDArray[np.float32]:
     """Spherical interpolation (Shoemake 1985): at `t` = 0 the latent `start`, at 1 `end`, each latent_dim numbers.
 
-    A straight line between two normal vectors passes closer to the origin than such vectors ever lie, where faces are
-    average. So the direction turns evenly, and the length goes evenly from the one to the other. Where there is no
-    direction to turn to (opposite, or of length 0) it is a straight line.
+    The direction turns evenly, and the length goes evenly from the one to the other. A straight line passes closer to
+    the origin than the ends lie: where latents are normal vectors, as a GAN's, faces are pale there. Those of an
+    encoder lie around a mean that is not 0; the nearer they lie to each other as the origin sees them, the straighter
+    is this way. Where there is no direction to turn to (opposite, or of length 0) it is a straight line.
 
     Returns:
         For a number `t` a latent, for T of them T×latent_dim. The ends are exact.

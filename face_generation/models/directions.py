@@ -111,7 +111,7 @@ class _Examples:
 
 def _draw(generator: Generator, seed: int, count: int, judge: AttributeClassifier | None) -> _Examples:
     """Faces of the model. What attributes they have is the classifier's opinion."""
-    latents = generator.latents(count, seed)
+    latents = generator.latents(count, seed, truncation=1.0)
     presence, thumbnails = [], []
     for chunk in tqdm(_chunks(latents), desc="Drawing faces", unit="chunk", delay=1):
         images = generator.decode(chunk)

@@ -37,7 +37,7 @@ def measure_edits(
         where dlib is installed, `found`: share of the faces in which a detector finds a face afterwards, and
         `identity`: mean distance between the face embeddings before and after.
     """
-    latents = generator.latents(FACES, SEED)
+    latents = generator.latents(FACES, SEED, truncation=1.0)
     images = generator.decode(latents)
     before = judge.probabilities(images)
     measured: dict[str, dict[str, Any]] = {}

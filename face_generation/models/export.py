@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
-from face_generation.generator.bundle import DECODER, ENCODER, MLFLOW_URI, PREVIEW, Bundle
+from face_generation.generator.bundle import DECODER, ENCODER, MLFLOW_URI, PREVIEW, PRIOR, Bundle
 from face_generation.models.base import FaceModel
 from face_generation.models.card import PREVIEW_FACES, write_card
 from face_generation.models.directions import add_directions
+from face_generation.networks.prior import FlowSampler
 
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
 SMALL = 1024  # values; smaller weights stay in float32
@@ -104,15 +106,14 @@ def extend_bundle(where: str, splits: Path | None) -> Bundle:
 def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any]) -> Bundle:
     model = model.cpu().eval()
     latent_dim, image_size = model.latent_dim, model.hparams["image_size"]
-    _to_onnx(_Decode(model), torch.zeros(2, latent_dim), "latents", "images", folder / DECODER)
+    _to_onnx(_Decode(model), {"latents": torch.zeros(2, latent_dim)}, "images", folder / DECODER)
     if hasattr(model, "embed"):
         images = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
-        _to_onnx(_Encode(model), images, "images", "latents", folder / ENCODER)
+        _to_onnx(_Encode(model), {"images": images}, "latents", folder / ENCODER)
     manifest = {
         "name": name,
-        "latent_dim": latent_dim,
+        "latent_shape": [latent_dim],
         "image_size": image_size,
-        "prior": "standard normal; the decoder begins with the model's own map to its latents",
         "training": {
             "model": model.kind,
             "data": provenance["data"],
@@ -129,7 +130,15 @@ def _write(model: FaceModel, folder: Path, name: str, provenance: Mapping[str, A
     return Bundle.write(folder, **manifest)
 
 
-def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: str, path: Path) -> None:
+def export_prior(sampler: FlowSampler, attributes: int, folder: Path) -> None:
+    """Writes the `prior.onnx` of a bundle into its folder: normal vectors and `attributes` attributes → latents."""
+    normal = torch.zeros(2, math.prod(sampler.network.latent_shape))
+    inputs = {"normal": normal, "attributes": torch.zeros(2, attributes)}
+    _to_onnx(sampler.cpu().eval(), inputs, "latents", folder / PRIOR)
+
+
+def _to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+    """Writes a module as ONNX, for any number of rows; `inputs` are examples by name, of two rows each."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     gc.freeze()  # the exporter makes so many objects that looking through all others, too, takes a fifth of its time
     try:
@@ -137,12 +146,12 @@ def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: s
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module,
-                (example,),
+                tuple(inputs.values()),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[input_name],
-                output_names=[output_name],
-                dynamic_shapes=({0: torch.export.Dim("n")},),
+                input_names=list(inputs),
+                output_names=[output],
+                dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in inputs),
                 verbose=False,
             )
     finally:

@@ -147,5 +147,6 @@ class FlowSampler(nn.Module):
         # Both at once: one pass over the weights. Ones times the time, since a full() of N would be a constant.
         both = torch.cat([torch.zeros_like(attributes), attributes])
         times = torch.ones_like(both[:, 0]) * time
-        nothing, told = self.network(torch.cat([x, x]), times, both).chunk(2)
+        # Not chunk(), which would make the N of the example a constant.
+        nothing, told = self.network(torch.cat([x, x]), times, both).unflatten(0, (2, -1)).unbind()
         return nothing + self.guidance * (told - nothing)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from face_generation.data.celeba import (
@@ -8,6 +9,7 @@ from face_generation.data.celeba import (
     official_split,
     read_attributes,
     read_partition,
+    write_attributes,
 )
 from face_generation.errors import UserError
 
@@ -82,13 +84,23 @@ def test_read_attributes(tmp_path: Path, end: bytes) -> None:
     }
 
 
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    rows = {"0000000007.png": np.array([1, -1], np.int8), "0000000008.png": np.array([0, 1], np.int8)}
+    write_attributes(tmp_path / "attributes.txt", ["bald", "young"], rows)
+
+    assert (tmp_path / "attributes.txt").read_text() == "2\nbald young\n0000000007.png 1 -1\n0000000008.png 0 1\n"
+    columns, read = read_attributes(tmp_path / "attributes.txt")
+    assert columns == ("bald", "young")
+    assert {name: values.tolist() for name, values in read.items()} == {name: v.tolist() for name, v in rows.items()}
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
         (b"Bald Young\r\n000001.jpg 1 1\r\n", "line 1: should be the number of images"),
         (b"1\r\nBald Bald\r\n000001.jpg 1 1\r\n", "line 2: should be the attribute names"),
         (b"1\r\nBald Young\r\n000001.jpg 1\r\n", "line 3: should be an image name and 2 values"),
-        (b"1\r\nBald Young\r\n000001.jpg 1 0\r\n", "line 3"),
+        (b"1\r\nBald Young\r\n000001.jpg 1 2\r\n", "line 3"),
         (b"2\r\nBald Young\r\n000001.jpg 1 1\r\n000001.jpg 1 1\r\n", "line 4: names 000001.jpg a second time"),
         (b"3\r\nBald Young\r\n000001.jpg 1 1\r\n", "promises 3 images but has 1"),
         (b"", "line 1"),

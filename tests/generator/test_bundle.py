@@ -29,9 +29,10 @@ def test_load_finds_what_write_wrote(bundle: Path) -> None:
     written = Bundle.write(
         bundle,
         name="mine",
-        latent_dim=8,
+        latent_shape=[2, 2, 2],
         image_size=150,
-        prior="standard normal",
+        truncation=0.8,
+        sampler={"steps": 4, "guidance": 2.0},
         training={"config": {"lr": 1e-3}, "git_commit": "0123abc"},
         metrics={"psnr": 21.5},
         licence="research only",
@@ -40,6 +41,8 @@ def test_load_finds_what_write_wrote(bundle: Path) -> None:
     assert Bundle.load(bundle) == written
     assert written.files.keys() == {"decoder.onnx", "encoder.onnx", "directions.json"}
     assert written.has_encoder
+    assert not written.has_prior
+    assert written.latent_dim == 8
 
 
 def test_folder_in_the_home_directory(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +108,11 @@ def test_changed_file(bundle: Path, name: str) -> None:
         Bundle.load(bundle)
 
 
-def test_newer_format(bundle: Path) -> None:
-    edit(bundle, format_version=2, files="of another kind")
+@pytest.mark.parametrize(("version", "remedy"), [(3, "update the package"), (1, "export it again")])
+def test_another_format(bundle: Path, version: int, remedy: str) -> None:
+    edit(bundle, format_version=version, files="of another kind")
 
-    with pytest.raises(UserError, match="format version 2, and this package reads 1; update the package"):
+    with pytest.raises(UserError, match=f"format version {version}, and this package reads 2; {remedy}"):
         Bundle.load(bundle)
 
 
@@ -130,14 +134,25 @@ def test_manifest_that_is_something_else(bundle: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "latent_dim", "image_size", "prior", "files", "training", "metrics", "licence"]
+    "key",
+    ["name", "latent_shape", "image_size", "truncation", "attributes", "files", "training", "metrics", "licence"],
 )
-@pytest.mark.parametrize("value", [None, [1]])
+@pytest.mark.parametrize("value", [None, ["1"]])
 def test_manifest_with_a_key_of_the_wrong_kind(bundle: Path, key: str, value: object) -> None:
     edit(bundle, **{key: value})
 
     with pytest.raises(UserError, match=f"has no valid '{key}'"):
         Bundle.load(bundle)
+
+
+def test_attributes_and_their_file_come_together(told_bundle: Path, bundle: Path, tmp_path: Path) -> None:
+    edit(bundle, attributes=[{"name": "smiling", "offered": True}])
+    told = shutil.copytree(told_bundle, tmp_path / "told")
+    edit(told, attributes=[])
+
+    for folder in (bundle, told):
+        with pytest.raises(UserError, match="attributes and attributes.npz without each other"):
+            Bundle.load(folder)
 
 
 def test_manifest_without_decoder(bundle: Path) -> None:

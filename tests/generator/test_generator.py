@@ -67,6 +67,13 @@ def test_truncation_scales_latents(generator: Generator) -> None:
     np.testing.assert_array_equal(average, again)
 
 
+def test_truncation_is_the_bundle_s_where_none_is_given(told_bundle: Path) -> None:
+    generator = Generator.load(told_bundle)
+
+    np.testing.assert_array_equal(generator.latents(2, 9), generator.latents(2, 9, 0.8))
+    assert (generator.latents(2, 9) != generator.latents(2, 9, 1.0)).any()
+
+
 def test_last_seed(generator: Generator) -> None:
     assert generator.sample(1, seed=2**32 - 1).shape == (1, 150, 150, 3)
     with pytest.raises(UserError, match="past the last seed, 4294967295"):
@@ -143,7 +150,7 @@ def test_encode_of_something_else(generator: Generator, images: np.ndarray) -> N
 
 def test_bundle_without_encoder(tiny_bundle: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_bundle / "decoder.onnx", tmp_path)
-    Bundle.write(tmp_path, name="half", latent_dim=8, image_size=150, prior="", training={}, metrics={}, licence="MIT")
+    Bundle.write(tmp_path, name="half", latent_shape=[8], image_size=150, training={}, metrics={}, licence="MIT")
     half = Generator.load(tmp_path)
 
     with pytest.raises(UserError, match="bundle half has no encoder"):

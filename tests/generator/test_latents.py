@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from face_generation.generator.latents import draw, slerp
+from face_generation.generator.latents import slerp
 
 
-def test_a_seed_draws_what_it_always_drew() -> None:
-    assert draw(4, seed=42).tolist() == pytest.approx([0.49671414, -0.1382643, 0.64768857, 1.5230298])
-    assert draw(4, seed=42, truncation=0.5) == pytest.approx(0.5 * draw(4, seed=42))
+def normal(latent_dim: int, seed: int) -> np.ndarray:
+    return np.random.RandomState(seed).standard_normal(latent_dim).astype(np.float32)
 
 
 def test_a_turn_by_a_right_angle() -> None:
@@ -17,7 +16,7 @@ def test_a_turn_by_a_right_angle() -> None:
 
 
 def test_the_way_turns_evenly_and_keeps_the_length_of_normal_vectors() -> None:
-    start, end = draw(512, 1), draw(512, 2)
+    start, end = normal(512, 1), normal(512, 2)
     way = slerp(start, end, np.linspace(0, 1, 11)).astype(np.float64)
     assert way.shape == (11, 512)
     lengths = np.linalg.norm(way, axis=1)
@@ -28,7 +27,7 @@ def test_the_way_turns_evenly_and_keeps_the_length_of_normal_vectors() -> None:
 
 
 def test_the_ends_are_exact() -> None:
-    start, end = draw(64, 1, 0.7), draw(64, 2)
+    start, end = normal(64, 1), normal(64, 2)
     assert np.array_equal(slerp(start, end, 0), start)
     assert np.array_equal(slerp(start, end, 1), end)
     assert np.array_equal(slerp(start, end, [0, 1]), [start, end])

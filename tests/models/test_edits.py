@@ -90,9 +90,9 @@ def write_bundle(folder: Path, with_encoder: bool) -> Bundle:
         ]
         weights = {"weight": np.linalg.pinv(TO_COLOUR), "axes": np.array([1, 2]), **numbers}
         save(folder / "encoder.onnx", reading, weights, encoder=True)
-    about = {"prior": "standard normal", "training": {"model": "Colours", "data": "none"}, "licence": "MIT"}
+    about = {"training": {"model": "Colours", "data": "none"}, "licence": "MIT"}
     bundle = Bundle.write(
-        folder, name="colours", latent_dim=LATENT_DIM, image_size=150, metrics={"val/loss": 1.0}, **about
+        folder, name="colours", latent_shape=[LATENT_DIM], image_size=150, metrics={"val/loss": 1.0}, **about
     )
     return bundle.record({"command": "none", "comparison": "None.", "figures": {}, "real": {}})
 

@@ -114,7 +114,7 @@ def plain_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("bundles") / "plain"
     shutil.copytree(tiny_bundle, folder, ignore=shutil.ignore_patterns("encoder.onnx", "directions.json"))
     about = json.loads((folder / "bundle.json").read_text())
-    keep = ("latent_dim", "image_size", "prior", "training", "metrics", "licence")
+    keep = ("latent_shape", "image_size", "training", "metrics", "licence")
     Bundle.write(folder, name="plain", **{key: about[key] for key in keep})
     return folder
 

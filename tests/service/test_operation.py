@@ -213,7 +213,7 @@ def fragile_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     model.graph.initializer.append(numpy_helper.from_array(np.zeros(4, dtype=np.float32), "zeros"))
     onnx.save(model, folder / "decoder.onnx")
     about = json.loads((folder / "bundle.json").read_text())
-    keep = ("name", "latent_dim", "image_size", "prior", "training", "metrics", "licence")
+    keep = ("name", "latent_shape", "image_size", "training", "metrics", "licence")
     Bundle.write(folder, **{key: about[key] for key in keep})
     return folder
 

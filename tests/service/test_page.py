@@ -675,7 +675,7 @@ def test_says_when_the_model_was_replaced(visit: Any, serving: Any, tmp_path: Pa
     other = tmp_path / "other"
     shutil.copytree(tiny_bundle, other, ignore=shutil.ignore_patterns("directions.json"))
     about = json.loads((other / "bundle.json").read_text())
-    keep = ("name", "latent_dim", "image_size", "prior", "training", "metrics", "licence")
+    keep = ("name", "latent_shape", "image_size", "training", "metrics", "licence")
     Bundle.write(other, **{key: about[key] for key in keep})
     with serving(tmp_path, f"bundles={tiny_bundle}") as server:
         page = visit(address=f"{server.url}/", refused=True)

@@ -40,7 +40,7 @@ def slerp(start: NDArray[np.floating], end: NDArray[np.floating], steps: int) ->
 
 def interpolations(generator: Generator, rows: int, seed: int) -> NDArray[np.uint8]:
     """From the face of seed `seed` to that of the next one, and so on for `rows` pairs: a row of `STEPS` each."""
-    ends = generator.latents(2 * rows, seed)
+    ends = generator.latents(2 * rows, seed, truncation=1.0)
     latents = [slerp(ends[2 * row], ends[2 * row + 1], STEPS) for row in range(rows)]
     return tile(generator.decode(np.concatenate(latents)), STEPS)
 
