@@ -1,12 +1,13 @@
-"""Times training steps of the default VAE on the CPU: images/s, GFLOP/s of model arithmetic, and where the rest goes.
+"""Times training steps of the autoencoder on the CPU: images/s, GFLOP/s of model arithmetic, and where the rest goes.
 
 python benchmarks/training.py
 python benchmarks/training.py --precision 32-true
 python benchmarks/training.py --return-memory
 
 The steps are those of `python -m face_generation.train`: Lightning's Trainer, the packed datamodule, weight averaging,
-gradient clipping, the check for NaN. The pixels are random, which costs the same as faces. Arithmetic is what torch's
-counter finds in the convolutions and matrix products of a forward and a backward pass; all else counts as time only.
+the check for NaN, before the discriminator joins. The pixels are random, which costs the same as faces. Arithmetic is
+what torch's counter finds in the convolutions and matrix products of a forward and a backward pass of encoder, decoder
+and feature network; all else counts as time only.
 """
 
 import argparse
@@ -45,7 +46,7 @@ PROFILED = 5  # steps, after those that are timed: the profiler slows them a lit
 GROUPS = {
     "data": r"DataLoader|dataloader_next|batch_transfer|batch_to_device",
     "weight averaging": r"WeightAveraging",
-    "clipping": r"configure_gradient_clipping",
+    "clipping": r"clip_grad_norm",
     "casts": r"aten::_to_copy$|ToCopyBackward",
     "convolution backward": r"ConvolutionBackward|convolution_backward",
     "convolution forward": r"aten::conv2d$|aten::convolution$",
@@ -106,8 +107,11 @@ def flops_per_image(model: VAE) -> int:
     """Of a forward and a backward pass; a multiplication and an addition are two."""
     images = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
     with FlopCounterMode(display=False) as counter:
-        reconstructions, kl = model(images)
-        (reconstructions.sum() + kl.sum()).backward()
+        reconstructions = model.decode(model.encode(images))
+        loss = model.pixels(reconstructions, images)
+        if model.features is not None:
+            loss = loss + model.features(reconstructions, images)
+        loss.backward()
     model.zero_grad()
     return counter.get_total_flops()
 
@@ -122,7 +126,7 @@ def group(event: FunctionEvent) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=30, help="timed steps (default: 30)")
-    parser.add_argument("--batch-size", type=int, default=64, help="images (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images (default: 32)")
     parser.add_argument("--precision", default=hardware.best_precision(), help="bf16-mixed or 32-true (default: best)")
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     parser.add_argument("--return-memory", action="store_true", help="leave the allocator as it is, to compare")
@@ -138,8 +142,9 @@ def main() -> None:
         for split in SPLITS:
             shape = (16 * arguments.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3)
             np.save(Path(folder, f"{split}.npy"), pixels.integers(0, 256, shape, dtype=np.uint8))
-        config = compose("train", [f"data.folder={folder}", f"data.batch_size={arguments.batch_size}"])
-        model: VAE = instantiate(config.model, _convert_="all")
+        options = [f"data.folder={folder}", f"data.batch_size={arguments.batch_size}", "run_dir=."]
+        config = compose("train", ["experiment=vae", *options])
+        model: VAE = instantiate(config.model, image_size=IMAGE_SIZE, _convert_="all")
         flops = flops_per_image(model) * arguments.batch_size
         if arguments.compile:
             model.compile_networks()

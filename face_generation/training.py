@@ -20,7 +20,7 @@ from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
-from face_generation.models.export import export_bundle
+from face_generation.export.bundle import export_bundle
 from face_generation.tracking import Tracker, git_commit
 
 
@@ -132,7 +132,15 @@ def _finish(
     provenance = {**provenance, "metrics": metrics}
     checkpoint.save(checkpoints / "final.ckpt", model, provenance)
     (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    bundle = export_bundle(model, run_dir / "bundle", config.name, provenance, datamodule.folder, config.measure_edits)
+    bundle = export_bundle(
+        model,
+        run_dir / "bundle",
+        config.name,
+        provenance,
+        datamodule.folder,
+        measure=config.measure_edits,
+        truncation=config.truncation,
+    )
     if tracker:
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # global_step counts every optimizer's
         tracker.log_metrics({f"final/{name}": value for name, value in metrics.items()}, batches)

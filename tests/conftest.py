@@ -4,17 +4,24 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
 
 from face_generation.data.datamodule import DrawnDataModule
+from face_generation.entry import configs_folder
+from face_generation.export.onnx import write_onnx
 from face_generation.generator import Bundle
-from face_generation.models.export import export_prior
+from face_generation.models import checkpoint
+from face_generation.models.base import FaceModel
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 LATENT_DIM = 8
@@ -116,7 +123,8 @@ def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for parameter in network.parameters():
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     sampler = FlowSampler(network, torch.zeros(2, 1, 1), torch.ones(2, 1, 1), steps=2, guidance=2.0)
-    export_prior(sampler, len(TOLD), folder)
+    inputs = {"normal": torch.zeros(2, 8), "attributes": torch.zeros(2, len(TOLD))}
+    write_onnx(sampler.eval(), inputs, "latents", folder / "prior.onnx")
     np.savez_compressed(folder / "attributes.npz", values=np.array(TOLD_FACES, dtype=np.int8))
     about = json.loads((folder / "bundle.json").read_text())
     Bundle.write(
@@ -147,3 +155,62 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No weights can be fetched, and none are there from before."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+
+# Networks of a few channels, whatever the size of the images.
+SMALL_NETWORKS = {
+    "vae": [
+        "model.encoder.latent_channels=2",
+        "model.encoder.channels=[8,8,8,8]",
+        "model.decoder.channels=[8,8,8,8]",
+        "model.discriminator.channels=[8,8]",
+    ],
+    "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2"],
+    "dcgan": [
+        "model.generator.latent_dim=8",
+        "model.generator.channels=[8,8,8,8,8,8]",
+        "model.discriminator.channels=[8,8,8,8,8]",
+    ],
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "vae": {"image_size": SIZE},
+    "dcgan": {"image_size": SIZE},
+    "prior": {
+        "latent_shape": [2, 4, 4],
+        "latent_mean": [0.5, -0.5],
+        "latent_std": [2.0, 1.0],
+        "attributes": ["smiling", "male", "young"],
+        "autoencoder": "vae",
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def small_networks() -> dict[str, list[str]]:
+    """Options of `face_generation.train` that make each model small."""
+    return SMALL_NETWORKS
+
+
+@pytest.fixture(scope="session")
+def provenance() -> Callable[..., dict[str, Any]]:
+    """Where a small model comes from, as a checkpoint says it: `provenance("vae", "model.clip=1", image_size=64)`."""
+
+    def make(name: str, *options: str, **shapes: Any) -> dict[str, Any]:
+        with initialize_config_dir(str(configs_folder()), version_base="1.3"):
+            config = compose("train", [f"model={name}", "name=small", "run_dir=.", *SMALL_NETWORKS[name], *options])
+        content = OmegaConf.to_container(config, resolve=True)
+        shapes = SHAPES[name] | shapes
+        return {"data": "none", "licence": "MIT", "config": content, "shapes": shapes, "git_commit": None, "metrics": {}}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def build_model(provenance: Callable[..., dict[str, Any]]) -> Callable[..., FaceModel]:
+    """A small model, from the same arguments."""
+
+    def make(name: str, *options: str, **shapes: Any) -> FaceModel:
+        torch.manual_seed(0)
+        return checkpoint.build(provenance(name, *options, **shapes))
+
+    return make

@@ -20,11 +20,7 @@ ROOT = Path(__file__).parents[1]
 TRAIN = "python -m face_generation.train"
 EVALUATE = "python -m face_generation.evaluate"
 # The recipe of a minute, cut to seconds.
-SMALL = (
-    "data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 logger=none measure_edits=false "
-    "model.latent_channels=2 model.encoder_channels=[16,32,48,64,96] model.decoder_channels=[96,64,48,32,24] "
-    "model.flow_couplings=1 model.flow_hidden=8 model.warmup_steps=1 model.prior_steps=5"
-)
+SMALL = "data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 logger=none measure_edits=false"
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
@@ -44,10 +40,10 @@ def only_output(dvc_file: Path) -> dict:
 
 def contents(repository: Path) -> dict[Path, bytes]:
     """What DVC keeps, as the stages and the raw data left it."""
-    kept = (f"models/{model}/{what}" for model in ("vae", "vae_refined") for what in ("checkpoints", "bundle"))
+    kept = (f"models/{model}/{what}" for model in ("vae", "prior") for what in ("checkpoints", "bundle"))
     folders = ("data", "splits", *kept)
     paths = [path for folder in folders for path in sorted((repository / folder).iterdir())]
-    return {path: path.read_bytes() for path in [*paths, repository / "models/vae_refined/evaluation/report.html"]}
+    return {path: path.read_bytes() for path in [*paths, repository / "models/prior/evaluation/report.html"]}
 
 
 def run(repository: Path, *command: str) -> str:
@@ -74,7 +70,7 @@ def dvc(repository: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pushed(tmp_path_factory: pytest.TempPathFactory, small_networks: dict[str, list[str]]) -> Path:
     """The project with drawn faces as its raw data: added, split, trained on, evaluated, and pushed."""
     repository = tmp_path_factory.mktemp("dvc") / "repository"
     no_weights = shutil.ignore_patterns("__pycache__", "bundles")
@@ -84,7 +80,10 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (repository / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, repository / name)
     stages = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    stages = stages.replace(TRAIN, f"{TRAIN} {SMALL}").replace(EVALUATE, f"{EVALUATE} samples=12")
+    for stage in ("vae", "prior"):
+        whole = f"{TRAIN} experiment={stage}"
+        stages = stages.replace(whole, " ".join([whole, SMALL, *small_networks[stage]]))
+    stages = stages.replace(EVALUATE, f"{EVALUATE} samples=12")
     (repository / "dvc.yaml").write_text(stages, encoding="utf-8")
     run(repository, "git", "init", "--quiet")
     write_drawn_faces(repository / "data", 60, seed=0)
@@ -183,23 +182,23 @@ def test_git_takes_the_figures_and_never_the_faces(repository: Path) -> None:
     tracked = run(repository, "git", "ls-files", "models").splitlines()
 
     evaluation = {"figures.csv", "metrics.json", "nearest.csv"}
-    of_training = {f"models/{model}/metrics.json" for model in ("vae", "vae_refined")}
-    assert set(tracked) == of_training | {f"models/vae_refined/evaluation/{name}" for name in evaluation}
+    of_training = {f"models/{model}/metrics.json" for model in ("vae", "prior")}
+    assert set(tracked) == of_training | {f"models/prior/evaluation/{name}" for name in evaluation}
 
 
 def test_a_change_shows_in_metrics_and_plots(repository: Path) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     run(repository, "git", "add", "--all")
     run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
-    path = repository / "models/vae_refined/evaluation/metrics.json"
+    path = repository / "models/prior/evaluation/metrics.json"
     figures = json.loads(path.read_text(encoding="utf-8"))
-    figures["vae_refined"]["swd"] += 1
+    figures["prior"]["swd"] += 1
     path.write_text(json.dumps(figures), encoding="utf-8")
 
-    swd = figures["vae_refined"]["swd"]
+    swd = figures["prior"]["swd"]
     assert json.loads(dvc(repository, "metrics", "diff", "--json")) == {
-        "models/vae_refined/evaluation/metrics.json": {
-            "vae_refined.swd": {"old": pytest.approx(swd - 1), "new": swd, "diff": pytest.approx(1)}
+        "models/prior/evaluation/metrics.json": {
+            "prior.swd": {"old": pytest.approx(swd - 1), "new": swd, "diff": pytest.approx(1)}
         }
     }
     plots = json.loads(dvc(repository, "plots", "show", "--json"))
@@ -207,4 +206,4 @@ def test_a_change_shows_in_metrics_and_plots(repository: Path) -> None:
     for (plot,) in plots["data"].values():
         x, values = plot["content"]["encoding"]["x"]["field"], plot["content"]["data"]["values"]
         assert all(math.isfinite(float(value[x])) for value in values)
-        assert {value.get("field") or value["model"] for value in values} == {"vae_refined", "real"}
+        assert {value.get("field") or value["model"] for value in values} == {"prior", "real"}

@@ -2,6 +2,8 @@
 
 import time
 
+from typing import Any
+
 import pytorch_lightning as pl
 from torch import Tensor
 
@@ -21,10 +23,11 @@ class Throughput(pl.Callback):
         self._last = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Tensor, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Any, batch_idx: int
     ) -> None:
         now = time.perf_counter()
-        self._images += len(batch) * trainer.world_size
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        self._images += len(images) * trainer.world_size
         self._seconds += now - (self._last or now)
         self._last = now
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -14,8 +14,7 @@ from face_generation.generator import Bundle, Generator
 from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, shipped
 from face_generation.generator.parallel import parallel_map
 from face_generation.models import checkpoint
-from face_generation.models.base import FaceModel
-from face_generation.models.export import export_bundle
+from face_generation.export.bundle import export_bundle
 from face_generation.tracking import Run, recorded_run, run_of_uri
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -29,14 +28,14 @@ class Candidate:
     label: str  # its name in tables, unlike that of any other candidate
     source: str  # as the user named it
     generator: Generator | None = None
-    model: FaceModel | None = None  # where a checkpoint was given: what the bundle was exported from
+    is_checkpoint: bool = False  # the generator's bundle is temporary
     files: Sequence[Path] = ()  # where it is a folder of images
     run: Run | None = None  # that made it, where that is known
 
     @property
     def bundle(self) -> Bundle | None:
         """The bundle that was named, on this machine, where what is found out can be written down."""
-        kept = self.generator and not self.model and not MLFLOW_URI.match(self.source)
+        kept = self.generator and not self.is_checkpoint and not MLFLOW_URI.match(self.source)
         return self.generator.bundle if self.generator and kept else None
 
     def images(self, n: int, seed: int, truncation: float) -> Iterator[NDArray[np.uint8]]:
@@ -50,7 +49,7 @@ class Candidate:
         return parallel_map(_read, self.files[:n])
 
 
-def find(sources: Sequence[str], temporary: Path) -> list[Candidate]:
+def find(sources: Sequence[str], temporary: Path, splits: Path) -> list[Candidate]:
     """Opens each source. A checkpoint is exported to `temporary`: what is measured is what would be shipped.
 
     Raises:
@@ -61,7 +60,7 @@ def find(sources: Sequence[str], temporary: Path) -> list[Candidate]:
     candidates: list[Candidate] = []
     labels = {REAL}
     for number, source in enumerate(sources):
-        candidate = _open(source, temporary / str(number))
+        candidate = _open(source, temporary / str(number), splits)
         if candidate.generator and candidate.generator.bundle.image_size != IMAGE_SIZE:
             size = candidate.generator.bundle.image_size
             raise UserError(
@@ -74,13 +73,13 @@ def find(sources: Sequence[str], temporary: Path) -> list[Candidate]:
     return candidates
 
 
-def _open(source: str, temporary: Path) -> Candidate:
+def _open(source: str, temporary: Path, splits: Path) -> Candidate:
     path = Path(source).expanduser()
     if path.suffix == ".ckpt":
         model, provenance = checkpoint.load(path)
         label = provenance["config"].get("name", path.stem)
-        bundle = export_bundle(model, temporary, label, provenance)
-        return Candidate(label, source, Generator(bundle), model=model, run=recorded_run(path))
+        bundle = export_bundle(model, temporary, label, provenance, splits, directions=False)
+        return Candidate(label, source, Generator(bundle), is_checkpoint=True, run=recorded_run(path))
     if source not in shipped() and path.is_dir() and not (path / MANIFEST).exists():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
         if not files:

@@ -27,7 +27,7 @@ from face_generation.generator import Bundle, pictures
 from face_generation.generator.generator import check_request
 from face_generation.metrics import Estimate
 from face_generation.metrics.catalogue import CATALOGUE
-from face_generation.models.card import write_card
+from face_generation.export.card import write_card
 
 CACHE = Path("outputs/embeddings")
 DIGITS = 6  # significant ones that are written
@@ -49,7 +49,7 @@ def evaluate(config: DictConfig) -> None:
         mlflow.set_tracking_uri(config.tracking_uri)
     with TemporaryDirectory(prefix="evaluate-") as folder:
         temporary = Path(folder)
-        found = candidates.find(_several(config.bundle), temporary)
+        found = candidates.find(_several(config.bundle), temporary, Path(config.splits).expanduser())
         if config.broken is not None:
             _record_broken(found, config)
             return

@@ -25,7 +25,6 @@ from face_generation.metrics import (
     faces,
     frechet,
     inception,
-    likelihood,
     manifold,
     memorisation,
     reconstruction,
@@ -163,7 +162,6 @@ class Yardstick:
         else:
             gap = Gap("nothing is reconstructed without an encoder; evaluate a bundle or a checkpoint that has one")
             figures |= {metric.key: gap for metric in reconstruction.METRICS}
-        figures |= self._likelihood(candidate)
         memorised, neighbours = self._memorisation(samples)
         return Measured(label, drawn, figures | memorised, neighbours, reconstructions, candidate)
 
@@ -226,16 +224,6 @@ class Yardstick:
             **_attempt(lambda: reconstruction.lpips(test.images, rebuilt.images, seed), reconstruction.LPIPS),
             **_attempt(face_distance, reconstruction.FACE_DISTANCE),
         }
-
-    def _likelihood(self, candidate: Candidate) -> Figures:
-        negative_elbo = getattr(candidate.model, "negative_elbo", None)
-
-        def bits_per_dim() -> Estimate:
-            if negative_elbo is None:
-                raise Gap("only the checkpoint of a VAE has a likelihood; evaluate that")
-            return likelihood.bits_per_dim(negative_elbo, self.test.images, self.seed)
-
-        return _attempt(bits_per_dim, likelihood.BITS_PER_DIM)
 
     def _memorisation(self, samples: ImageSet) -> tuple[Figures, Neighbours | None]:
         try:

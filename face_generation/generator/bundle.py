@@ -149,6 +149,12 @@ class Bundle:
         bundle._write_manifest()
         return bundle
 
+    def offer(self, attributes: Sequence[Mapping[str, Any]]) -> "Bundle":
+        """Writes into the manifest what the prior can be told, and what of it people may ask for."""
+        bundle = replace(self, attributes=list(attributes))
+        bundle._write_manifest()
+        return bundle
+
     def add(self, name: str, text: str) -> "Bundle":
         """Writes a file into the bundle, in place of an older one, and its checksum into the manifest.
 

@@ -5,7 +5,6 @@ from face_generation.metrics import (
     faces,
     frechet,
     inception,
-    likelihood,
     manifold,
     memorisation,
     reconstruction,
@@ -29,7 +28,6 @@ _METRICS = (
     diversity.MS_SSIM,
     diversity.FACE_DIVERSITY,
     *reconstruction.METRICS,
-    likelihood.BITS_PER_DIM,
     *memorisation.METRICS,
 )
 CATALOGUE = {metric.key: metric for metric in _METRICS}

@@ -16,12 +16,8 @@ class FaceModel(pl.LightningModule):
     """
 
     latent_shape: tuple[int, ...]  # channels, height and width; their number alone where latents have no places
-    attributes: list[str]  # names of those that `to_latents` can be told, in order
-
-    @property
-    def kind(self) -> str:
-        """What it is once trained, as its card and the page call it."""
-        return type(self).__name__
+    attributes: list[str] = []  # names of those that `to_latents` can be told, in order
+    losses: list[str] = []  # networks and statistics that it learns to please, by the names that metrics have for them
 
     def preview(self, normal: Tensor, batch: Any) -> dict[str, Tensor]:
         """Normal vectors N×latent_dim and a validation batch → what to look at while it trains: images N×3×H×W in

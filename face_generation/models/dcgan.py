@@ -29,8 +29,6 @@ class DCGAN(AdversarialModel):
         adversarial, penalty, augment: As for `AdversarialModel`.
     """
 
-    attributes: list[str] = []
-
     def __init__(
         self,
         image_size: int,

@@ -55,8 +55,6 @@ class VAE(AdversarialModel):
 
     latent_mean: Tensor
     latent_std: Tensor
-    attributes: list[str] = []
-
     def __init__(
         self,
         image_size: int,

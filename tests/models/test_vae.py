@@ -1,135 +1,128 @@
-"""The VAE: its likelihood, its reconstructions, its samples."""
+"""The VAE: its parts, its losses, its discriminator, and what it tells of a mistake."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 
-from face_generation.errors import UserError
+from face_generation.callbacks import StepSeeds
+from face_generation.data.datamodule import DrawnDataModule
 from face_generation.models import VAE
-from face_generation.models.base import FaceModel
-from face_generation.networks import FeatureNetwork
 
-DIM = 2 * 5 * 5
-SMALL = {"latent_channels": 2, "encoder_channels": (8,) * 5, "decoder_channels": (8,) * 5, "flow_couplings": 2}
+Build = Callable[..., VAE]
 
 
-@pytest.fixture
-def vae() -> VAE:
-    torch.manual_seed(0)
-    return VAE(**SMALL, flow_hidden=8)
+@pytest.fixture(scope="module")
+def drawn(drawn_splits: Path) -> DrawnDataModule:
+    return DrawnDataModule(str(drawn_splits), count=50, batch_size=8)
 
 
-def images(n: int = 4) -> torch.Tensor:
-    return torch.rand(n, 3, 150, 150, generator=torch.Generator().manual_seed(1)) * 2 - 1
+def images(n: int = 4, size: int = 150) -> torch.Tensor:
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def test_samples_are_images(vae: VAE) -> None:
-    assert isinstance(vae, FaceModel)
-    faces = vae.eval().sample(torch.randn(3, DIM))
+def train(model: VAE, drawn: DrawnDataModule, epochs: int = 1) -> dict[str, float]:
+    """What is logged in the last step."""
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=[StepSeeds(seed=0)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, drawn)
+    return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
-    assert faces.shape == (3, 3, 150, 150)
-    assert faces.min() >= -1
-    assert faces.max() <= 1
+
+@pytest.mark.parametrize(("size", "side"), [(150, 10), (128, 8), (64, 4)])
+def test_its_parts_fit_each_other_at_every_size(build_model: Build, size: int, side: int) -> None:
+    vae = build_model("vae", image_size=size).eval()
+    assert vae.latent_shape == (2, side, side)
+    latents = vae.to_latents(torch.randn(3, 2 * side * side))
+    faces = vae.decode(latents)
+    assert faces.shape == (3, 3, size, size)
+    assert faces.abs().max() <= 1
+    assert vae.encode(images(3, size)).shape == latents.shape
 
 
-def test_embed_is_the_inverse_of_the_map_that_sample_begins_with(vae: VAE) -> None:
-    vae.eval().prior.whiten(torch.randn(DIM), torch.eye(DIM) * 3 + 0.5)
+def test_faces_are_drawn_from_a_gaussian_as_wide_as_the_latents(build_model: Build, drawn: DrawnDataModule) -> None:
+    vae = build_model("vae")
+    train(vae, drawn, epochs=3)
     with torch.no_grad():
-        mean, _ = vae.encoder(images())
-        assert torch.allclose(vae.prior.inverse(vae.embed(images())), mean, atol=1e-5)
-        assert torch.allclose(vae.sample(vae.embed(images())), vae.decoder(mean).clamp(-1, 1), atol=1e-4)
+        mean, log_variance = vae.train().encoder(torch.cat([batch for batch in _batches(drawn)]))
+        encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+    sampled = vae.to_latents(torch.randn(500, 200)).unflatten(1, vae.latent_shape)
+    torch.testing.assert_close(sampled.std((0, 2, 3)), encoded.std((0, 2, 3)), rtol=0.3, atol=0)
 
 
-def test_kl_is_that_of_the_two_gaussians(vae: VAE) -> None:
-    with torch.no_grad():
-        mean, log_variance = vae.encoder(images())
-        _, kl = vae(images())
-    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    normal = torch.distributions.Normal(torch.zeros(DIM), torch.ones(DIM))
-
-    assert torch.allclose(kl, torch.distributions.kl_divergence(posterior, normal), atol=1e-5)
+def _batches(drawn: DrawnDataModule) -> list[torch.Tensor]:
+    drawn.setup("fit")
+    return [drawn.on_after_batch_transfer(batch, 0) for batch in drawn.ordered_loader("train")]
 
 
-def step(vae: VAE) -> tuple[float, dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    """A training step: its loss in nats, what it logs, and the reconstructions and KL that it came from."""
-    logged: dict[str, torch.Tensor] = {}
-    vae.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign, assignment]
-    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    trainer.strategy.connect(vae)
-    vae.trainer = trainer
-    torch.manual_seed(2)
-    loss = vae.training_step(images(), 0)
-    torch.manual_seed(2)
-    with torch.no_grad():
-        # Batch normalisation sees the same batch, so the second pass gives the same reconstructions.
-        reconstructions, kl = VAE.forward(vae, images())
-    return loss.item() * 67_500, logged, reconstructions, kl.sum(1).mean()
+def test_a_step_moves_all_networks_and_logs_what_one_looks_at(build_model: Build, drawn: DrawnDataModule) -> None:
+    vae = build_model("vae", "model.adversarial_epoch=0")
+    before = {name: parameter.clone() for name, parameter in vae.named_parameters()}
+    logged = train(vae, drawn)
+
+    still = {name for name, parameter in vae.named_parameters() if torch.equal(parameter, before[name])}
+    assert still == {f"discriminator.layers.{len(vae.discriminator.layers) - 1}.bias"}  # pairs differ by no constant
+    expected = {
+        *("train/loss", "train/pixels", "train/features", "train/kl", "train/gradient_norm", "train/adversarial"),
+        *("train/discriminator_loss", "train/discriminator_gradient_norm", "train/real_logit", "train/fake_logit"),
+        *("train/gradient_penalty", "val/loss", "val/pixels", "val/features", "val/kl", "val/psnr", "val/ssim"),
+    }
+    assert logged.keys() == expected
+    assert all(math.isfinite(value) for value in logged.values())
+    total = 0.5 * logged["val/pixels"] + 0.5 * logged["val/features"] + 0.3 * logged["val/kl"]
+    assert logged["val/loss"] == pytest.approx(total, rel=1e-4)
 
 
-def nats_per_value(seen: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Under the Gaussian around `seen` with the best variance."""
-    squared_error = (seen - target).square().mean()
-    return -torch.distributions.Normal(seen, squared_error.sqrt()).log_prob(target).mean()
+def test_the_discriminator_waits_for_its_epoch(build_model: Build, drawn: DrawnDataModule) -> None:
+    vae = build_model("vae", "model.adversarial_epoch=1")
+    before = vae.discriminator.layers[0].weight.clone()
+    logged = train(vae, drawn)
+    assert torch.equal(vae.discriminator.layers[0].weight, before)
+    assert "train/adversarial" not in logged
 
 
-def test_the_loss_is_the_negative_elbo_at_the_optimal_variance(vae: VAE) -> None:
-    loss, logged, reconstructions, kl = step(vae)
-    nats = 67_500 * nats_per_value(reconstructions, images()) + kl
-
-    assert math.isclose(logged["train/loss"].item(), nats.item(), rel_tol=1e-4)
-    assert math.isclose(loss, nats.item(), rel_tol=1e-4)
+def test_without_a_weight_there_are_no_features(build_model: Build, drawn: DrawnDataModule) -> None:
+    logged = train(build_model("vae", "model.feature_weight=0"), drawn)
+    assert "train/features" not in logged
 
 
-def test_a_share_of_the_likelihood_is_that_of_features() -> None:
-    torch.manual_seed(0)
-    loss, logged, reconstructions, kl = step(VAE(**SMALL, flow_hidden=8, feature_share=0.25))
-    pixels = nats_per_value(reconstructions, images())
-    network = FeatureNetwork()
-    maps = [nats_per_value(*pair) for pair in zip(network(reconstructions), network(images()), strict=True)]
-    nats = 67_500 * (0.75 * pixels + 0.25 * torch.stack(maps).mean()) + kl
-
-    assert math.isclose(loss, nats.item(), rel_tol=1e-4)
-    assert math.isclose(logged["train/reconstruction"].item(), 67_500 * pixels.item(), rel_tol=1e-4)
+def test_noise_on_latents_reaches_the_decoder_alone(build_model: Build, drawn: DrawnDataModule) -> None:
+    """With as much noise as this nothing can be reconstructed, and the KL is what it is."""
+    options = ("model.kl_weight=0", "model.adversarial_weight=0", "model.optimizer.lr=0")
+    quiet, noisy = (train(build_model("vae", f"model.noise={noise}", *options), drawn) for noise in (0, 100))
+    assert noisy["train/kl"] == pytest.approx(quiet["train/kl"], rel=1e-5)
+    assert noisy["train/pixels"] != pytest.approx(quiet["train/pixels"], rel=1e-3)
 
 
-def test_the_negative_elbo_of_an_image_is_that_of_its_three_densities(vae: VAE) -> None:
-    vae.eval().variance.fill_(0.3)
-    torch.nn.init.normal_(vae.encoder.head.bias)  # a posterior with something to say
-    vae.prior.whiten(torch.randn(DIM), torch.eye(DIM) * 3 + 0.5)
-    torch.manual_seed(3)
-    nats = vae.negative_elbo(images())
-    torch.manual_seed(3)
-    mean, log_variance = vae.encoder(images())
-    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    latents = posterior.sample()  # the same noise
-    likelihood = torch.distributions.Normal(vae.decoder(latents), math.sqrt(0.3)).log_prob(images()).sum((1, 2, 3))
-    prior = torch.distributions.MultivariateNormal(vae.prior.mean, torch.eye(DIM) * 3 + 0.5).log_prob(latents)
+def test_preview_shows_pairs_and_samples(build_model: Build) -> None:
+    previews = build_model("vae").eval().preview(torch.randn(4, 200), images(16))
 
-    assert nats.shape == (4,)
-    torch.testing.assert_close(nats, posterior.log_prob(latents).sum(1) - prior - likelihood)
-
-
-def test_preview_shows_samples_and_pairs(vae: VAE) -> None:
-    previews = vae.eval().preview(torch.randn(4, DIM), images(16))
-
-    assert {name: grid.shape[0] for name, grid in previews.items()} == {"samples": 4, "reconstructions": 4}
+    assert {name: len(grid) for name, grid in previews.items()} == {"samples": 4, "reconstructions": 4}
     assert torch.equal(previews["reconstructions"][0], images(16)[0])
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "shapes", "message"),
     [
-        {"latent_channels": 0},
-        {"latent_channels": 3},
-        {"latent_channels": "many"},
-        {"encoder_channels": [8, 0]},
-        {"encoder_channels": [8] * 4},
-        {"image_size": 151},
-        {"feature_share": 1},
+        ([], {"image_size": 151}, "even size"),
+        (["model.decoder.channels=[8,8,8]"], {}, "as many channels"),
+        (["model.decoder.latent_channels=3"], {}, "latents of shape"),
     ],
 )
-def test_impossible_options_are_refused(options: dict) -> None:
-    with pytest.raises(UserError):
-        VAE(**(SMALL | options))
+def test_impossible_options_are_refused(
+    build_model: Build, options: list[str], shapes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InstantiationException, match=message):
+        build_model("vae", *options, **shapes)

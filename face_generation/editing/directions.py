@@ -32,7 +32,7 @@ from face_generation.metrics.attributes import (
     attribute_classifier,
     enough,
 )
-from face_generation.models.edits import FACES, measure_edits
+from face_generation.editing.measure import FACES, measure_edits
 
 CACHE = Path("outputs/attributes")  # of the classifier
 DRAWS = 32  # faces to fit to, for each latent dimension

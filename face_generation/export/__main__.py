@@ -7,17 +7,19 @@ from face_generation.entry import command
 
 @command("export")
 def main(config: DictConfig) -> None:
-    from pathlib import Path
+    from pathlib import Path  # torch takes seconds, which --help does without
 
+    from face_generation.export.bundle import export_bundle, extend_bundle
     from face_generation.models import checkpoint
-    from face_generation.models.export import export_bundle, extend_bundle
 
     splits = Path(config.splits).expanduser() if config.splits else None
     if config.bundle:
         bundle = extend_bundle(config.bundle, splits)
     else:
         model, provenance = checkpoint.load(Path(config.ckpt))
-        bundle = export_bundle(model, Path(config.out), config.name or Path(config.out).name, provenance, splits)
+        out = Path(config.out).expanduser()
+        name = config.name or out.name
+        bundle = export_bundle(model, out, name, provenance, splits, truncation=config.truncation)
     print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from face_generation.evaluation import sheets
 from face_generation.generator import Bundle
-from face_generation.models.card import write_card
+from face_generation.export.card import write_card
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
 

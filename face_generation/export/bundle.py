@@ -1,0 +1,214 @@
+"""Turns a trained model into a bundle, and adds to a bundle what is known of its latents."""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from face_generation.data.datamodule import to_float
+from face_generation.data.splits import packed_attributes
+from face_generation.editing.directions import CACHE, add_directions
+from face_generation.errors import UserError
+from face_generation.export.card import PREVIEW_FACES, write_card
+from face_generation.export.onnx import write_onnx
+from face_generation.generator import Generator, pictures
+from face_generation.generator.bundle import (
+    ATTRIBUTES,
+    DECODER,
+    ENCODER,
+    MANIFEST,
+    MLFLOW_URI,
+    PREVIEW,
+    PRIOR,
+    Bundle,
+)
+from face_generation.metrics import Gap
+from face_generation.metrics.attributes import LabelledFaces, asked, attribute_classifier
+from face_generation.models import Prior
+from face_generation.models.base import FaceModel
+
+ASKED = 100  # faces that are drawn to measure how often an attribute is found that was asked for
+ASKED_SEED = 3_500_000_000  # of the first of them
+OFFERED = 0.9  # of the rate in photos that have an attribute: where it is found less often, it is not offered
+
+
+class _ToLatents(nn.Module):
+    """Normal vectors and, where the model can be told any, attributes → latents."""
+
+    def __init__(self, model: FaceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.model.to_latents(*inputs)  # type: ignore[operator]
+
+
+class _Decode(nn.Module):
+    """Latents → uint8 N×H×W×3."""
+
+    def __init__(self, model: FaceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: Tensor) -> Tensor:
+        images = self.model.decode(latents)  # type: ignore[operator]
+        return images.clamp(-1, 1).add(1).mul(127.5).round().permute(0, 2, 3, 1).to(torch.uint8)
+
+
+class _Encode(nn.Module):
+    """uint8 N×H×W×3 → latents."""
+
+    def __init__(self, model: FaceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.encode(to_float(images))  # type: ignore[operator]
+
+
+def export_bundle(
+    model: FaceModel,
+    folder: Path,
+    name: str,
+    provenance: Mapping[str, Any],
+    splits: Path | None = None,
+    *,
+    directions: bool = True,
+    measure: bool = True,
+    truncation: float = 1.0,
+) -> Bundle:
+    """Writes `model` as the bundle `name` into `folder`, which appears when it is whole; a bundle there is replaced.
+
+    Args:
+        provenance: `data` (what it was trained on, in words), `licence`, `config`, `shapes`, `git_commit` and
+            `metrics`.
+        splits: Packed splits, to find directions of edits with; none for a bundle without directions. A prior needs
+            them in any case, because a face of a seed has the attributes of a training face.
+        directions: Whether to find directions.
+        measure: Whether to measure what edits change, and how often an attribute is found that was asked for; some
+            minutes, because a classifier is trained.
+        truncation: That looks best, and is used where none is given.
+
+    Raises:
+        UserError: `folder` holds something that is not a bundle, or cannot be written; a prior has no splits, or its
+            autoencoder is gone; or as `find_directions`.
+    """
+    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds other files; give an empty or a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            work = Path(temporary) / "bundle"
+            work.mkdir()
+            bundle = _write(model, work, name, provenance, splits, truncation)
+            if splits and directions:
+                bundle = _measured(bundle, splits, measure)
+            write_card(bundle)
+            if folder.exists():
+                folder.rename(Path(temporary) / "old")
+            work.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder") from error
+    return Bundle.load(folder)
+
+
+def extend_bundle(where: str, splits: Path | None) -> Bundle:
+    """Finds the directions of a bundle, by name or folder, and how often attributes are found that were asked for, and
+    writes both into it and its card.
+
+    Raises:
+        UserError: It is no bundle on this disk, `splits` is None, or as `find_directions`.
+    """
+    if MLFLOW_URI.match(where):
+        raise UserError(f"{where} is not on this disk, so nothing can be added; give the folder of a bundle")
+    if splits is None:
+        raise UserError("directions are found with packed splits; give their folder: splits=…")
+    bundle = _measured(Bundle.load(where), splits, measure=True)
+    write_card(bundle)
+    return bundle
+
+
+def _write(
+    model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any], splits: Path | None, truncation: float
+) -> Bundle:
+    """The networks, the manifest and the preview."""
+    model = model.cpu().eval()
+    training = {key: provenance[key] for key in ("data", "config", "git_commit")}
+    training |= {"model": type(model).__name__, "losses": model.losses}
+    manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
+    normal = torch.zeros(2, math.prod(model.latent_shape))
+    if isinstance(model, Prior):
+        autoencoder = Bundle.load(model.autoencoder)
+        for file in (DECODER, ENCODER):
+            shutil.copyfile(autoencoder.folder / file, folder / file)
+        image_size = autoencoder.image_size
+        training |= {key: autoencoder.training[key] for key in ("model", "losses") if key in autoencoder.training}
+        training["autoencoder"] = autoencoder.training
+        manifest["metrics"] = {**autoencoder.metrics, **manifest["metrics"]}
+        manifest["attributes"] = _attributes(model, splits, folder)
+        manifest["sampler"] = {"method": "Heun", "steps": model.to_latents.steps, "guidance": model.to_latents.guidance}
+    else:
+        image_size = provenance["shapes"]["image_size"]
+        write_onnx(_Decode(model), {"latents": normal}, "images", folder / DECODER)
+    if hasattr(model, "encode"):
+        images = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
+        write_onnx(_Encode(model), {"images": images}, "latents", folder / ENCODER)
+    if hasattr(model, "to_latents"):
+        inputs = {"normal": normal}
+        if model.attributes:
+            inputs["attributes"] = torch.zeros(2, len(model.attributes))
+        write_onnx(_ToLatents(model), inputs, "latents", folder / PRIOR)
+    manifest |= {
+        "name": name,
+        "latent_shape": list(model.latent_shape),
+        "image_size": image_size,
+        "truncation": truncation,
+        "training": training,
+    }
+    Bundle.write(folder, **manifest)
+    faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
+    with pictures.writing(folder / PREVIEW) as file:
+        file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
+    return Bundle.write(folder, **manifest)
+
+
+def _attributes(model: Prior, splits: Path | None, folder: Path) -> list[dict[str, Any]]:
+    """Writes which attributes training faces have, and returns what the manifest says of them before it is measured."""
+    if not model.attributes:
+        return []
+    if splits is None:
+        raise UserError("a prior's faces have the attributes of training faces; give the packed splits: splits=…")
+    names, values = packed_attributes(splits, "train")
+    if [name.lower() for name in names] != model.attributes:
+        raise UserError(f"{splits} has other attributes than the prior was trained with; give the same splits")
+    np.savez_compressed(folder / ATTRIBUTES, values=values)
+    return [{"name": name, "offered": True} for name in model.attributes]
+
+
+def _measured(bundle: Bundle, splits: Path, measure: bool) -> Bundle:
+    """The bundle with directions and, where `measure` says so, with what became of the attributes asked for."""
+    bundle = add_directions(bundle, splits, measure)
+    faces = LabelledFaces.load(splits)
+    if not (measure and bundle.attributes and faces.names):
+        return bundle
+    everything = replace(bundle, attributes=[{**each, "offered": True} for each in bundle.attributes])
+    generator = Generator(everything)
+    drawn = {name: generator.sample(ASKED, ASKED_SEED, 1.0, attributes={name: 1}) for name in faces.names}
+    found = asked(attribute_classifier(faces, CACHE), drawn, faces.held_out)
+    return bundle.offer([_offer(each, found) for each in everything.attributes])
+
+
+def _offer(attribute: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """An attribute with its figures; it is offered where it is found nearly as often as in photos that have it."""
+    figures = found.get(attribute["name"])
+    if figures is None or isinstance(figures, Gap):
+        return {"name": attribute["name"], "offered": False}
+    offered = figures.found.value >= OFFERED * figures.found_in_photos.value
+    return {"name": attribute["name"], "offered": bool(offered), **asdict(figures)}
