@@ -1,6 +1,6 @@
 """The HTTP API: faces by seed, by latents, between two faces, and from photos."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 from face_generation.generator import pictures
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import SEEDS
-from face_generation.generator.latents import slerp
 from face_generation.generator.photos import read_photo
 from face_generation.service import answers, bodies, faces, work
 from face_generation.service.answers import MEDIA_TYPES, Drawn
@@ -41,7 +40,8 @@ from face_generation.service.workers import Workers
 
 YEAR = 31_536_000  # seconds
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-FACE_OPTIONS = ("truncation", "toward", "amount", "version")  # of a query; all others are edits
+NAMES = ("with", "without")  # options of a query that are lists of attributes
+FACE_OPTIONS = ("truncation", *NAMES, "toward", "amount", "version")  # all others are edits
 EDITS: TypeAdapter[dict[str, float]] = TypeAdapter(Edits)
 
 router = APIRouter(prefix="/api/v1")
@@ -155,7 +155,7 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
             "content": content("json", "npy"),
         },
         304: {"description": "The latents are those with the entity tag of If-None-Match"},
-        **documented(401, 404, 422),
+        **documented(401, 404, 422, 503, 504),
     },
 )
 async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: Literal["json", "npy"]) -> Response:
@@ -166,7 +166,7 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: 
     headers = caching(service, entry, wanted, suffix)
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
-    latent = faces.latent(entry.generator, wanted)
+    (latent,) = await work.run(request, [partial(faces.latent, entry.generator, wanted)], list)
     if suffix == "npy":
         return Response(answers.as_npy(latent[None]), headers=headers, media_type=MEDIA_TYPES["npy"])
     answer = LatentsAnswer(latents=latent.tolist()).model_dump_json()
@@ -191,7 +191,9 @@ async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) 
     if total > most:
         raise Problem(422, f"a request has {most} faces at most, not {total}; send several")
     wanted = [single for several in order.faces for single in several.singles()]
-    latents = [faces.latent(entry.generator, single) for single in wanted]
+    for single in wanted:
+        faces.check(entry.generator, single)
+    latents = [partial(faces.latent, entry.generator, single) for single in wanted]
     return await drawn(request, entry, [face.seed for face in wanted], latents, order.format, order.as_, "face")
 
 
@@ -216,7 +218,8 @@ async def decode(
     service = service_of(request)
     entry = service.entry(bundle)
     rows = await bodies.read_latents(request, entry.generator.bundle.latent_dim, service.settings.limits.faces)
-    return await drawn(request, entry, [None] * len(rows), rows, format, as_, "decoded")
+    latents = [partial(np.asarray, row) for row in rows]
+    return await drawn(request, entry, [None] * len(rows), latents, format, as_, "decoded")
 
 
 @router.post(
@@ -236,8 +239,10 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
     most = service.settings.limits.frames
     if order.frames > most:
         raise Problem(422, f"an interpolation has {most} frames at most, not {order.frames}")
-    start, end = (faces.latent(entry.generator, face) for face in (order.from_, order.to))
-    path = slerp(start, end, np.linspace(0, 1, order.frames))
+    for end in (order.from_, order.to):
+        faces.check(entry.generator, end)
+    way = np.linspace(0, 1, order.frames)
+    path = [partial(faces.between, entry.generator, order.from_, order.to, t) for t in way]
     if order.as_ == "json" or order.as_ == "zip":
         return await drawn(request, entry, [None] * order.frames, path, order.format, order.as_, "interpolation")
 
@@ -245,7 +250,10 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
         shown = [*frames, *frames[-2:0:-1]] if order.there_and_back else frames
         return pictures.animate(shown, order.as_, order.seconds / (order.frames - 1))
 
-    answer = await work.run(request, [partial(faces.image, entry.generator, latent) for latent in path], animate)
+    def frame(latent: Callable[[], NDArray[np.float32]]) -> NDArray[np.uint8]:
+        return faces.image(entry.generator, latent())
+
+    answer = await work.run(request, [partial(frame, latent) for latent in path], animate)
     service.metrics.images(bundle, "interpolation", order.frames)
     return Response(answer, media_type=MEDIA_TYPES[order.as_])
 
@@ -315,9 +323,10 @@ def asked_by_query(request: Request, entry: Entry, seed: int) -> Face:
 
     Raises:
         Problem: An option is unknown, given twice, or out of range; or the model is another one than was asked for.
+        UserError: As `faces.check`.
     """
     options: dict[str, Any] = {"seed": str(seed)}
-    edits: dict[str, str] = {}
+    edits: dict[str, Any] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         known = options if name in FACE_OPTIONS else edits
         if name in known:
@@ -325,20 +334,24 @@ def asked_by_query(request: Request, entry: Entry, seed: int) -> Face:
         if known is edits and name not in entry.generator.directions:
             names = ", ".join((*FACE_OPTIONS, *entry.generator.directions))
             raise Problem(422, f"there is no option {name!r}; there are {names}")
-        known[name] = value
+        known[name] = value.split(",") if name in NAMES else value
     version = options.pop("version", entry.version)
     if version != entry.version:
         raise Problem(404, f"the model has changed since version {version}; leave version away for today's face")
     try:
-        return Face.model_validate_strings({**options, "edits": edits})
+        face = Face.model_validate({**options, "edits": edits}, strict=False)  # all are text
     except ValidationError as error:
         raise Problem(422, sentence(error.errors())) from error
+    faces.check(entry.generator, face)
+    return face
 
 
 def caching(service: Service, entry: Entry, face: Face, suffix: str) -> dict[str, str]:
     """Headers that let browsers, and CDNs unless there is an API key, keep an answer for ever."""
     scope = "public" if service.settings.api_key is None else "private"
-    asked = (face.seed, face.truncation, face.toward, face.amount, sorted(face.edits.items()), suffix)
+    truncation = entry.generator.bundle.truncation if face.truncation is None else face.truncation
+    said = entry.generator.attributes.check(face.asked)
+    asked = (face.seed, truncation, said, face.toward, face.amount, sorted(face.edits.items()), suffix)
     return {"etag": entry.etag(*asked), "cache-control": f"{scope}, max-age={YEAR}, immutable"}
 
 
@@ -352,14 +365,15 @@ async def drawn(
     request: Request,
     entry: Entry,
     seeds: Sequence[int | None],
-    latents: Iterable[NDArray[np.float32]],
+    latents: Iterable[Callable[[], NDArray[np.float32]]],
     suffix: str,
     as_: Literal["json", "zip"],
     kind: str,
 ) -> Response:
-    """Many faces as one answer."""
+    """Many faces as one answer; what gives the latents of each is done by a worker, too."""
 
-    def draw(seed: int | None, latent: NDArray[np.float32]) -> Drawn:
+    def draw(seed: int | None, latents: Callable[[], NDArray[np.float32]]) -> Drawn:
+        latent = latents()
         return Drawn(seed, latent, faces.picture(entry.generator, latent, suffix), suffix)
 
     def finish(drawings: list[Drawn]) -> bytes:

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import PIL
 
 from face_generation.errors import UserError
 from face_generation.generator import Bundle, Generator
-from face_generation.generator.bundle import CARD, DECODER, DIRECTIONS
+from face_generation.generator.bundle import ATTRIBUTES, CARD, DECODER, DIRECTIONS, PRIOR
 from face_generation.generator.directions import Direction
-from face_generation.service.schemas import BundleAbout, DirectionAbout
+from face_generation.service.schemas import AttributeAbout, BundleAbout, DirectionAbout, DirectionsAbout
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 TAKEN = ("bundles", "docs", "openapi.json")  # paths beside those of bundles
@@ -33,10 +34,10 @@ class Entry:
     @cached_property
     def version(self) -> str:
         """Another one whenever the same request may give another face."""
-        files = self.generator.bundle.files
-        if DIRECTIONS not in files:
-            return files[DECODER][:12]
-        return hashlib.sha256((files[DECODER] + files[DIRECTIONS]).encode()).hexdigest()[:12]
+        bundle = self.generator.bundle
+        files = [bundle.files.get(name) for name in (PRIOR, DECODER, ATTRIBUTES, DIRECTIONS)]
+        content = json.dumps([*files, bundle.truncation, self.generator.attributes.names])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
     def card(self) -> str | None:
@@ -57,8 +58,12 @@ class Entry:
             data=str(bundle.training.get("data", "")),
             licence=bundle.licence,
             figures=bundle.evaluation.get("figures", {}),
-            attributes=[_about(direction) for direction in directions.attributes],
-            principal=[_about(direction) for direction in directions.principal],
+            truncation=bundle.truncation,
+            attributes=[_attribute(each) for each in bundle.attributes if each["offered"]],
+            directions=DirectionsAbout(
+                attributes=[_direction(each) for each in directions.attributes],
+                principal=[_direction(each) for each in directions.principal],
+            ),
             card=f"{self.prefix}/api/v1/{bundle.name}/card",
         )
 
@@ -104,11 +109,16 @@ class Catalogue(Mapping[str, Entry]):
         return len(self._entries)
 
 
-def _about(direction: Direction) -> DirectionAbout:
+def _attribute(attribute: Mapping[str, Any]) -> AttributeAbout:
+    figures = {key: value for key, value in attribute.items() if key not in ("name", "offered")}
+    return AttributeAbout(name=attribute["name"], label=label(attribute["name"]), figures=figures)
+
+
+def _direction(direction: Direction) -> DirectionAbout:
     return DirectionAbout(name=direction.name, label=label(direction.name), figures=dict(direction.figures))
 
 
 def label(name: str) -> str:
-    """The name of a direction for people: "5_o_clock_shadow" is "5 o'clock shadow"."""
+    """The name of an attribute or a direction for people: "5_o_clock_shadow" is "5 o'clock shadow"."""
     words = name.replace("_o_clock_", " o'clock ").replace("principal_", "direction_").replace("_", " ")
     return words[0].upper() + words[1:]

@@ -5,26 +5,40 @@ from numpy.typing import NDArray
 
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
-from face_generation.generator.latents import draw, slerp
+from face_generation.generator.latents import slerp
 from face_generation.service.schemas import Face
 
 
-def latent(generator: Generator, face: Face) -> NDArray[np.float32]:
-    """The latent of a face.
+def check(generator: Generator, face: Face) -> None:
+    """Says, before anything is drawn, whether the bundle can draw a face.
 
     Raises:
-        UserError: It gives latents of another length than the bundle's, or an edit that the bundle does not know.
+        UserError: It gives latents of another length than the bundle's, or an edit or an attribute that the bundle
+            does not know.
     """
     dimensions = generator.bundle.latent_dim
-    if face.seed is not None:
-        start = draw(dimensions, face.seed, face.truncation)
-    elif face.latents is not None and len(face.latents) == dimensions:
-        start = np.array(face.latents, dtype=np.float32)
-    else:
+    if face.latents is not None and len(face.latents) != dimensions:
         raise UserError(f"the latents of {generator.bundle.name} are {dimensions} numbers; give as many")
+    generator.attributes.check(face.asked)
+    generator.directions.move(np.zeros(dimensions), face.edits)
+
+
+def latent(generator: Generator, face: Face) -> NDArray[np.float32]:
+    """The latents of a face that was checked. A new face takes the prior a moment: this is work for a worker."""
+    start = of_seed(generator, face, face.seed) if face.seed is not None else np.array(face.latents, dtype=np.float32)
     if face.toward is not None:
-        start = slerp(start, draw(dimensions, face.toward, face.truncation), face.amount)
+        start = slerp(start, of_seed(generator, face, face.toward), face.amount)
     return generator.directions.move(start, face.edits)
+
+
+def of_seed(generator: Generator, face: Face, seed: int) -> NDArray[np.float32]:
+    """The latents of a seed, drawn as `face` says."""
+    return generator.latents(1, seed, face.truncation, attributes=face.asked)[0]
+
+
+def between(generator: Generator, start: Face, end: Face, t: float) -> NDArray[np.float32]:
+    """The latents on the way from one face to another: 0 is the first, 1 the second."""
+    return slerp(latent(generator, start), latent(generator, end), t)
 
 
 def image(generator: Generator, latent: NDArray[np.float32]) -> NDArray[np.uint8]:

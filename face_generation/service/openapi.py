@@ -66,6 +66,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
     bundle = {"type": "string", "enum": list(catalogue)}
     edits = {name for entry in catalogue.values() for name in entry.generator.directions}
+    attributes = {name for entry in catalogue.values() for name in entry.generator.attributes.offered}
     for path, operations in content["paths"].items():
         for operation in operations.values():
             if "422" in operation["responses"]:
@@ -78,17 +79,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 if parameter["name"] == "seed":
                     parameter["example"] = 42
             if operation["operationId"] in OF_A_SEED:
-                operation["parameters"] += _face_parameters(sorted(edits))
+                operation["parameters"] += _face_parameters(sorted(edits), sorted(attributes))
     if settings.api_key is not None:
         content["components"]["securitySchemes"] = KEYS
     return content
 
 
-def _face_parameters(edits: list[str]) -> list[dict[str, Any]]:
+def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, Any]]:
     face = Face.model_json_schema()["properties"]
     strength = {"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH}
     options = {
-        "truncation": face["truncation"],
+        "truncation": face["truncation"]["anyOf"][0],
         "toward": face["toward"]["anyOf"][0],
         "amount": face["amount"],
         "version": {"type": "string"},
@@ -103,6 +104,18 @@ def _face_parameters(edits: list[str]) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": False, "schema": schema, "description": described[name]}
         for name, schema in options.items()
     ]
+    for name in ("with", "without") if attributes else ():
+        parameters.append(
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "style": "form",
+                "explode": False,
+                "schema": {"type": "array", "items": {"type": "string", "enum": attributes}, "minItems": 1},
+                "description": f"{face[name]['description']}: `{name}=smiling,male`. The bundle says which it offers",
+            }
+        )
     parameters.append(
         {
             "name": "edits",

@@ -15,6 +15,7 @@ Suffix = Literal["png", "webp", "jpg", "jpeg"]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 Latents = Annotated[list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT)]], Field(min_length=1)]
+Names = Annotated[list[str], Field(max_length=100)]
 Edits = Annotated[dict[str, Strength], Field(max_length=100)]
 
 
@@ -28,13 +29,23 @@ class Face(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"seed": 42, "truncation": 0.8}]})
 
     seed: Seed | None = Field(None, description="Instead of latents")
-    truncation: float = Field(
-        1.0, ge=0, le=MAX_TRUNCATION, description="Below 1 more ordinary, above 1 stranger; 0 is the average face"
+    truncation: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_TRUNCATION,
+        description="Below 1 more ordinary, above 1 stranger; 0 is one good face; the bundle's own where none is given",
     )
+    with_: Names = Field([], alias="with", description="Attributes that the faces of seeds are drawn to have")
+    without: Names = Field([], description="Attributes that they are drawn to be without")
     latents: Latents | None = Field(None, description="Instead of seed and truncation: latent_dim numbers")
     toward: Seed | None = Field(None, description="The seed of another face to go toward")
     amount: float = Field(0.25, ge=0, le=1, description="How far to go toward it; 1 is the other face")
     edits: Edits = Field({}, description="Strengths by name of the direction; the bundle says which there are")
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """What the face is asked to have, as `Generator.latents` takes it."""
+        return dict.fromkeys(self.with_, 1) | dict.fromkeys(self.without, -1)
 
     @model_validator(mode="after")
     def _from_one_source(self) -> Self:
@@ -42,6 +53,10 @@ class Face(Request):
             raise ValueError("a face has either a seed or latents; give one of them")
         if self.latents is not None and "truncation" in self.model_fields_set:
             raise ValueError("truncation is for seeds; scale the latents instead")
+        if self.latents is not None and self.toward is None and self.asked:
+            raise ValueError("with and without are for the faces of seeds; edit latents instead")
+        if both := set(self.with_) & set(self.without):
+            raise ValueError(f"a face is asked to be with and without {', '.join(sorted(both))}; leave one away")
         return self
 
 
@@ -118,6 +133,17 @@ class DirectionAbout(BaseModel):
     figures: dict[str, Any] = Field(description="What was measured of it")
 
 
+class DirectionsAbout(BaseModel):
+    attributes: list[DirectionAbout] = Field(description="Those with a name, the strongest first")
+    principal: list[DirectionAbout] = Field(description="The strongest directions without a name")
+
+
+class AttributeAbout(BaseModel):
+    name: str = Field(description="What `with` and `without` call it", examples=["smiling"])
+    label: str = Field(description="What people call it", examples=["Smiling"])
+    figures: dict[str, Any] = Field(description="How often a classifier finds it, in faces asked to have it and photos")
+
+
 class BundleAbout(BaseModel):
     name: str
     model: str
@@ -128,8 +154,9 @@ class BundleAbout(BaseModel):
     data: str = Field(description="What it was trained on")
     licence: str
     figures: dict[str, Any] = Field(description="How good its faces are: value and its interval, low to high")
-    attributes: list[DirectionAbout]
-    principal: list[DirectionAbout] = Field(description="The strongest directions without a name")
+    truncation: float = Field(description="The one that looks best, which is taken where none is given")
+    attributes: list[AttributeAbout] = Field(description="What a new face can be asked to have, or to be without")
+    directions: DirectionsAbout = Field(description="What edits there are")
     card: str = Field(description="The address of its card")
 
 

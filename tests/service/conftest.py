@@ -120,10 +120,13 @@ def plain_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def server(tiny_bundle: Path, plain_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the tiny and the plain bundle, with limits that tests can reach."""
+def server(
+    tiny_bundle: Path, plain_bundle: Path, told_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server of the tiny, the plain and the told bundle, with limits that tests can reach."""
+    bundles = f"bundles=[{tiny_bundle},{plain_bundle},{told_bundle}]"
     options = ["limits.faces=20", "limits.frames=30", "limits.upload_megabytes=0.5", "limits.upload_megapixels=1"]
-    with running(tmp_path_factory.mktemp("server"), f"bundles=[{tiny_bundle},{plain_bundle}]", *options) as server:
+    with running(tmp_path_factory.mktemp("server"), bundles, *options) as server:
         yield server
 
 

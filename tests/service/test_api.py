@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from face_generation.generator import Generator
-from face_generation.generator.latents import draw, slerp
+from face_generation.generator.latents import slerp
 
 API = "/api/v1"
 TINY = f"{API}/tiny"
@@ -27,6 +27,11 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def generator(tiny_bundle: Path) -> Generator:
     return Generator.load(tiny_bundle)
+
+
+@pytest.fixture(scope="module")
+def told(told_bundle: Path) -> Generator:
+    return Generator.load(told_bundle)
 
 
 def pixels(picture: bytes) -> np.ndarray:
@@ -61,7 +66,7 @@ def problem(answer: httpx.Response, status: int) -> str:
 
 def test_bundles(http: httpx.Client, generator: Generator) -> None:
     answer = http.get(f"{API}/bundles").json()
-    tiny, plain = answer["bundles"]
+    tiny, plain, told = answer["bundles"]
 
     assert answer["limits"] == {
         "faces": 20,
@@ -72,11 +77,20 @@ def test_bundles(http: httpx.Client, generator: Generator) -> None:
     }
     assert (tiny["name"], tiny["latent_dim"], tiny["image_size"], tiny["has_encoder"]) == ("tiny", 8, 150, True)
     assert re.fullmatch("[0-9a-f]{12}", tiny["version"])
-    assert [direction["label"] for direction in tiny["attributes"]] == ["Smiling", "Eyeglasses"]
-    assert tiny["attributes"][0]["figures"]["accuracy"] == 0.9
-    assert [direction["label"] for direction in tiny["principal"]] == ["Direction 1"]
-    assert (plain["name"], plain["has_encoder"], plain["attributes"], plain["principal"]) == ("plain", False, [], [])
-    assert plain["version"] == generator.bundle.files["decoder.onnx"][:12]
+    directions = tiny["directions"]
+    assert [direction["label"] for direction in directions["attributes"]] == ["Smiling", "Eyeglasses"]
+    assert directions["attributes"][0]["figures"]["accuracy"] == 0.9
+    assert [direction["label"] for direction in directions["principal"]] == ["Direction 1"]
+    assert (plain["name"], plain["has_encoder"], plain["attributes"]) == ("plain", False, [])
+    assert plain["directions"] == {"attributes": [], "principal": []}
+    assert (tiny["attributes"], tiny["truncation"], told["truncation"]) == ([], 1.0, 0.8)
+    assert [(each["name"], each["label"]) for each in told["attributes"]] == [
+        ("smiling", "Smiling"),
+        ("eyeglasses", "Eyeglasses"),
+        ("male", "Male"),
+    ]
+    assert told["attributes"][0]["figures"] == {"found": {"value": 0.9, "low": 0.8, "high": 1.0}}
+    assert len({bundle["version"] for bundle in answer["bundles"]}) == 3
     assert http.get(TINY).json() == tiny
 
 
@@ -85,7 +99,7 @@ def test_card(http: httpx.Client) -> None:
 
 
 def test_unknown_bundle(http: httpx.Client) -> None:
-    assert problem(http.get(f"{API}/nobody"), 404) == "there is no bundle 'nobody'; there are tiny, plain"
+    assert problem(http.get(f"{API}/nobody"), 404) == "there is no bundle 'nobody'; there are tiny, plain, told"
 
 
 @pytest.mark.parametrize("seed", [0, 42, 2**32 - 1])
@@ -108,10 +122,38 @@ def test_the_command_draws_the_same_face(http: httpx.Client, tiny_bundle: Path, 
 
 def test_options_of_a_face(http: httpx.Client, generator: Generator) -> None:
     answer = http.get(f"{TINY}/faces/5.png?truncation=0.8&toward=6&amount=0.4&principal_1=2")
-    latent = slerp(draw(8, 5, 0.8), draw(8, 6, 0.8), 0.4)
+    latent = slerp(*generator.latents(2, 5, 0.8), 0.4)
     expected = generator.decode(generator.directions.move(latent, {"principal_1": 2.0})[None])[0]
 
     np.testing.assert_array_equal(pixels(answer.content), expected)
+
+
+def test_faces_that_are_asked_for(http: httpx.Client, told: Generator) -> None:
+    answer = http.get(f"{API}/told/faces/5.png?with=smiling,eyeglasses&without=male")
+    expected = told.sample(1, 5, attributes={"smiling": 1, "eyeglasses": 1, "male": -1})[0]
+    np.testing.assert_array_equal(pixels(answer.content), expected)
+
+    relative = http.get(f"{API}/told/faces/5.png?with=smiling&toward=9&amount=0.3&smiling=2&truncation=0.5")
+    start, end = (told.latents(1, seed, 0.5, attributes={"smiling": 1})[0] for seed in (5, 9))
+    latent = told.directions.move(slerp(start, end, 0.3), {"smiling": 2.0})
+    np.testing.assert_array_equal(pixels(relative.content), told.decode(latent[None])[0])
+
+    latents = np.load(io.BytesIO(http.get(f"{API}/told/latents/5.npy?without=smiling").content))
+    np.testing.assert_array_equal(latents, told.latents(1, 5, attributes={"smiling": -1}))
+
+
+def test_orders_that_ask_for_attributes(http: httpx.Client, told: Generator) -> None:
+    faces = [{"seed": 3, "count": 2, "with": ["male"], "without": ["smiling"]}, {"seed": 3}]
+    answer = http.post(f"{API}/told/faces", json={"faces": faces}).json()
+    expected = [*told.sample(2, 3, attributes={"male": 1, "smiling": -1}), *told.sample(1, 3)]
+    for face, image in zip(answer["faces"], expected, strict=True):
+        np.testing.assert_array_equal(pixels(of_data_url(face["image"])), image)
+
+    order = {"from": {"seed": 1, "with": ["male"]}, "to": {"seed": 2}, "frames": 3}
+    answer = http.post(f"{API}/told/interpolations", json=order).json()
+    path = slerp(told.latents(1, 1, attributes={"male": 1})[0], told.latents(1, 2)[0], np.linspace(0, 1, 3))
+    for face, latent in zip(answer["faces"], path, strict=True):
+        np.testing.assert_array_equal(np.array(face["latents"], dtype=np.float32), latent)
 
 
 @pytest.mark.parametrize(("suffix", "form"), [("webp", "WEBP"), ("jpg", "JPEG"), ("jpeg", "JPEG")])
@@ -139,6 +181,10 @@ def test_entity_tags(http: httpx.Client) -> None:
     ]
     assert len(same) == 1
     assert len(same | {tag(path) for path in others}) == 1 + len(others)
+    asked = {tag(f"told/faces/1.png{query}") for query in ("", "?with=male", "?without=male", "?with=male,smiling")}
+    assert len(asked) == 4
+    assert tag("told/faces/1.png?with=male,smiling") == tag("told/faces/1.png?with=smiling,male")
+    assert tag("told/faces/1.png") == tag("told/faces/1.png?truncation=0.8")
     assert tag("tiny/faces/1.png?smiling=1&eyeglasses=2") == tag("tiny/faces/1.png?eyeglasses=2&smiling=1")
 
 
@@ -172,7 +218,10 @@ def test_version(http: httpx.Client) -> None:
         ("1.png?toward=-1", "toward should be greater than or equal to 0, not '-1'"),
         ("1.png?toward=2&amount=2", "amount should be less than or equal to 1, not '2'"),
         ("1.png?smiling=10.5", "edits.smiling should be less than or equal to 10, not '10.5'"),
-        ("1.png?frown=1", "there is no option 'frown'; there are truncation, toward, amount, version, smiling, eye"),
+        (
+            "1.png?frown=1",
+            "there is no option 'frown'; there are truncation, with, without, toward, amount, version, smi",
+        ),
         ("1.png?%00=1", "there is no option '\\x00'"),
         ("4294967296.png", "seed should be less than 4294967296, not '4294967296'"),
         ("-1.png", "seed should be greater than or equal to 0"),
@@ -208,7 +257,7 @@ def test_many_faces_as_json(http: httpx.Client, generator: Generator) -> None:
     expected = [
         *generator.latents(2, 3, 0.5),
         generator.directions.move(np.array(latents), {"smiling": -1.0}),
-        draw(8, 4),
+        generator.latents(1, 4)[0],
     ]
 
     assert (answer["bundle"], answer["version"]) == ("tiny", http.get(TINY).json()["version"])
@@ -278,6 +327,10 @@ def test_animation(http: httpx.Client, form: str, back: bool, frames: int) -> No
         ("faces", {"faces": [{}]}, "a face has either a seed or latents; give one of them"),
         ("faces", {"faces": [{"seed": 1, "latents": [0] * 8}]}, "a face has either a seed or latents"),
         ("faces", {"faces": [{"latents": [0] * 8, "truncation": 1}]}, "truncation is for seeds"),
+        ("faces", {"faces": [{"latents": [0] * 8, "with": ["male"]}]}, "with and without are for the faces of seeds"),
+        ("faces", {"faces": [{"seed": 1, "with": ["male"], "without": ["male"]}]}, "with and without male; leave one"),
+        ("faces", {"faces": [{"seed": 1, "with": "male"}]}, "faces.0.with should be a valid list"),
+        ("faces", {"faces": [{"seed": 1, "with": ["male"]}]}, "cannot be asked for 'male'; its model takes no attrib"),
         ("faces", {"faces": [{"latents": [0] * 8, "count": 2}]}, "count is for seeds"),
         ("faces", {"faces": [{"latents": [0] * 7}]}, "the latents of tiny are 8 numbers"),
         ("faces", {"faces": [{"latents": [0] * 7 + [1e9]}]}, "latents.7 should be less than or equal to 100"),
@@ -301,6 +354,20 @@ def test_animation(http: httpx.Client, form: str, back: bool, frames: int) -> No
 )
 def test_mistakes_in_an_order(http: httpx.Client, path: str, order: dict, message: str) -> None:
     assert message in problem(http.post(f"{TINY}/{path}", json=order), 422)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("with=bald", "the bundle told cannot be asked for 'bald'; there are smiling, eyeglasses, male"),
+        ("without=blurry", "cannot be asked for 'blurry'"),
+        ("with=", "cannot be asked for ''"),
+        ("with=male&with=smiling", "with is given twice; give it once"),
+        ("with=male&without=smiling,male", "with and without male; leave one away"),
+    ],
+)
+def test_mistakes_in_what_is_asked_for(http: httpx.Client, query: str, message: str) -> None:
+    assert message in problem(http.get(f"{API}/told/faces/1.png?{query}"), 422)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ def test_document(http: httpx.Client) -> None:
     assert len({operation["operationId"] for operation in operations}) == len(operations) == 12
     face = document["paths"]["/api/v1/{bundle}/faces/{seed}.{suffix}"]["get"]
     parameters = {parameter["name"]: parameter for parameter in face["parameters"]}
-    assert parameters["bundle"]["schema"]["enum"] == ["tiny", "plain"]
+    assert parameters["bundle"]["schema"]["enum"] == ["tiny", "plain", "told"]
+    assert parameters["with"]["schema"]["items"]["enum"] == ["eyeglasses", "male", "smiling"]
+    assert parameters["with"]["explode"] is False
     assert set(parameters["edits"]["schema"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
 
 
