@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from face_generation.data.celeba import ATTRIBUTE_FILE, read_attributes, write_attributes
+from face_generation.data.annotations import read_attributes, write_attributes
+from face_generation.data.celeba import ATTRIBUTE_FILE
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
 from face_generation.generator.attributes import Asked
@@ -259,7 +260,7 @@ def write_table(
     names = generator.attributes.names
     rows = {}
     if path.exists():
-        columns, rows = read_attributes(path)
+        columns, rows = read_attributes(str(path), path.read_bytes())
         if columns != tuple(names):
             raise UserError(f"{path} is of another bundle, with other attributes; choose another folder as output=…")
     for number in tqdm(range(seed, seed + n), desc=str(path), unit="row", delay=0.5):

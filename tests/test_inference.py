@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from face_generation import inference
-from face_generation.data.celeba import read_attributes
+from face_generation.data.annotations import read_attributes
 from face_generation.data.packing import pack
 from face_generation.data.splits import packed_attributes
 from face_generation.generator import Generator
@@ -219,7 +219,7 @@ def test_a_folder_of_faces_has_a_table_of_what_they_were_asked_to_have(
     lines = table.read_text().splitlines()
     assert lines[:2] == ["7", "smiling eyeglasses male blurry"]
     assert table.read_bytes() == Path("once/list_attr_celeba.txt").read_bytes()
-    names, rows = read_attributes(table)
+    names, rows = read_attributes(table.name, table.read_bytes())
     assert sorted(rows) == [Path(name).name for name in files(folder) if name.startswith("plots/faces/0")]
     said = Generator.load(told_bundle).said(7, seed=5, attributes={"smiling": 1})
     assert np.array_equal(np.stack(list(rows.values())), said)
