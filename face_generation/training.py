@@ -18,9 +18,9 @@ from face_generation.callbacks import RecordProvenance
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError
+from face_generation.export.bundle import export_bundle
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
-from face_generation.export.bundle import export_bundle
 from face_generation.tracking import Tracker, git_commit
 
 

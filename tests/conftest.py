@@ -200,7 +200,14 @@ def provenance() -> Callable[..., dict[str, Any]]:
             config = compose("train", [f"model={name}", "name=small", "run_dir=.", *SMALL_NETWORKS[name], *options])
         content = OmegaConf.to_container(config, resolve=True)
         shapes = SHAPES[name] | shapes
-        return {"data": "none", "licence": "MIT", "config": content, "shapes": shapes, "git_commit": None, "metrics": {}}
+        return {
+            "data": "none",
+            "licence": "MIT",
+            "config": content,
+            "shapes": shapes,
+            "git_commit": None,
+            "metrics": {},
+        }
 
     return make
 

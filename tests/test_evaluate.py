@@ -230,9 +230,9 @@ def test_figures_and_report_go_to_the_run_that_made_the_model(
         shutil.copytree(tiny_bundle, f"{name}/bundle")
         Path(name, "mlflow_run.json").write_text(json.dumps({"sqlite:///earlier.db": "a", recorded: "b"}))
 
-    assert [candidate.run for candidate in find([f"runs:/{run_id}/bundle", "models:/tiny@best"], tmp_path, Path("splits"))] == [
-        Run(uri, run_id)
-    ] * 2
+    assert [
+        candidate.run for candidate in find([f"runs:/{run_id}/bundle", "models:/tiny@best"], tmp_path, Path("splits"))
+    ] == [Run(uri, run_id)] * 2
     out, err = run("bundle=[models:/tiny/1,down/bundle,gone/bundle]", "output=out")
     assert f"tiny: figures and report are logged to MLflow run {run_id} at {uri}\n" in out
     stored = client.get_run(run_id).data.metrics

@@ -1,7 +1,6 @@
 """How fast training goes."""
 
 import time
-
 from typing import Any
 
 import pytorch_lightning as pl

@@ -96,7 +96,11 @@ class LatentDataModule(PackedDataModule):
 
     def __init__(self, autoencoder: str, cache: str, **options: Any) -> None:
         super().__init__(**options)
-        newest = None if (Path(autoencoder) / MANIFEST).exists() else max(Path(autoencoder).glob(f"**/{MANIFEST}"), key=lambda path: path.stat().st_mtime, default=None)
+        newest = (
+            None
+            if (Path(autoencoder) / MANIFEST).exists()
+            else max(Path(autoencoder).glob(f"**/{MANIFEST}"), key=lambda path: path.stat().st_mtime, default=None)
+        )
         self.autoencoder = str(newest.parent) if newest else autoencoder
         self.cache = Path(cache)
 

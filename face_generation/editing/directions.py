@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from face_generation.editing.measure import FACES, measure_edits
 from face_generation.generator import Bundle, Generator
 from face_generation.generator.bundle import DIRECTIONS
 from face_generation.metrics.attributes import (
@@ -32,7 +33,6 @@ from face_generation.metrics.attributes import (
     attribute_classifier,
     enough,
 )
-from face_generation.editing.measure import FACES, measure_edits
 
 CACHE = Path("outputs/attributes")  # of the classifier
 DRAWS = 32  # faces to fit to, for each latent dimension

@@ -10,11 +10,11 @@ from PIL import Image, UnidentifiedImageError
 
 from face_generation.data.packing import IMAGE_SIZE
 from face_generation.errors import UserError
+from face_generation.export.bundle import export_bundle
 from face_generation.generator import Bundle, Generator
 from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, shipped
 from face_generation.generator.parallel import parallel_map
 from face_generation.models import checkpoint
-from face_generation.export.bundle import export_bundle
 from face_generation.tracking import Run, recorded_run, run_of_uri
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})

@@ -23,11 +23,11 @@ from face_generation.evaluation.candidates import Candidate
 from face_generation.evaluation.measurement import Measured, Yardstick
 from face_generation.evaluation.report import table, write_report
 from face_generation.evaluation.sheets import Sheet
+from face_generation.export.card import write_card
 from face_generation.generator import Bundle, pictures
 from face_generation.generator.generator import check_request
 from face_generation.metrics import Estimate
 from face_generation.metrics.catalogue import CATALOGUE
-from face_generation.export.card import write_card
 
 CACHE = Path("outputs/embeddings")
 DIGITS = 6  # significant ones that are written

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
+from face_generation.editing.directions import MIN_AUC, MIN_CLASSIFIER_AUC
+from face_generation.editing.measure import MIN_CHANGE
 from face_generation.generator.bundle import CARD, DIRECTIONS, PREVIEW, Bundle
 from face_generation.metrics import BETTER
 from face_generation.metrics.catalogue import CATALOGUE
-from face_generation.editing.directions import MIN_AUC, MIN_CLASSIFIER_AUC
-from face_generation.editing.measure import MIN_CHANGE
 
 PREVIEW_FACES = 64
 EDIT_COLUMNS = (

@@ -55,6 +55,7 @@ class VAE(AdversarialModel):
 
     latent_mean: Tensor
     latent_std: Tensor
+
     def __init__(
         self,
         image_size: int,
@@ -170,9 +171,7 @@ class VAE(AdversarialModel):
     def _autoencoder(self) -> list[Tensor]:
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
-    def _losses(
-        self, reconstructions: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor
-    ) -> dict[str, Tensor]:
+    def _losses(self, reconstructions: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
         """Nats per image, by the names of `weights`."""
         losses = {"pixels": self.pixels(reconstructions, images), "kl": self.kl(mean, log_variance)}
         if self.features is not None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from face_generation.editing.directions import add_directions, find_directions
 from face_generation.errors import UserError
 from face_generation.generator import Bundle, Generator
-from face_generation.editing.directions import add_directions, find_directions
 
 NAMES = ["Smiling", "Male", "Young", "Bald"]
 COUNTS = {"train": 240, "val": 40, "test": 40}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from face_generation.evaluation import sheets
-from face_generation.generator import Bundle
 from face_generation.export.card import write_card
+from face_generation.generator import Bundle
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
 

