@@ -39,7 +39,10 @@ def test_names_of_images_may_have_spaces_and_accents() -> None:
         "Été 1.jpg": "train",
         "me, 2024.jpg": "test",
     }
-    assert read_partition("list.csv", b'caf\xe9.jpg,0\n"me, 2024.jpg",1\n') == {"café.jpg": "train", "me, 2024.jpg": "val"}
+    assert read_partition("list.csv", b'caf\xe9.jpg,0\n"me, 2024.jpg",1\n') == {
+        "café.jpg": "train",
+        "me, 2024.jpg": "val",
+    }
 
 
 @pytest.mark.parametrize(
