@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_generation.data.celeba import ATTRIBUTES, read_attributes, read_partition
+from face_generation.data.annotations import read_attributes, read_partition
+from face_generation.data.celeba import ATTRIBUTES
 from face_generation.data.drawn import write_drawn_faces
 from face_generation.errors import UserError
 
@@ -38,13 +39,13 @@ def test_the_archive_has_faces_of_celebas_size(faces: Path) -> None:
 
 
 def test_the_partition_is_contiguous_and_ends_lines_as_the_official_one(faces: Path) -> None:
-    splits = list(read_partition(faces / "list_eval_partition.txt").values())
+    splits = list(read_partition("list_eval_partition.txt", (faces / "list_eval_partition.txt").read_bytes()).values())
     assert splits == ["train"] * 48 + ["val"] * 6 + ["test"] * 6
     assert (faces / "list_eval_partition.txt").read_bytes().startswith(b"000001.jpg 0\r\n000002.jpg 0\r\n")
 
 
 def test_the_attributes_have_the_official_columns_and_vary(faces: Path) -> None:
-    columns, attributes = read_attributes(faces / "list_attr_celeba.txt")
+    columns, attributes = read_attributes("list_attr_celeba.txt", (faces / "list_attr_celeba.txt").read_bytes())
     assert columns == ATTRIBUTES
     assert len(attributes) == COUNT
     share = dict(zip(columns, (np.stack(list(attributes.values())) == 1).mean(axis=0), strict=True))
@@ -55,7 +56,7 @@ def test_the_attributes_have_the_official_columns_and_vary(faces: Path) -> None:
 
 def test_the_attributes_show(faces: Path) -> None:
     """Faces with black hair are darker above the forehead than faces with gray hair."""
-    columns, attributes = read_attributes(faces / "list_attr_celeba.txt")
+    columns, attributes = read_attributes("list_attr_celeba.txt", (faces / "list_attr_celeba.txt").read_bytes())
 
     def brightness(colour: str) -> float:
         hat, hair = columns.index("Wearing_Hat"), columns.index(colour)
