@@ -117,7 +117,9 @@ def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise TooLarge(width, height, MAX_PIXELS)
-    with _large_image if pixels > LARGE else nullcontext():
+    # Of a progressive JPEG, all of it is in memory once, however small it becomes.
+    large = pixels > LARGE or width * height > 10 * LARGE
+    with _large_image if large else nullcontext():
         ImageOps.exif_transpose(image, in_place=True)
         profile = image.info.get("icc_profile")
         plain = _plain(image, profile)
