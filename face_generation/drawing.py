@@ -257,7 +257,7 @@ def write_table(
     """
     path = folder / ATTRIBUTE_FILE
     names = generator.attributes.names
-    rows = {}
+    rows: dict[str, NDArray[np.int8]] = {}
     if path.exists():
         columns, rows = read_attributes(path)
         if columns != tuple(names):
