@@ -258,7 +258,7 @@ def write_table(
     """
     path = folder / ATTRIBUTE_FILE
     names = generator.attributes.names
-    rows = {}
+    rows: dict[str, NDArray[np.int8]] = {}
     if path.exists():
         columns, rows = read_attributes(str(path), path.read_bytes())
         if columns != tuple(names):

@@ -38,9 +38,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get i
 
 
 @pytest.fixture(scope="module")
-def site(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of the shipped bundles."""
-    with serving(tmp_path_factory.mktemp("site")) as server:
+def site(serving: Any, told_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the shipped bundles, and of one that can be asked for attributes."""
+    with serving(tmp_path_factory.mktemp("site"), f"bundles=[vae,dcgan,{told_bundle}]") as server:
         yield f"{server.url}/"
 
 
@@ -156,7 +156,7 @@ def test_a_grid_of_ordinary_faces_at_once(visit: Any) -> None:
     faces = grid(page)
 
     expect(page.locator("#status[role=status]")).to_have_text(re.compile(f"^{COUNT} new faces"))
-    first = int(re.search(r"#vae\?from=(\d+)&t=0\.8$", page.url)[1])
+    first = int(re.search(r"#vae\?from=(\d+)$", page.url)[1])
     for i, image in enumerate(faces.get_by_role("img").all()):
         assert image.get_attribute("alt") == f"Generated face, seed {first + i}"
     assert len({pixels(image) for image in faces.get_by_role("img").all()}) == COUNT
@@ -204,6 +204,54 @@ def test_picks_the_model_and_reads_its_card(visit: Any) -> None:
     expect(card.get_by_role("columnheader", name="real faces")).to_be_attached()
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
+
+
+def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
+    page = visit("#told?from=201")
+    face = grid(page).first.get_by_role("img")
+    seen = [pixels(face)]
+
+    for press in ("Smiling: not said", "Male: not said", "Male: asked for"):
+        seen.append(changes(face, lambda press=press: page.get_by_role("button", name=press).click()))
+    grid(page)
+    address_when(page, r"#told\?from=201&with=smiling&without=male$")
+    expect(page.locator("#status")).to_have_text(re.compile("^24 new faces"))
+    assert len(set(seen)) == 4
+    expect(page.get_by_role("button", name=re.compile("Blurry"))).to_have_count(0)  # it is not offered
+
+    grid(page).first.click()
+    picture = portrait(page)
+    expect(page.get_by_text("Asked for: with Smiling; without Male.")).to_be_visible()
+    link = address_when(page, r"#told/201\?with=smiling&without=male&v=\w+$")
+    name, file = saved(page, "Save PNG")
+    asked = {"smiling": 1, "male": -1}
+    assert name == "told-201.png"
+    assert np.array_equal(file, Generator.load(told_bundle).sample(1, 201, attributes=asked)[0])
+    assert pixels(portrait(visit(f"#{urlsplit(link).fragment}"))) == pixels(picture)
+
+    page.get_by_role("tab", name="Variations").click()
+    expect(page.locator("#ring .ready")).to_have_count(9)
+    changes(picture, lambda: page.get_by_role("button", name="Variation 3").click())
+    address_when(page, r"#told/201\?with=smiling&without=male&toward=\d+&amount=0.25&v=")
+    page.get_by_role("button", name="Another face").click()
+    address_when(page, r"#told/\d+\?with=smiling&without=male&v=")
+
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Male: kept out")).to_be_visible()
+    page.get_by_role("button", name="Ask for nothing").click()
+    expect(page.get_by_role("button", name="Smiling: not said")).to_be_focused()
+    address_when(page, r"#told\?from=201$")
+    until(lambda: pixels(face), lambda shown: shown == seen[0])
+
+
+def test_a_model_that_cannot_be_asked_says_so(visit: Any) -> None:
+    page = visit("#told?from=5&with=male")
+    grid(page)
+    page.get_by_label("Model", exact=True).select_option("DCGAN")
+
+    expect(page.get_by_text("asks for what DCGAN does not offer")).to_be_visible()
+    expect(page.get_by_role("group", name="What should they have?")).to_be_hidden()
+    address_when(page, r"#dcgan\?from=5$")
 
 
 # --- one face ------------------------------------------------------------------------------------------------------
@@ -443,13 +491,14 @@ def test_what_is_no_photo_is_refused_kindly(visit: Any, tmp_path: Path) -> None:
 
 
 DAMAGED = {
-    "#nobody/12": "There is no model “nobody” here. There is VAE, DCGAN.",
+    "#nobody/12": "There is no model “nobody” here. There is VAE, DCGAN, told.",
     "#vae/-1": "A face’s number is from 0 to 4294967295; “-1” is not.",
     "#vae/4294967296": "A face’s number is from 0 to 4294967295",
     "#vae/1/2": "It has too many parts.",
     "#vae/1?t=eleven": "“t” cannot be “eleven”; it is from 0 to 10.",
     "#vae/1?toward=2&amount=3": "“amount” cannot be “3”; it is from 0 to 1.",
     "#vae/1?smiling=11": "“smiling” goes from -10 to 10, not to 11.",
+    "#told/1?with=male&without=male": "It asks for “male”, and for faces without it.",
     "#vae/1?t=1&t=2": "It says “t” twice.",
     "#vae/latents?z=AAAA": "Its face is damaged, or cut off.",
     "#vae/latents?z=!": "Its face is damaged.",
@@ -562,6 +611,15 @@ def test_on_a_phone(visit: Any, photo: dict[str, Any]) -> None:
     assert zoom == pytest.approx(1, abs=0.05), "twice as far apart is twice as large"
 
 
+def test_chips_on_a_phone(visit: Any) -> None:
+    page = visit("#told?from=0", **PHONE)
+    face = grid(page).first.get_by_role("img")
+    chip = page.get_by_role("button", name=re.compile("^Male"))
+    changes(face, chip.tap)
+    expect(chip).to_have_accessible_name("Male: asked for")
+    assert fits(page)
+
+
 def test_at_twice_the_size(visit: Any) -> None:
     page = visit("#vae/1", viewport={"width": 640, "height": 450}, device_scale_factor=2)
     portrait(page)
@@ -574,7 +632,11 @@ def test_at_twice_the_size(visit: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(visit: Any, scheme: str) -> None:
     """Each text's contrast with what is behind it, as WCAG 2.2 AA asks for."""
-    page = visit("#vae?from=0", color_scheme=scheme, reduced_motion="reduce")
+    page = visit("#told?from=0&with=smiling&without=male", color_scheme=scheme, reduced_motion="reduce")
+    grid(page)
+    assert faint(page) == []
+    page.goto(page.url.partition("#")[0] + "#vae?from=0")
+    expect(page.locator("#model")).to_have_value("vae")
     grid(page)
     paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", paper))) < 384) == (scheme == "dark")

@@ -1,6 +1,7 @@
 // Every request to the server. Addresses are relative to the page, so that it works under a proxy's prefix.
 //
-// A face is what the API calls one: {seed, truncation, toward, amount, edits}, or {latents, toward, amount, edits}.
+// A face is what the API calls one: {seed, truncation, with, without, toward, amount, edits}, or with latents in place of
+// seed and truncation; with and without are then of the face that it goes toward.
 // A request waits while the server is busy or away, and while it asks for a key; all else that fails is a Problem.
 
 import { askForKey } from "./dialogs.js";
@@ -36,7 +37,8 @@ export const LARGE = "jpg";
 export async function picture(bundle, face, { format = "webp", signal } = {}) {
   if (face.seed === undefined) return (await faces(bundle, [face], { format, signal }))[0].picture;
   const options = new URLSearchParams();
-  if (face.truncation !== 1) options.set("truncation", face.truncation);
+  if (face.truncation !== undefined) options.set("truncation", face.truncation);
+  for (const name of ["with", "without"]) if (face[name]) options.set(name, face[name].join());
   if (face.toward !== undefined) {
     options.set("toward", face.toward);
     options.set("amount", face.amount);

@@ -2,6 +2,10 @@
 
 const SHOWN = 12; // attributes; the others are one click away
 
+// What people ask for most when they want a face; of these, the ones that a model offers come first.
+const COMMON = `smiling eyeglasses male young wearing_hat blond_hair black_hair brown_hair gray_hair bangs wavy_hair bald
+  mustache no_beard wearing_lipstick`.split(/\s+/);
+
 const GROUPS = {
   Expression: {
     smiling: "Smile",
@@ -50,7 +54,17 @@ const GROUPS = {
 const JUDGEMENTS = new Set("attractive bags_under_eyes big_lips big_nose chubby double_chin pale_skin".split(" "));
 
 /**
- * Sorts a model's attributes.
+ * Sorts what a model can be asked to draw.
+ * @param {{name: string}[]} attributes As the server tells of them.
+ * @returns {{first: Object[], more: Object[]}} The most common ones, and the others.
+ */
+export function ordered(attributes) {
+  const first = COMMON.flatMap((name) => attributes.find((each) => each.name === name) ?? []);
+  return { first, more: attributes.filter((each) => !first.includes(each)) };
+}
+
+/**
+ * Sorts the attributes that a model has edits for.
  * @param {{name: string, label: string, figures: Object}[]} attributes As the server tells of them.
  * @returns {{first: Object[], more: Object[]}} Groups, `{title, attributes: {name, label}[]}`, best attributes first.
  */

@@ -71,7 +71,8 @@ function build(about) {
   bundle = about;
   rows = new Map();
   const panel = byId("edits");
-  if (!about.attributes.length && !about.principal.length) {
+  const { attributes, principal } = about.directions;
+  if (!attributes.length && !principal.length) {
     panel.replaceChildren(make("p", { className: "lead" }, "This model has no directions to edit along."));
     return;
   }
@@ -81,7 +82,7 @@ function build(about) {
     { className: "note" },
     "What the model learned to tell apart. Other things may change with it.",
   );
-  const { first, more } = grouped(about.attributes);
+  const { first, more } = grouped(attributes);
   panel.replaceChildren(make("div", { className: "edits-head" }, words, button));
   if (first.length) panel.append(groups(first));
   const count = more.reduce((sum, { attributes }) => sum + attributes.length, 0);
@@ -93,10 +94,10 @@ function build(about) {
         groups(more),
       ),
     );
-  if (about.principal.length) {
-    const sliders = about.principal.map(({ name, label }) => slider(name, label, PRINCIPAL_REACH));
+  if (principal.length) {
+    const sliders = principal.map(({ name, label }) => slider(name, label, PRINCIPAL_REACH));
     const unnamed = further(
-      `Unnamed directions (${about.principal.length})`,
+      `Unnamed directions (${principal.length})`,
       "What changes the pictures most, whatever it may be: often light, background and pose.",
       make("div", { className: "groups" }, ...sliders),
     );

@@ -9,7 +9,7 @@ import * as grid from "./grid.js";
 import { latest } from "./latest.js";
 import * as morph from "./morph.js";
 import { announce, notice, tell } from "./notices.js";
-import { encodeLatents, faceLink, gridLink, randomSeed } from "./state.js";
+import { asking, encodeLatents, faceLink, gridLink, randomSeed } from "./state.js";
 import * as variations from "./variations.js";
 
 const TABS = ["edits", "variations", "morph"];
@@ -56,13 +56,13 @@ export function show({ bundle, face, version }, { fresh, preview }) {
   byId("changed").hidden = !version || version === bundle.version;
   byId("face-note").textContent =
     `Drawn by ${grid.title(bundle)} at ${bundle.image_size} × ${bundle.image_size} pixels, shown larger.` +
-    ((face.truncation ?? 1) === 1 ? "" : ` Truncation ${face.truncation}.`);
-  byId("back").href = gridLink({ ...grid.place(bundle, face.seed, face.truncation), bundle: bundle.name });
+    (face.latents ? "" : ` Truncation ${face.truncation ?? bundle.truncation}.${spoken(bundle, face)}`);
+  byId("back").href = gridLink({ ...grid.place(bundle, face), bundle: bundle.name });
   if (!version) adjust(linkTo(face));
   showOriginal();
   showTitle();
   draw(now);
-  const editable = bundle.attributes.length + bundle.principal.length > 0;
+  const editable = bundle.directions.attributes.length + bundle.directions.principal.length > 0;
   openTab(fresh && tab === "edits" && !editable ? "variations" : tab);
   if (fresh) {
     window.scrollTo(0, 0);
@@ -92,7 +92,7 @@ export function openTab(name) {
 
 /** Goes to a random face. */
 export function another() {
-  go(linkTo({ seed: randomSeed(), truncation: now.face.truncation ?? 1, edits: {} }));
+  go(linkTo({ seed: randomSeed(), ...asking(now.face), edits: {} }));
 }
 
 export async function download() {
@@ -123,6 +123,13 @@ export function playMorph() {
 }
 
 const linkTo = (face) => faceLink({ bundle: now.bundle.name, face, version: now.bundle.version });
+
+/** What the face was asked to have, as a sentence. */
+function spoken({ attributes }, face) {
+  const labels = (names = []) => names.map((name) => attributes.find((each) => each.name === name).label).join(", ");
+  const said = [face.with && `with ${labels(face.with)}`, face.without && `without ${labels(face.without)}`];
+  return said.some(Boolean) ? ` Asked for: ${said.filter(Boolean).join("; ")}.` : "";
+}
 
 /** Shows a face that came from the open one by a slider. */
 function change(face, drawn = false) {

@@ -2,17 +2,18 @@
 
 import * as api from "./api.js";
 import { adjust, go } from "./address.js";
+import * as chips from "./chips.js";
 import { byId, make, setRange, showPicture } from "./dom.js";
 import { showCard } from "./dialogs.js";
 import { announce, notice, tell } from "./notices.js";
-import { faceLink, gridLink, randomSeed } from "./state.js";
+import { asking, faceLink, gridLink, randomSeed, sameAsking } from "./state.js";
 
 const COUNT = 24; // fills whole rows of 3, 4, 6 and 8
 const LAST = 2 ** 32 - COUNT; // the last seed that a grid can begin with
 const SETTLE = 120; // milliseconds without another move of the slider, until the grid is drawn again
 
 let bundles;
-let state = { bundle: undefined, from: undefined, truncation: 1 }; // bundle as the server tells of it
+let state = { bundle: undefined, from: undefined }; // and how faces are drawn; the bundle as the server tells of it
 let tiles = []; // {link, image, seed}
 let drawing = new AbortController(); // what is under way
 let drawn = {}; // what the tiles show
@@ -39,15 +40,17 @@ export function setUp(catalogue) {
   byId("more").addEventListener("click", more);
 
   let settled;
-  byId("truncation").addEventListener("input", ({ target }) => {
+  const change = (how) => {
     clearTimeout(settled);
-    state = { ...state, truncation: Number(target.value) };
+    state = { ...state, ...how };
     showTruncation();
     settled = setTimeout(() => {
       adjust(gridLink({ ...state, bundle: state.bundle.name }));
       draw();
     }, SETTLE);
-  });
+  };
+  byId("truncation").addEventListener("input", ({ target }) => change({ truncation: Number(target.value) }));
+  chips.setUp((asked) => change({ with: asked.with, without: asked.without }));
 }
 
 /** What people call a bundle. */
@@ -64,24 +67,26 @@ export async function showCardOf(bundle) {
   }
 }
 
-/** Where the grid is: its bundle, first seed and truncation. If it shows no faces of the bundle, it goes to a face. */
-export function place(bundle, seed = randomSeed(), truncation = 1) {
-  if (state.bundle !== bundle) state = { bundle, from: Math.min(seed, LAST), truncation };
+/** Where the grid is, and how its faces are drawn. If it shows no faces of the bundle, it goes to a face. */
+export function place(bundle, face = {}) {
+  if (state.bundle !== bundle)
+    state = { bundle, from: Math.min(face.seed ?? randomSeed(), LAST), ...asking(face) };
   return state;
 }
 
 /** Shows the faces from a seed on, or from a random one. */
-export function show({ bundle, from = randomSeed(), truncation }) {
-  state = { bundle, from: Math.min(from, LAST), truncation };
+export function show({ bundle, from = randomSeed(), ...how }) {
+  state = { bundle, from: Math.min(from, LAST), ...asking(how) };
   adjust(gridLink({ ...state, bundle: bundle.name }));
   byId("model").value = bundle.name;
+  chips.show(bundle, state);
   showTruncation();
   draw();
 }
 
-/** The image of a face that is in the grid. */
-export function imageOf(bundle, seed) {
-  const tile = drawn.bundle === bundle ? tiles[seed - drawn.from] : undefined;
+/** The image of a face that is in the grid, before it is edited. */
+export function imageOf(bundle, face = {}) {
+  const tile = drawn.bundle === bundle && sameAsking(drawn, face) ? tiles[face.seed - drawn.from] : undefined;
   return tile?.link.classList.contains("ready") ? tile.image : undefined;
 }
 
@@ -98,13 +103,14 @@ export function more() {
 }
 
 function showTruncation() {
-  setRange(byId("truncation"), state.truncation);
-  byId("truncation-value").textContent = state.truncation.toFixed(2);
+  const truncation = state.truncation ?? state.bundle.truncation;
+  setRange(byId("truncation"), truncation);
+  byId("truncation-value").textContent = truncation.toFixed(2);
 }
 
 async function draw() {
-  const { bundle, from, truncation } = state;
-  if (drawn.bundle === bundle && drawn.from === from && drawn.truncation === truncation) return;
+  const { bundle, from } = state;
+  if (drawn.bundle === bundle && drawn.from === from && sameAsking(drawn, state)) return;
   const others = drawn.bundle !== bundle || drawn.from !== from; // else the old pictures stay for a moment
   drawn = state;
   drawing.abort();
@@ -113,7 +119,7 @@ async function draw() {
 
   byId("seeds").textContent = `Faces ${from} to ${from + COUNT - 1} of ${title(bundle)}`;
   const work = tiles.map(async ({ link, image, seed }, i) => {
-    const face = { seed: from + i, truncation, edits: {} };
+    const face = { seed: from + i, ...asking(drawn), edits: {} };
     link.href = faceLink({ bundle: bundle.name, face, version: bundle.version });
     seed.textContent = face.seed;
     image.alt = `Generated face, seed ${face.seed}`;

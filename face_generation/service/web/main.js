@@ -8,7 +8,7 @@ import * as face from "./face.js";
 import * as grid from "./grid.js";
 import * as keyboard from "./keyboard.js";
 import { notice, tell } from "./notices.js";
-import { BadLink, parse } from "./state.js";
+import { asking, BadLink, parse } from "./state.js";
 import * as upload from "./upload.js";
 
 const VIEWS = ["gallery", "face", "lost"];
@@ -62,9 +62,9 @@ function route() {
 function showFace(state) {
   const fresh = view !== "face";
   const { seed, toward, edits } = state.face;
-  const tile = fresh ? grid.imageOf(bundle, seed) : undefined;
+  const tile = fresh ? grid.imageOf(bundle, state.face) : undefined;
   const same = toward === undefined && !Object.keys(edits).length; // as in the tile
-  opened = { bundle, seed };
+  opened = { bundle, face: { seed, ...asking(state.face) } };
   grow(tile, () => {
     turnTo("face");
     face.show(state, { fresh, preview: same ? tile : undefined });
@@ -78,8 +78,8 @@ function showGrid(state) {
   grow(closing ? byId("portrait") : undefined, () => {
     turnTo("gallery");
     grid.show(state);
-    if (closing) grid.focus(opened.seed);
-    return grid.imageOf(opened?.bundle, opened?.seed);
+    if (closing) grid.focus(opened.face.seed);
+    return grid.imageOf(opened?.bundle, opened?.face);
   });
 }
 
@@ -108,26 +108,36 @@ function grow(from, change) {
   return transition.finished.finally(() => to && (to.style.viewTransitionName = ""));
 }
 
-/** A state with the bundle as the server tells of it, and only edits that it knows. */
+/** A state with the bundle as the server tells of it, and only attributes and edits that it knows. */
 function known(state) {
   const { bundles, limits } = catalogue;
   const found = state.bundle === undefined ? bundles[0] : bundles.find(({ name }) => name === state.bundle);
   if (!found)
     throw new BadLink(`There is no model “${state.bundle}” here. There is ${bundles.map(grid.title).join(", ")}.`);
-  if (!state.face) return { ...state, bundle: found };
+  if (!state.face) return { ...state, ...knownAsking(found, state), bundle: found };
   const { latents, edits } = state.face;
   if (latents && latents.length !== found.latent_dim)
     throw new BadLink(
       `Its face has ${latents.length} numbers, and ${grid.title(found)} draws from ${found.latent_dim}.`,
     );
-  const names = new Set([...found.attributes, ...found.principal].map(({ name }) => name));
+  const names = new Set([...found.directions.attributes, ...found.directions.principal].map(({ name }) => name));
   const kept = Object.entries(edits).filter(([name]) => names.has(name));
   if (kept.length < Object.keys(edits).length)
     notice(`The link has edits that ${grid.title(found)} does not know; the face is shown without them.`);
   for (const [name, strength] of kept)
     if (Math.abs(strength) > limits.max_strength)
       throw new BadLink(`“${name}” goes from ${-limits.max_strength} to ${limits.max_strength}, not to ${strength}.`);
-  return { ...state, bundle: found, face: { ...state.face, edits: Object.fromEntries(kept) } };
+  const face = { ...state.face, ...knownAsking(found, state.face), edits: Object.fromEntries(kept) };
+  return { ...state, bundle: found, face };
+}
+
+function knownAsking(bundle, how) {
+  const offered = new Set(bundle.attributes.map(({ name }) => name));
+  const kept = (names) => names?.filter((name) => offered.has(name));
+  const asked = asking({ ...how, with: kept(how.with), without: kept(how.without) });
+  if (asked.with?.length !== how.with?.length || asked.without?.length !== how.without?.length)
+    notice(`The link asks for what ${grid.title(bundle)} does not offer; faces are shown without that.`);
+  return asked;
 }
 
 /** What a key does here. */

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { byId, make, save, setRange, showPicture } from "./dom.js";
 import { notice, tell } from "./notices.js";
-import { randomSeed } from "./state.js";
+import { asking, randomSeed } from "./state.js";
 
 const STEPS = 40; // of the slider
 const STRIDES = [20, 5, 1]; // first every 20th step, then every 5th, then all
@@ -150,8 +150,8 @@ async function prepare() {
 async function showCandidates(first) {
   const { bundle, face } = now;
   firstCandidate = first;
-  const truncation = face.truncation ?? 1; // as the server takes it for the other face
-  const key = JSON.stringify([bundle.name, truncation, first, face.seed]);
+  const how = asking(face); // as the server takes it for the other face
+  const key = JSON.stringify([bundle.name, how, first, face.seed]);
   for (const { button, seed } of tiles) button.setAttribute("aria-pressed", seed === face.toward);
   if (key === candidatesKey) return;
   candidatesKey = key;
@@ -161,7 +161,7 @@ async function showCandidates(first) {
     tile.button.classList.remove("ready");
     tile.button.setAttribute("aria-pressed", tile.seed === face.toward);
     tile.button.setAttribute("aria-label", `Generated face, seed ${tile.seed}`);
-    const picture = await api.tile(bundle, { seed: tile.seed, truncation, edits: {} });
+    const picture = await api.tile(bundle, { seed: tile.seed, ...how, edits: {} });
     if (candidatesKey !== key) return;
     await showPicture(tile.image, picture);
     tile.button.classList.add("ready");
@@ -171,12 +171,13 @@ async function showCandidates(first) {
 
 async function saveAnimation(as) {
   const { bundle, face } = now;
+  const how = asking(face);
   const from = { ...face, toward: undefined, amount: undefined };
-  const truncation = face.truncation ?? 1;
+  if (face.latents) from.with = from.without = undefined; // they are of the other face
   const button = byId(`save-${as}`);
   button.disabled = true;
   try {
-    const to = { seed: face.toward, truncation, edits: face.edits };
+    const to = { seed: face.toward, ...how, edits: face.edits };
     const frameCount = Math.min(STEPS + 1, limits.frames);
     const file = await api.animation(bundle, from, to, { as, frames: frameCount, seconds: SECONDS });
     save(file, `face-${face.seed ?? "photo"}-to-${face.toward}.${as}`);

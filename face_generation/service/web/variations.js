@@ -94,7 +94,7 @@ async function draw() {
 async function startOf(bundle, face) {
   if (face.toward === undefined) return face;
   const [{ latents }] = await api.faces(bundle, [{ ...face, edits: {} }]);
-  return { latents, edits: face.edits };
+  return { latents, with: face.with, without: face.without, edits: face.edits };
 }
 
 /** A number below 2³² that hardly any other text has (FNV-1a). */

@@ -1,0 +1,74 @@
+// What new faces are to have: a chip for each attribute, which is asked for, kept out, or not spoken of.
+
+import { ordered } from "./attributes.js";
+import { byId, make } from "./dom.js";
+import { announce } from "./notices.js";
+import { asking } from "./state.js";
+
+const [UNSAID, WITH, WITHOUT] = [0, 1, 2]; // in the order in which a chip that is pressed goes through them
+const WORDS = ["not said", "asked for", "kept out"];
+const SIGNS = ["", "✓", "−"];
+const CLASSES = ["", "with", "without"];
+
+let bundle; // whose chips there are
+let chips = []; // {name, label, button, sign, state}; the state is UNSAID, WITH or WITHOUT
+let changed; // function({with, without})
+
+/** @param {function(Object): void} onChange Told what is asked for, as `asking` gives it. */
+export function setUp(onChange) {
+  changed = onChange;
+  byId("asked-none").addEventListener("click", () => {
+    for (const chip of chips) chip.state = UNSAID;
+    tell();
+    chips[0].button.focus(); // the button is hidden now
+    announce("Nothing is asked for");
+  });
+}
+
+/** Shows what faces of a bundle are asked to have. */
+export function show(about, asked) {
+  if (about !== bundle) build(about);
+  for (const chip of chips)
+    chip.state = asked.with?.includes(chip.name) ? WITH : asked.without?.includes(chip.name) ? WITHOUT : UNSAID;
+  byId("asked-further").open ||= chips.some(({ button, state }) => state && byId("asked-more").contains(button));
+  tidy();
+}
+
+function build(about) {
+  bundle = about;
+  byId("asked").hidden = !about.attributes.length;
+  const { first, more } = ordered(about.attributes);
+  chips = [];
+  byId("asked-first").replaceChildren(...first.map(chip));
+  byId("asked-more").replaceChildren(...more.map(chip));
+  byId("asked-further").hidden = !more.length;
+  byId("asked-count").textContent = more.length;
+}
+
+function chip({ name, label }) {
+  const sign = make("span", { "aria-hidden": "true", className: "sign" });
+  const button = make("button", { type: "button", id: `ask-${name}` }, sign, label);
+  const each = { name, label, button, sign, state: UNSAID };
+  chips.push(each);
+  button.addEventListener("click", () => {
+    each.state = (each.state + 1) % WORDS.length;
+    tell();
+    announce(button.getAttribute("aria-label"));
+  });
+  return make("li", {}, button);
+}
+
+function tell() {
+  tidy();
+  const names = (state) => chips.filter((each) => each.state === state).map(({ name }) => name);
+  changed(asking({ with: names(WITH), without: names(WITHOUT) }));
+}
+
+function tidy() {
+  for (const { label, button, sign, state } of chips) {
+    sign.textContent = SIGNS[state];
+    button.className = `chip ${CLASSES[state]}`;
+    button.setAttribute("aria-label", `${label}: ${WORDS[state]}`);
+  }
+  byId("asked-none").hidden = chips.every(({ state }) => state === UNSAID);
+}
