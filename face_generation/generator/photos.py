@@ -1,6 +1,7 @@
 """People's photos as a model sees them: upright squares of its size."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from threading import Lock
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from face_generation.errors import UserError
+from face_generation.generator import alignment
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # what cameras, phones and browsers make; every other decoder stays out of reach
 MAX_PIXELS = 40_000_000
@@ -16,13 +18,15 @@ LARGE = 4_000_000  # pixels; larger images are decoded one at a time, to bound m
 _large_image = Lock()
 
 
-def read_photo(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """A photo's file → the square in its middle, turned upright, uint8 RGB size×size×3.
+def read_photo(data: bytes, size: int, max_pixels: int = MAX_PIXELS, *, align: bool = True) -> NDArray[np.uint8]:
+    """A photo's file → the face in it, as CelebA has faces (see `aligned_faces`), uint8 RGB size×size×3.
+
+    Without `align` it is the square in the photo's middle, turned upright.
 
     The file may come from anyone: its type is told by its content, and its size in pixels before they are decoded.
 
     Raises:
-        UserError: It is no whole PNG, JPEG or WebP picture, or has more than `max_pixels`.
+        UserError: It is no whole PNG, JPEG or WebP picture, has more than `max_pixels`, or no face where one is sought.
     """
     kinds = "a PNG, JPEG or WebP picture"
     try:
@@ -32,7 +36,7 @@ def read_photo(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[
                     f"the photo has {image.width}×{image.height} pixels, more than {max_pixels / 1e6:g} million; "
                     "make it smaller"
                 )
-            return centred_square(image, size)
+            faces = aligned_faces(image, size) if align else [centred_square(image, size)]
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -41,20 +45,31 @@ def read_photo(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[
         raise UserError(f"the photo has more than {max_pixels / 1e6:g} million pixels; make it smaller") from error
     except Exception as error:  # broken files make Pillow and its decoders raise many kinds
         raise UserError(f"the photo is damaged; choose another file that is {kinds}") from error
+    if not faces:
+        raise UserError("no face was found in the photo; choose another, or take the square in its middle: align=false")
+    return faces[0]
 
 
 def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """The square in the middle of an opened image, turned upright, uint8 RGB size×size×3. Raises as Pillow does."""
-    # The JPEG decoder can shrink a photo of many megapixels at a fraction of the cost; it stops at twice the final
-    # size, so the resize below still has the last word. CelebA's 178×218 are too small for it.
-    image.draft("RGB", (2 * size, 2 * size))
+    # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
+    with _upright(image, 2 * size) as photo:
+        return alignment.cut(photo, alignment.Square.centred(photo), size)
+
+
+def aligned_faces(image: Image.Image, size: int, *, every: bool = False) -> list[NDArray[np.uint8]]:
+    """The largest face of an opened image, or every face, as `alignment.align` has it. Raises as Pillow does."""
+    with _upright(image, alignment.LAST_SIDE // 2) as photo:
+        return alignment.align(photo, size, every=every)
+
+
+@contextmanager
+def _upright(image: Image.Image, least: int) -> Iterator[Image.Image]:
+    """An opened image as upright RGB, of at least `least` pixels both ways if it has them. Large ones take turns."""
+    image.draft("RGB", (least, least))  # the JPEG decoder can shrink many megapixels at a fraction of the cost
     with _large_image if image.width * image.height > LARGE else nullcontext():
         ImageOps.exif_transpose(image, in_place=True)
-        rgb = _rgb(image)
-        side = min(rgb.size)
-        left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
-        # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
-        return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)))
+        yield _rgb(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from face_generation.errors import UserError
-from face_generation.generator.photos import read_photo
+from face_generation.generator import photos
+
+
+def read_photo(data: bytes, size: int, **options: int) -> np.ndarray:
+    """None of these photos has a face."""
+    return photos.read_photo(data, size, **options, align=False)
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -102,6 +107,11 @@ def test_data_beyond_the_picture_is_never_unpacked() -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     assert len(bomb) < 400_000
     assert (read_photo(bomb, 50) == 0).all()
+
+
+def test_a_photo_without_a_face_says_what_to_do() -> None:
+    with pytest.raises(UserError, match="no face was found in the photo; .* align=false"):
+        photos.read_photo(file_of(gradient(300, 100)), 50)
 
 
 def test_the_limit_is_the_callers() -> None:
