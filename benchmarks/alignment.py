@@ -1,4 +1,4 @@
-"""Measures how well faces are found in photos and aligned: how many, how exactly, how often where there is none, how fast.
+"""Measures how faces are found in photos and aligned: how many, how exactly, how often where there is none, how fast.
 
 python benchmarks/alignment.py --splits splits
 python benchmarks/alignment.py --splits splits --split val --count 500

@@ -1,8 +1,8 @@
 """Faces in photos, cut out the way that CelebA's are: upright, the eyes and the mouth always at the same places.
 
 A photo is searched with YuNet at several sizes. Each face that is found is cut out roughly, looked at again from
-nearby, and cut out for good. Positions are complex numbers x + iy, in pixels from the photo's upper left corner, so that
-a similarity transform (a turn, a scale and a shift) is one multiplication and one addition.
+nearby, and cut out for good. Positions are complex numbers x + iy, in pixels from the upper left corner, because
+then a similarity transform (a turn, a scale and a shift) is one multiplication and one addition.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from PIL import Image
 from face_generation.generator import yunet
 
 # Where the eyes and the corners of the mouth lie in the square that packing cuts from CelebA's images, in squares: the
-# mean of what YuNet finds in 500 of them, made symmetrical. The nose is left out because it moves most when a head turns.
+# mean of what YuNet finds in 500 of them, made symmetrical. The nose is left out: it moves when a head turns.
 LANDMARKS = np.array([0.3928 + 0.5174j, 0.6072 + 0.5174j, 0.4082 + 0.7435j, 0.5918 + 0.7435j])
 FOUR = [0, 1, 3, 4]  # of YuNet's five landmarks
 MIRRORED = [1, 0, 3, 2]  # where each of them is in a mirror image
-TOLERANCE = 0.04  # squares; 99 % of CelebA's own images are nearer than that to where their landmarks would put them
+TOLERANCE = 0.04  # squares; the landmarks of 99 % of CelebA's own images are nearer than that to `LANDMARKS`
 LOOK = 176  # pixels of a square that is looked at again; CelebA's have 178
 FIRST_SIDE, LAST_SIDE = 320, 4096  # pixels of the longer side, at the smallest and largest size of a photo's search
 TILE, OVERLAP = 512, 128  # pixels; faces larger than the overlap are found at a smaller size of the photo
@@ -109,7 +109,7 @@ def align(photo: Image.Image, size: int, *, every: bool = False) -> list[NDArray
 
 
 def _search(photo: Image.Image) -> Iterator[list[tuple[_Box, Square]]]:
-    """What may be faces, each with its box and roughly its square: a list for each size of the photo, small to large."""
+    """What may be faces, each with its box and roughly its square: a list for each size of the photo, from small on."""
     longest = max(photo.size)
     sides = [min(longest, LAST_SIDE)]
     while sides[-1] > FIRST_SIDE:
@@ -120,8 +120,8 @@ def _search(photo: Image.Image) -> Iterator[list[tuple[_Box, Square]]]:
         faces = []
         for left, top in _tiles(*size):
             for face in yunet.detect(copy[top : top + TILE, left : left + TILE], CANDIDATE):
-                points = (face.landmarks[FOUR] + (left, top)) * scale
-                faces.append(((face.box + (left, top, left, top)) * scale, Square.around(points @ (1, 1j))))
+                landmarks = (face.landmarks[FOUR] + (left, top)) @ (1, 1j) * scale
+                faces.append(((face.box + np.tile((left, top), 2)) * scale, Square.around(landmarks)))
         yield sorted(faces, key=lambda face: abs(face[1].side), reverse=True)
 
 
