@@ -131,6 +131,8 @@ def reconstruct(config: DictConfig) -> None:
     edits = chosen_edits(config)
     if config.input is None:
         raise UserError("mode=reconstruct takes a photo of a face; give its path as input=…")
+    if not isinstance(config.align, bool):
+        raise UserError(f"align must be true or false, not {config.align!r}")
     output, suffix = picture_target(config, "plots/reconstruction")
     path = Path(str(config.input)).expanduser()
     try:
@@ -138,7 +140,7 @@ def reconstruct(config: DictConfig) -> None:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give a photo as input=…") from error
     generator = Generator.load(config.bundle)
-    photo = read_photo(data, generator.bundle.image_size)
+    photo = read_photo(data, generator.bundle.image_size, align=config.align)
     latents = generator.encode(photo[None])
     with pictures.writing(output) as file:
         face = generator.decode(generator.directions.move(latents, edits))[0]

@@ -186,7 +186,7 @@ def test_a_photo_beside_its_reconstruction(draw: Callable[..., str], folder: Pat
     generator = Generator.load(tiny_bundle)
     photo = generator.sample(1, seed=9)
     Image.fromarray(photo[0]).save("photo.png")
-    draw("mode=reconstruct", "input=photo.png", "edits={smiling: 2}")
+    draw("mode=reconstruct", "input=photo.png", "edits={smiling: 2}", "align=false")
     both = pixels("plots/reconstruction.png")
     assert np.array_equal(both[:, :150], photo[0])
     edited = generator.directions.move(generator.encode(photo), {"smiling": 2})
@@ -243,6 +243,23 @@ def test_a_table_of_another_bundle_is_left_as_it_is(mistake: Callable[..., str],
     assert table.read_text() == "0\nbald\n"
 
 
+def test_the_face_of_a_photo_is_aligned(draw: Callable[..., str]) -> None:
+    face = Generator.load("vae").sample(1, seed=3)[0]
+    canvas = Image.new("RGB", (800, 600), (70, 100, 130))
+    canvas.paste(Image.fromarray(face).resize((300, 300), Image.Resampling.BICUBIC), (450, 100))
+    canvas.save("photo.png")
+    draw("mode=reconstruct", "input=photo.png")
+    difference = pixels("plots/reconstruction.png")[:, :150].astype(int) - face
+    assert np.abs(difference)[40:120, 40:110].mean() < 10
+
+
+def test_a_photo_without_a_face(mistake: Callable[..., str]) -> None:
+    Image.new("RGB", (300, 200), "green").save("photo.png")
+    assert "choose another, or take the square in its middle: align=false" in mistake(
+        "mode=reconstruct", "input=photo.png"
+    )
+
+
 def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> None:
     draw("-m", "seed=1,2", "output=face_${seed}.png")
 
@@ -290,6 +307,7 @@ def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> 
         (["mode=reconstruct"], "mode=reconstruct takes a photo of a face"),
         (["mode=reconstruct", "input=none.jpg"], "cannot read none.jpg: No such file or directory"),
         (["mode=reconstruct", "input=/dev/null"], "the photo is not a PNG, JPEG or WebP picture"),
+        (["mode=reconstruct", "input=a.png", "align=perhaps"], "align must be true or false, not 'perhaps'"),
         (["num_imagez=3"], "Could not override 'num_imagez'; --help shows the options of inference"),
         (["seed"], "Error parsing override 'seed' missing EQUAL"),
         (["seed=${sead}"], "Interpolation key 'sead' not found"),

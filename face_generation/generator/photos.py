@@ -4,8 +4,8 @@ This is the one way in which a photo is read, whether it is packed for training,
 """
 
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from io import BytesIO
 from threading import Lock
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
+from face_generation.generator import alignment
 
 pi_heif.register_heif_opener()
 
@@ -33,9 +34,14 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_photo(
-    data: bytes, size: int, *, formats: Sequence[str] | None = None, max_pixels: int | None = None
+    data: bytes,
+    size: int,
+    *,
+    formats: Sequence[str] | None = None,
+    max_pixels: int | None = None,
+    align: bool = True,
 ) -> NDArray[np.uint8]:
-    """A photo's file → the square in its middle, turned upright, uint8 sRGB size×size×3.
+    """A photo's file → the face in it, as CelebA has faces (see `aligned_faces`), uint8 sRGB size×size×3.
 
     The file may come from anyone: its type is told by its content, and its size in pixels before they are decoded.
 
@@ -45,16 +51,17 @@ def read_photo(
         formats: What the file may be, in Pillow's words, such as `UPLOADS`; anything that Pillow decodes if `None`.
         max_pixels: How many the file may have; as many as can be decoded if `None`: `MAX_PIXELS`, and 64 times as many
             in a JPEG, which is shrunk while it is decoded.
+        align: Whether to find the face; otherwise it is the square in the photo's middle, turned upright.
 
     Raises:
-        UserError: It is no whole picture of these formats, or has too many pixels.
+        UserError: It is no whole picture of these formats, has too many pixels, or no face where one is sought.
     """
     kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
     try:
         with open_photo(BytesIO(data), formats) as image:
             if max_pixels and image.width * image.height > max_pixels:
                 raise TooLarge(image.width, image.height, max_pixels)
-            return centred_square(image, size)
+            faces = aligned_faces(image, size) if align else [centred_square(image, size)]
     except TooLarge as error:
         raise UserError(f"the photo has {error}; make it smaller") from error
     except UnidentifiedImageError as error:
@@ -64,6 +71,9 @@ def read_photo(
         raise UserError(f"the photo has more than {limit:g} million pixels; make it smaller") from error
     except Exception as error:  # broken files make Pillow and its decoders raise many kinds
         raise UserError(f"the photo is damaged; choose another file that is {kinds}") from error
+    if not faces:
+        raise UserError("no face was found in the photo; choose another, or take the square in its middle: align=false")
+    return faces[0]
 
 
 class TooLarge(Exception):
@@ -110,10 +120,36 @@ def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     Raises:
         TooLarge: It has more than `MAX_PIXELS` to decode. Of broken files Pillow raises many kinds.
     """
-    # The JPEG decoder can shrink a photo of many megapixels at a fraction of the cost; it stops at twice the final
-    # size, so the resize below still has the last word. CelebA's 178×218 are too small for it.
+    # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
+    with _upright(image, 2 * size) as (photo, profile):
+        side = min(photo.size)
+        left, top = (photo.width - side) / 2, (photo.height - side) / 2
+        box = (left, top, left + side, top + side)
+        # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
+        square = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(_srgb(square, profile))  # after the resize, because it is dear
+
+
+def aligned_faces(image: Image.Image, size: int, *, every: bool = False) -> list[NDArray[np.uint8]]:
+    """The largest face of an opened image, or every face, as `alignment.align` has it, uint8 sRGB size×size×3 each.
+
+    Raises:
+        TooLarge: As `centred_square`.
+    """
+    with _upright(image, alignment.LAST_SIDE // 2) as (photo, profile):
+        if photo.mode != "RGB":
+            photo, profile = _srgb(photo, profile), None
+        faces = alignment.align(photo, size, every=every)
+    return [np.asarray(_srgb(Image.fromarray(face), profile)) for face in faces]
+
+
+@contextmanager
+def _upright(image: Image.Image, least: int) -> Iterator[tuple[Image.Image, bytes | None]]:
+    """An opened image, turned upright, as `_plain` has it, of at least `least` pixels both ways if it has them, and its
+    colour profile. Large ones take turns."""
+    # The JPEG decoder can shrink a photo of many megapixels at a fraction of the cost.
     width, height = image.size
-    image.draft("RGB", (2 * size, 2 * size))
+    image.draft("RGB", (least, least))
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise TooLarge(width, height, MAX_PIXELS)
@@ -122,13 +158,7 @@ def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     with _large_image if large else nullcontext():
         ImageOps.exif_transpose(image, in_place=True)
         profile = image.info.get("icc_profile")
-        plain = _plain(image, profile)
-        side = min(plain.size)
-        left, top = (plain.width - side) / 2, (plain.height - side) / 2
-        box = (left, top, left + side, top + side)
-        # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
-        square = plain.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(_srgb(square, profile))  # after the resize, because it is dear
+        yield _plain(image, profile), profile
 
 
 def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -45,13 +45,16 @@ def as_json(entry: Entry, faces: Iterable[Drawn]) -> bytes:
     return head + b',"faces":[' + b",".join(face.json() for face in faces) + b"]}"
 
 
-def reconstruction(entry: Entry, latent: NDArray[np.float32], original: bytes, picture: bytes, suffix: str) -> bytes:
+def reconstruction(
+    entry: Entry, latent: NDArray[np.float32], aligned: bool, original: bytes, picture: bytes, suffix: str
+) -> bytes:
     """A `ReconstructionAnswer`."""
     return _json(
         {
             "bundle": entry.name,
             "version": entry.version,
             "latents": latent.tolist(),
+            "aligned": aligned,
             "original": data_url(original, suffix),
             "image": data_url(picture, suffix),
         }

@@ -39,6 +39,7 @@ from face_generation.service.settings import Settings
 from face_generation.service.workers import Workers
 
 YEAR = 31_536_000  # seconds
+ALIGNED = "X-Aligned"
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 NAMES = ("with", "without")  # options of a query that are lists of attributes
 FACE_OPTIONS = ("truncation", *NAMES, "toward", "amount", "version")  # all others are edits
@@ -264,7 +265,11 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
     tags=["photos"],
     response_class=Response,
     responses={
-        200: {"model": ReconstructionAnswer, "content": content("json", "png", "webp", "jpg")},
+        200: {
+            "model": ReconstructionAnswer,
+            "content": content("json", "png", "webp", "jpg"),
+            "headers": {ALIGNED: {"schema": {"enum": ["true", "false"]}, "description": "As `aligned` of the JSON"}},
+        },
         **documented(401, 404, 409, 413, 415, 422, 503, 504),
     },
     openapi_extra={
@@ -287,9 +292,16 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
     },
 )
 async def reconstruction(
-    request: Request, bundle: BundleName, as_: Annotated[Literal["json"] | Picture, Query(alias="as")] = "json"
+    request: Request,
+    bundle: BundleName,
+    as_: Annotated[Literal["json"] | Picture, Query(alias="as")] = "json",
+    align: Annotated[bool, Query(description="Find the face; false: take the square in the photo's middle")] = True,
 ) -> Response:
-    """What the model makes of a photo's face, and its latents. The photo is in memory only, until it is answered."""
+    """What the model makes of a photo's face, and its latents. The photo is in memory only, until it is answered.
+
+    The largest face is turned, sized and placed like those that the model was trained on. A face that lies so already
+    is taken as it is. A photo without a face is refused.
+    """
     service = service_of(request)
     entry = service.entry(bundle)
     generator = entry.generator
@@ -305,18 +317,18 @@ async def reconstruction(
 
     def reconstruct() -> bytes:
         limit = service.settings.limits.upload_pixels
-        square = read_photo(photo, generator.bundle.image_size, formats=UPLOADS, max_pixels=limit)
+        square = read_photo(photo, generator.bundle.image_size, formats=UPLOADS, max_pixels=limit, align=align)
         latent = generator.encode(square[None])[0]
         suffix = "png" if as_ == "json" else as_
         picture = faces.picture(generator, generator.directions.move(latent, edits), suffix)
         if as_ != "json":
             return picture
         original = pictures.encode(square, suffix)
-        return answers.reconstruction(entry, latent, original, picture, suffix)
+        return answers.reconstruction(entry, latent, align, original, picture, suffix)
 
     (answer,) = await work.run(request, [reconstruct], list)
     service.metrics.images(bundle, "reconstruction", 1)
-    return Response(answer, media_type=MEDIA_TYPES[as_])
+    return Response(answer, headers={ALIGNED: str(align).lower()}, media_type=MEDIA_TYPES[as_])
 
 
 def asked_by_query(request: Request, entry: Entry, seed: int) -> Face:

@@ -123,6 +123,7 @@ class ReconstructionAnswer(BaseModel):
     bundle: str
     version: str
     latents: list[float] = Field(description="The encoder's, before edits")
+    aligned: bool = Field(description="Whether a face was looked for; it was found then, and original shows it aligned")
     original: str = Field(description="The square of the photo that the encoder saw, as a data URL")
     image: str = Field(description="What the decoder makes of the latents after edits, as a data URL")
 

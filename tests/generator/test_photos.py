@@ -3,6 +3,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from PIL import Image
 
 from face_generation.data.drawn import Face, draw_face
 from face_generation.errors import UserError
-from face_generation.generator.photos import UPLOADS, read_photo
+from face_generation.generator import photos
+from face_generation.generator.photos import UPLOADS
+
+
+def read_photo(data: bytes, size: int, **options: Any) -> np.ndarray:
+    """None of these photos has a face."""
+    return photos.read_photo(data, size, **options, align=False)
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -104,6 +111,11 @@ def test_data_beyond_the_picture_is_never_unpacked() -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     assert len(bomb) < 400_000
     assert (read_photo(bomb, 50) == 0).all()
+
+
+def test_a_photo_without_a_face_says_what_to_do() -> None:
+    with pytest.raises(UserError, match="no face was found in the photo; .* align=false"):
+        photos.read_photo(file_of(gradient(300, 100)), 50)
 
 
 def test_the_limit_is_the_callers() -> None:

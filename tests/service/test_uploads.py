@@ -45,7 +45,7 @@ def of_data_url(url: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(b64decode(url.partition(",")[2]))))
 
 
-def send(http: httpx.Client, photo: bytes, query: str = "", **fields: str) -> httpx.Response:
+def send(http: httpx.Client, photo: bytes, query: str = "?align=false", **fields: str) -> httpx.Response:
     return http.post(f"{TINY}{query}", files={"photo": ("photo", photo)}, data=fields)
 
 
@@ -58,11 +58,12 @@ def refused(answer: httpx.Response, status: int = 422) -> str:
 def test_reconstruction(http: httpx.Client, generator: Generator, photo: Image.Image) -> None:
     data = saved(photo, "PNG")
     answer = send(http, data, edits='{"smiling": 1.5}').json()
-    square = read_photo(data, 150)
+    square = read_photo(data, 150, align=False)
     latent = generator.encode(square[None])
     edited = generator.decode(generator.directions.move(latent, {"smiling": 1.5}))[0]
 
-    assert answer.keys() == {"bundle", "version", "latents", "original", "image"}
+    assert answer.keys() == {"bundle", "version", "latents", "aligned", "original", "image"}
+    assert answer["aligned"] is False
     np.testing.assert_array_equal(of_data_url(answer["original"]), square)
     np.testing.assert_array_equal(np.array(answer["latents"], dtype=np.float32), latent[0])
     np.testing.assert_array_equal(of_data_url(answer["image"]), edited)
@@ -70,12 +71,34 @@ def test_reconstruction(http: httpx.Client, generator: Generator, photo: Image.I
 
 def test_reconstruction_as_a_picture(http: httpx.Client, generator: Generator, photo: Image.Image) -> None:
     data = saved(photo, "PNG")
-    answer = send(http, data, "?as=png")
+    answer = send(http, data, "?as=png&align=false")
 
     assert answer.headers["content-type"] == "image/png"
-    expected = generator.reconstruct(read_photo(data, 150)[None])[0]
+    expected = generator.reconstruct(read_photo(data, 150, align=False)[None])[0]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
-    assert send(http, data, "?as=webp").headers["content-type"] == "image/webp"
+    assert send(http, data, "?as=webp&align=false").headers["content-type"] == "image/webp"
+
+
+def test_the_face_of_a_photo_is_aligned(http: httpx.Client) -> None:
+    face = Generator.load("vae").sample(1, seed=3)[0]  # nobody, but with a face
+    canvas = Image.new("RGB", (800, 600), (70, 100, 130))
+    canvas.paste(Image.fromarray(face).resize((300, 300), Image.Resampling.BICUBIC), (450, 100))
+    data = saved(canvas, "PNG")
+    answer = send(http, data, "")
+    original = of_data_url(answer.json()["original"]).astype(int)
+
+    assert answer.headers["x-aligned"] == "true"
+    assert answer.json()["aligned"] is True
+    np.testing.assert_array_equal(original, read_photo(data, 150))
+    assert np.abs(original - face)[40:120, 40:110].mean() < 10
+    plain = send(http, data)
+    assert plain.headers["x-aligned"] == "false"
+    np.testing.assert_array_equal(of_data_url(plain.json()["original"]), read_photo(data, 150, align=False))
+
+
+def test_a_photo_without_a_face_is_refused(http: httpx.Client, photo: Image.Image) -> None:
+    assert "no face was found in the photo; choose another" in refused(send(http, saved(photo, "PNG"), ""))
+    assert "align should be a valid boolean" in refused(send(http, saved(photo, "PNG"), "?align=perhaps"))
 
 
 def test_kinds_of_photos(http: httpx.Client, photo: Image.Image) -> None:
@@ -172,7 +195,7 @@ def test_bomb_of_an_honest_size(server: Any, photo: Image.Image) -> None:
 
 
 def test_polyglot_is_only_ever_a_picture(http: httpx.Client, photo: Image.Image) -> None:
-    answer = send(http, saved(photo, "PNG") + b"<script>alert(1)</script>PK\x03\x04", "?as=png")
+    answer = send(http, saved(photo, "PNG") + b"<script>alert(1)</script>PK\x03\x04", "?as=png&align=false")
 
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -75,7 +75,8 @@ export async function animation(bundle, from, to, { as, frames, seconds }) {
 export async function reconstruct(bundle, photo) {
   const body = new FormData();
   body.append("photo", photo, "photo.png");
-  const answer = await (await request(`${bundle.name}/reconstructions`, { method: "POST", body })).json();
+  const path = `${bundle.name}/reconstructions?align=false`; // the cut is the person's
+  const answer = await (await request(path, { method: "POST", body })).json();
   return { latents: answer.latents, original: fromDataUrl(answer.original) };
 }
 

@@ -1,0 +1,182 @@
+"""Faces in photos, cut out the way that CelebA's are: upright, the eyes and the mouth always at the same places.
+
+A photo is searched with YuNet at several sizes. Each face that is found is cut out roughly, looked at again from
+nearby, and cut out for good. Positions are complex numbers x + iy, in pixels from the upper left corner, because
+then a similarity transform (a turn, a scale and a shift) is one multiplication and one addition.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from face_generation.generator import yunet
+
+# Where the eyes and the corners of the mouth lie in the square that packing cuts from CelebA's images, in squares: the
+# mean of what YuNet finds in 500 of them, made symmetrical. The nose is left out: it moves when a head turns.
+LANDMARKS = np.array([0.3928 + 0.5174j, 0.6072 + 0.5174j, 0.4082 + 0.7435j, 0.5918 + 0.7435j])
+FOUR = [0, 1, 3, 4]  # of YuNet's five landmarks
+MIRRORED = [1, 0, 3, 2]  # where each of them is in a mirror image
+TOLERANCE = 0.04  # squares; the landmarks of 99 % of CelebA's own images are nearer than that to `LANDMARKS`
+LOOK = 176  # pixels of a square that is looked at again; CelebA's have 178
+FIRST_SIDE, LAST_SIDE = 320, 4096  # pixels of the longer side, at the smallest and largest size of a photo's search
+TILE, OVERLAP = 512, 128  # pixels; faces larger than the overlap are found at a smaller size of the photo
+CANDIDATE, FACE = 0.5, 0.8  # least scores in the search, and when a face is looked at again
+PART = 0.5  # boxes that share more than this part of the smaller one are of one face
+
+_Box = NDArray[np.float32]  # left, top, right, bottom, in pixels of the photo
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square anywhere in a photo, at any angle: its point p (from 0 to 1 + 1i) is the photo's `corner + side · p`."""
+
+    corner: complex  # the upper left one
+    side: complex  # the way along the upper edge
+
+    @classmethod
+    def centred(cls, photo: Image.Image) -> "Square":
+        """The largest square in the middle of a photo."""
+        side = min(photo.size)
+        return cls(complex(photo.width - side, photo.height - side) / 2, complex(side))
+
+    @classmethod
+    def around(cls, landmarks: NDArray[np.complexfloating]) -> "Square":
+        """The square that has a photo's four landmarks where `LANDMARKS` are, as nearly as least squares can."""
+        middle, model = landmarks.mean(), LANDMARKS - LANDMARKS.mean()
+        side = model.conj() @ (landmarks - middle) / (model.conj() @ model).real
+        return cls(complex(middle - side * LANDMARKS.mean()), complex(side))
+
+    def in_photo(self, points: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
+        """Points of the square as points of the photo."""
+        return self.corner + self.side * points
+
+    def near(self, other: "Square") -> bool:
+        """Whether a face would lie at about the same place in both."""
+        distances = abs(self.in_photo(LANDMARKS) - other.in_photo(LANDMARKS))
+        return bool(np.sqrt(np.mean(distances**2)) <= TOLERANCE * abs(other.side))
+
+
+def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
+    """Squares to cut the faces of a photo from, as CelebA's are cut.
+
+    Where a face already lies in the photo's centred square as it should, it is exactly that square.
+
+    Args:
+        photo: upright, RGB, of any size. Faces of less than 20 pixels are not found; in photos of more than 4096 pixels
+            on the longer side, of less than that when they are shrunk to 4096.
+        every: find all faces, instead of the one that lies where it should or else the largest.
+
+    Returns:
+        The squares, from the largest face to the smallest; none if there is no face.
+    """
+    centred = Square.centred(photo)
+    boxes: list[_Box] = []
+    squares: list[Square] = []
+    for found in _search(photo):
+        for box, rough in found:
+            if any(_share(box, other) for other in boxes):
+                continue
+            if square := _look(photo, rough):
+                boxes.append(box)
+                squares.append(centred if square.near(centred) else square)
+        if squares and not every:
+            break  # what is found in a larger copy of the photo only is smaller than these
+    squares.sort(key=lambda square: abs(square.side), reverse=True)
+    if every:
+        return squares
+    return [centred] if centred in squares else squares[:1]
+
+
+def cut(photo: Image.Image, square: Square, size: int) -> NDArray[np.uint8]:
+    """What lies in a square of an RGB photo, antialiased, uint8 RGB size×size×3.
+
+    Where the square reaches beyond the photo, the pixels at the photo's edge are repeated.
+    """
+    # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
+    if square == Square.centred(photo):
+        left, top, side = square.corner.real, square.corner.imag, square.side.real
+        box = (left, top, left + side, top + side)
+        return np.asarray(photo.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return np.asarray(_warped(photo, square, 2 * size).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def align(photo: Image.Image, size: int, *, every: bool = False) -> list[NDArray[np.uint8]]:
+    """The faces of a photo as CelebA has them, each uint8 RGB size×size×3. Arguments as for `find_faces`."""
+    return [cut(photo, square, size) for square in find_faces(photo, every=every)]
+
+
+def _search(photo: Image.Image) -> Iterator[list[tuple[_Box, Square]]]:
+    """What may be faces, each with its box and roughly its square: a list for each size of the photo, from small on."""
+    longest = max(photo.size)
+    sides = [min(longest, LAST_SIDE)]
+    while sides[-1] > FIRST_SIDE:
+        sides.append(sides[-1] // 2)
+    for scale in (longest / side for side in reversed(sides)):
+        size = (max(1, round(photo.width / scale)), max(1, round(photo.height / scale)))
+        copy = np.asarray(photo.resize(size, Image.Resampling.BICUBIC, reducing_gap=2))
+        faces = []
+        for left, top in _tiles(*size):
+            for face in yunet.detect(copy[top : top + TILE, left : left + TILE], CANDIDATE):
+                landmarks = (face.landmarks[FOUR] + (left, top)) @ (1, 1j) * scale
+                faces.append(((face.box + np.tile((left, top), 2)) * scale, Square.around(landmarks)))
+        yield sorted(faces, key=lambda face: abs(face[1].side), reverse=True)
+
+
+def _tiles(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """The left and the top of tiles that cover an image: each takes the network the same memory."""
+    step = TILE - OVERLAP
+    for top in range(0, max(1, height - OVERLAP), step):
+        for left in range(0, max(1, width - OVERLAP), step):
+            yield left, top
+
+
+def _share(box: _Box, other: _Box) -> bool:
+    """Whether two boxes are of one face, or of a face and a part of it."""
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    smaller = min(np.prod(box[2:] - box[:2]), np.prod(other[2:] - other[:2]))
+    return bool(np.prod(np.clip(sides, 0, None)) > PART * smaller)
+
+
+def _look(photo: Image.Image, square: Square) -> Square | None:
+    """The square of the face that lies roughly in a square; `None` if it is no face when it is looked at again."""
+    for _ in range(2):  # the first look turns a face upright and centres it, which makes the second more exact
+        image = np.asarray(_warped(photo, square, LOOK))
+        straight, mirrored = _nearest(image), _nearest(image[:, ::-1])
+        if straight is None or mirrored is None:
+            return None
+        score = (straight[0] + mirrored[0]) / 2
+        landmarks = (straight[1] + (1 - mirrored[1].conj())[MIRRORED]) / 2
+        square = Square.around(square.in_photo(landmarks))
+    return square if score >= FACE else None
+
+
+def _nearest(image: NDArray[np.uint8]) -> tuple[float, NDArray[np.complexfloating]] | None:
+    """Score and landmarks, in squares, of the face that lies as it should more than any other in an image."""
+    faces = [(face.score, face.landmarks[FOUR] @ (1, 1j) / len(image)) for face in yunet.detect(image, CANDIDATE)]
+    return min(faces, key=lambda face: abs(face[1] - LANDMARKS).mean(), default=None)
+
+
+def _warped(photo: Image.Image, square: Square, size: int) -> Image.Image:
+    """What lies in a square of a photo, size×size, interpolated in a copy of that part of about the same resolution."""
+    corners = square.in_photo(np.array([0, 1, 1j, 1 + 1j]))
+    scale = max(1.0, abs(square.side) / size)  # pixels of the photo in one of the copy
+    reach = 2 * scale  # interpolation looks at two pixels around a point
+    start = np.floor([corners.real.min() - reach, corners.imag.min() - reach])
+    end = np.ceil([corners.real.max() + reach, corners.imag.max() + reach])
+    first = np.clip(start, 0, np.subtract(photo.size, 1))
+    last = np.clip(end, first + 1, photo.size)
+
+    width, height = np.ceil((last - first) / scale).astype(int)
+    part = photo.resize((width, height), Image.Resampling.BICUBIC, box=(*first, *last), reducing_gap=2)
+    zoom = (width, height) / (last - first)
+    before, after = (np.ceil(np.maximum(0, gap) * zoom).astype(int) for gap in (first - start, end - last))
+    padding = ((before[1], after[1]), (before[0], after[0]), (0, 0))
+    part = Image.fromarray(np.pad(np.asarray(part), padding, mode="edge"))
+
+    step = square.side / size
+    (x, y), (zoom_x, zoom_y) = before + (np.array([square.corner.real, square.corner.imag]) - first) * zoom, zoom
+    affine = (step.real * zoom_x, -step.imag * zoom_x, x, step.imag * zoom_y, step.real * zoom_y, y)
+    return part.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
