@@ -18,7 +18,7 @@ class FaceModel(pl.LightningModule):
 
     latent_shape: tuple[int, ...]  # channels, height and width; their number alone where latents have no places
     attributes: Sequence[str] = ()  # names of those that `to_latents` can be told, in order
-    losses: Sequence[str] = ()  # networks and statistics that it learns to please, by the names that metrics have for them
+    losses: Sequence[str] = ()  # networks and statistics that it learns to please, by the names that metrics have
 
     def preview(self, normal: Tensor, batch: Any) -> dict[str, Tensor]:
         """Normal vectors N×latent_dim and a validation batch → what to look at while it trains: images N×3×H×W in
