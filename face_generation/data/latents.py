@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.splits import PackedSplit, packed_attributes
+from face_generation.errors import UserError
 from face_generation.generator import Generator
 from face_generation.generator.bundle import ENCODER, MANIFEST
 
@@ -124,7 +125,7 @@ class LatentDataModule(PackedDataModule):
 
     @property
     def shapes(self) -> dict[str, Any]:
-        shape = self.bundle.latent_shape
+        shape = (*self.bundle.latent_shape, 1, 1)[:3]  # where latents have no places, they are at one
         mean, std = self.splits["train"].moments(shape[0])
         return {
             "latent_shape": list(shape),
@@ -141,6 +142,8 @@ class LatentDataModule(PackedDataModule):
         return latents[torch.arange(len(latents)), side.to(latents.device)], attributes
 
     def _folder(self, generator: Generator) -> Path:
+        if not generator.bundle.has_encoder:
+            raise UserError(f"the bundle {self.autoencoder} has no encoder; give one that has, such as a VAE's")
         key = hashlib.sha256(generator.bundle.files[ENCODER].encode())
         for name in SPLITS:
             key.update((self.folder / f"{name}.csv").read_bytes())
