@@ -59,6 +59,7 @@ class Muon(Optimizer):
 
     def _orthogonal(self, params: list[Tensor], group: dict[str, Any]) -> None:
         for param in params:
+            assert param.grad is not None
             momentum = self.state[param].setdefault("momentum", torch.zeros_like(param))
             momentum.lerp_(param.grad, 1 - group["momentum"])
             update = orthogonalised(param.grad.lerp(momentum, group["momentum"]))

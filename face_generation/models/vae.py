@@ -157,13 +157,13 @@ class VAE(AdversarialModel):
         with torch.autocast(images.device.type, enabled=False):  # SSIM differs in the second decimal in bf16
             self.psnr.update(reconstructions.clamp(-1, 1), images)
             self.ssim.update(reconstructions.clamp(-1, 1), images)
-        figures = {**losses, "loss": self._weighted(losses), "psnr": self.psnr, "ssim": self.ssim}
+        figures: dict[str, Any] = {**losses, "loss": self._weighted(losses), "psnr": self.psnr, "ssim": self.ssim}
         self.log_dict({f"val/{name}": value for name, value in figures.items()}, sync_dist=True, batch_size=len(images))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         make, make_discriminator = self.make_optimizers
         optimizers = [make(self._autoencoder()), make_discriminator(self.discriminator.parameters())]
-        return optimizers, [self.make_scheduler(optimizer, self._batches) for optimizer in optimizers]  # type: ignore[return-value]
+        return optimizers, [self.make_scheduler(optimizer, self._batches) for optimizer in optimizers]
 
     def _batches(self) -> int:
         return int(self.trainer.estimated_stepping_batches)

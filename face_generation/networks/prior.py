@@ -50,9 +50,8 @@ class FlowTransformer(nn.Module):
         self.last = nn.Linear(width, token)
         self.last_offset = nn.Parameter(torch.zeros(2, width))
         # A new network says 0, and a new block is the identity.
-        for layer in (self.modulate[1], self.last):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in (*self.modulate.parameters(), *self.last.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, latents: Tensor, time: Tensor, attributes: Tensor) -> Tensor:
         """Latents N×C×H×W, at times N from 0 (noise) to 1 (faces), told attributes N×K: 1, -1, or 0 where nothing is

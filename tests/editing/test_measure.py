@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from face_generation.editing.directions import find_directions
 from face_generation.errors import UserError
-from face_generation.export import extend_bundle
+from face_generation.export.bundle import extend_bundle
 from face_generation.generator import Bundle, Generator
 from face_generation.models import edits
 
