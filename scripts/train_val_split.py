@@ -1,47 +1,95 @@
-"""Packs faces into the arrays that training reads: train.npy, val.npy and test.npy, 150×150 RGB, with a table each.
+"""Packs faces into the arrays that training reads: train.npy, val.npy and test.npy, square RGB, with a table each.
 
-CelebA, whole or a part of it, as scripts/download_data.py left it:
+CelebA, whole or a part of it, in any layout in which people have it:
     python scripts/train_val_split.py data splits
+    python scripts/train_val_split.py archive.zip splits --size 64
 
-Your own photos, in a folder with any subfolders, or in a zip:
-    python scripts/train_val_split.py ~/Pictures/faces splits --val 0.1 --test 0.1
-    python scripts/train_val_split.py faces.zip splits
+Your own photos, in a folder with any subfolders, or in an archive:
+    python scripts/train_val_split.py ~/Pictures/faces splits --licence "mine, for private use"
 
-Each image is turned upright, and its centred square is resized to 150×150. CelebA's images go where
-list_eval_partition.txt says, if it lies in the folder or beside the zip, else where their numbers say. All other
-images are split by chance: the same seed always gives the same split. Attributes come from list_attr_celeba.txt, if
-it is there. A damaged image is left out and listed. A run that was stopped goes on where it was.
+Your own photos with the faces anywhere in them, turned and sized as CelebA's are:
+    python scripts/train_val_split.py ~/Pictures splits --align
+
+Are these splits still as they were packed?
+    python scripts/train_val_split.py --verify splits
+
+Each image is turned upright, and its centred square is resized, in sRGB. A table of the split (list_eval_partition.txt
+or .csv) decides where an image goes, else folders called train, val and test, else the number of a CelebA image. Only
+images that are none of CelebA's are split by chance: the same seed always gives the same split. Attributes come from
+list_attr_celeba.txt or .csv. Both tables are found in the source and in the two folders above it. What is damaged is
+left out and listed. A run that was stopped goes on where it was.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from face_generation.data.packing import pack
+from face_generation.data.packing import IMAGE_SIZE, pack
+from face_generation.data.summary import Summary, check
 from face_generation.errors import exit_on_user_error
 
 LISTED = 20  # damaged images; summary.json has all
 
 
+class Verify(argparse.Action):
+    """Compares packed splits with their checksums, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: Any, folder: Any, option: str | None = None) -> None:
+        check(folder, whole=True)
+        print(f"{folder}: all as it was packed")
+        parser.exit()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="the folder with img_align_celeba.zip, a zip, or a folder of photos")
+    parser.add_argument("source", type=Path, help="CelebA's folder or archive, or a folder or archive of photos")
     parser.add_argument("destination", type=Path, help="the folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="of the split by chance (default 0)")
+    parser.add_argument("--size", type=int, default=IMAGE_SIZE, help="pixels, even, 32 to 512 (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split by chance (default %(default)s)")
     parser.add_argument("--val", type=float, default=0.1, help="share for validation, by chance only (default 0.1)")
     parser.add_argument("--test", type=float, default=0.1, help="share for test, by chance only (default 0.1)")
+    parser.add_argument("--description", metavar="TEXT", help="what the images are, for cards of models")
+    parser.add_argument("--licence", metavar="TEXT", help="on which terms they, and models, may be used")
+    parser.add_argument(
+        "--align",
+        nargs="?",
+        const="largest",
+        choices=("largest", "all"),
+        help="cut out the largest face of each image, or all faces, as CelebA's are; without it, the centred square",
+    )
     parser.add_argument("--threads", type=int, help="how many decode images (default: one for each core, up to 16)")
-    options = parser.parse_args()
+    parser.add_argument("--verify", metavar="FOLDER", type=Path, action=Verify, help="check packed splits instead")
+    options = vars(parser.parse_args())
+    del options["verify"]
 
-    summary, fresh = pack(**vars(options))
+    summary, fresh = pack(**options)
+    if not fresh:
+        print("nothing to do, these are packed already:")
+    report(summary, options["destination"])
+
+
+def report(summary: Summary, folder: Path) -> None:
+    """Prints what was packed, why it went where it is, and what was not."""
     counts = ", ".join(f"{split} {count:,}" for split, count in summary.counts.items())
-    what = "packed" if fresh else "nothing to do, these are packed already:"
-    print(f"{options.destination}: {what} {counts}; split by {summary.split_by}")
+    print(f"{folder}: packed {counts} at {summary.image_size}×{summary.image_size}")
+    print(f"split by {summary.split_by}; attributes from {summary.attributes_from}")
+    remedy = (
+        " (say what with --description and --licence)" if "unknown" in (summary.description, summary.licence) else ""
+    )
+    print(f"they are: {summary.description}; licence: {summary.licence}{remedy}")
+    if summary.passed_over:
+        print(f"passed over {sum(seen.count for seen in summary.passed_over.values()):,} other files:")
+        for kind, seen in summary.passed_over.items():
+            print(f"  {seen.count:,} {kind}: {', '.join(seen.examples)}{', …' * (seen.count > len(seen.examples))}")
+    if summary.faceless:
+        names = ", ".join(summary.faceless[:LISTED]) + ", …" * (len(summary.faceless) > LISTED)
+        print(f"left out {len(summary.faceless):,} without a face: {names}")
     if summary.damaged:
         print(f"left out {len(summary.damaged):,} damaged:")
-    for name, reason in list(summary.damaged.items())[:LISTED]:
-        print(f"  {name}: {reason}")
-    if len(summary.damaged) > LISTED:
-        print(f"  and {len(summary.damaged) - LISTED:,} more: see {options.destination / 'summary.json'}")
+        for name, reason in list(summary.damaged.items())[:LISTED]:
+            print(f"  {name}: {reason}")
+        if len(summary.damaged) > LISTED:
+            print(f"  and {len(summary.damaged) - LISTED:,} more: see {folder / 'summary.json'}")
 
 
 if __name__ == "__main__":

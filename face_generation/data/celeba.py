@@ -1,16 +1,10 @@
-"""What CelebA is: its files, its official split, its forty attributes, and how its two text files are read.
+"""What CelebA is: its files, its official split, its forty attributes, and its terms.
 
 Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-from face_generation.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -56,6 +50,12 @@ FILES = {
     )
 }
 
+DESCRIPTION = "CelebA (Liu et al. 2015), aligned and cropped faces"
+LICENCE = (
+    "The CelebA data set is for non-commercial research purposes only, and so is a model trained on it "
+    "(https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)."
+)
+
 IMAGE_FOLDER = "img_align_celeba"  # inside the archive
 IMAGE_WIDTH, IMAGE_HEIGHT = 178, 218  # pixels
 
@@ -77,80 +77,22 @@ ATTRIBUTES = tuple(
 )
 
 
-def official_split(name: str) -> str | None:
-    """The official split of an image by its number; `None` if the name is not one of CelebA's.
+def official_number(path: str) -> int | None:
+    """The number of an image, from 1 to 202,599, by its path; `None` if that is not one of CelebA's.
 
-    >>> official_split("162771.jpg")
-    'val'
+    The file is called 000001.jpg to 202599.jpg, or has another suffix, and a folder or archive in the path is called
+    after CelebA. CelebA-HQ counts its images in another way.
+
+    >>> official_number("img_align_celeba/162771.jpg")
+    162771
     """
-    if not re.fullmatch(r"[0-9]{6}\.jpg", name):
+    folders, _, name = path.casefold().rpartition("/")
+    if "celeba" not in folders or "hq" in folders or not re.fullmatch(r"[0-9]{6}(\.\w+)?", name):
         return None
     number = int(name[:6])
-    return next((split for split, numbers in OFFICIAL_SPLIT.items() if number in numbers), None)
+    return number if 1 <= number <= OFFICIAL_SPLIT["test"][-1] else None
 
 
-def read_partition(path: Path) -> dict[str, str]:
-    """Reads `list_eval_partition.txt`: image name → "train", "val" or "test".
-
-    Raises:
-        UserError: the file cannot be read, or a line is not an image name and 0, 1 or 2.
-    """
-    partition: dict[str, str] = {}
-    codes = dict(zip("012", SPLITS, strict=True))
-    for number, fields in _lines(path):
-        if len(fields) != 2 or fields[1] not in codes:
-            raise _malformed(path, number, "should be an image name and 0, 1 or 2")
-        if fields[0] in partition:
-            raise _malformed(path, number, f"names {fields[0]} a second time")
-        partition[fields[0]] = codes[fields[1]]
-    if not partition:
-        raise UserError(f"{path} is empty; download it again")
-    return partition
-
-
-def read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Reads `list_attr_celeba.txt`: a count, a line of attribute names, then an image name and 1 or -1 for each.
-
-    Returns:
-        The attribute names, and for each image name its values as int8, in the order of the names.
-
-    Raises:
-        UserError: the file cannot be read, a line does not have that form, or there are not as many as it promises.
-    """
-    lines = _lines(path)
-    number, fields = next(lines, (1, []))
-    if len(fields) != 1 or not fields[0].isdecimal():
-        raise _malformed(path, number, "should be the number of images")
-    count = int(fields[0])
-
-    number, columns = next(lines, (2, []))
-    if not columns or len(set(columns)) != len(columns):
-        raise _malformed(path, number, "should be the attribute names, each once")
-
-    attributes: dict[str, np.ndarray] = {}
-    for number, (name, *values) in lines:
-        if len(values) != len(columns) or not {"1", "-1"}.issuperset(values):
-            raise _malformed(path, number, f"should be an image name and {len(columns)} values, each 1 or -1")
-        if name in attributes:
-            raise _malformed(path, number, f"names {name} a second time")
-        attributes[name] = np.array([1 if value == "1" else -1 for value in values], dtype=np.int8)
-    if len(attributes) != count:
-        raise UserError(f"{path} promises {count} images but has {len(attributes)}; download it again")
-    return tuple(columns), attributes
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The number (from 1) and the fields of each line that has any; the official files end lines in CR LF."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if fields := line.split():
-                    yield number, fields
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file; download it again") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the file and its permissions") from None
-
-
-def _malformed(path: Path, number: int, reason: str) -> UserError:
-    return UserError(f"{path}, line {number}: {reason}; download the file again or put the line right")
+def official_split(number: int) -> str:
+    """The official split of an image by its number."""
+    return next(split for split, numbers in OFFICIAL_SPLIT.items() if number in numbers)

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from face_generation.data.celeba import SPLITS
-from face_generation.data.drawn import write_drawn_faces
+from face_generation.data.drawn import DESCRIPTION, LICENCE, write_drawn_faces
 from face_generation.data.packing import pack
 from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSampler, TrainLoader
+from face_generation.data.summary import Summary, check
 from face_generation.data.versioning import pull_splits
 from face_generation.errors import UserError
 
@@ -33,11 +34,11 @@ class PackedDataModule(pl.LightningDataModule):
         num_workers: Loader processes; 0 gathers in the training process, which on local disks is fast enough.
         flip: Mirror each training image with probability one half.
         seed: Of the shuffle and the flips. Both depend on the seed, the epoch or step, and the rank alone.
-        description: What the images are, for the card of a model trained on them.
-        licence: On which terms the images, and so such a model, may be used; likewise.
+        description: What the images are, for the card of a model trained on them; what the splits say if `None`.
+        licence: On which terms the images, and so such a model, may be used; what the splits say if `None`.
 
     Raises:
-        UserError: A split is missing or malformed, or the batch size is not positive.
+        UserError: A split is missing, malformed or not as it was packed, or the batch size is not positive.
     """
 
     def __init__(
@@ -47,8 +48,8 @@ class PackedDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         flip: bool = True,
         seed: int = 0,
-        description: str = "unknown",
-        licence: str = "unknown",
+        description: str | None = None,
+        licence: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -58,8 +59,8 @@ class PackedDataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.flip = flip
         self.seed = seed
-        self.description = description
-        self.licence = licence
+        self._description = description
+        self._licence = licence
 
     def prepare_data(self) -> None:
         """Brings splits that are missing from the DVC remote."""
@@ -67,7 +68,25 @@ class PackedDataModule(pl.LightningDataModule):
             pull_splits(self.folder)
 
     def setup(self, stage: str) -> None:
+        check(self.folder)
         self.splits = {name: PackedSplit(self.folder, name) for name in SPLITS}
+
+    @property
+    def image_size(self) -> int:
+        """Pixels, both sides; known after `setup`."""
+        return self.splits["train"].image_size
+
+    @property
+    def description(self) -> str:
+        """What the images are, in words; "unknown" as long as there are no splits."""
+        summary = Summary.read(self.folder)
+        return self._description or (summary.description if summary else "unknown")
+
+    @property
+    def licence(self) -> str:
+        """On which terms the images, and so a model trained on them, may be used; "unknown" likewise."""
+        summary = Summary.read(self.folder)
+        return self._licence or (summary.licence if summary else "unknown")
 
     def train_dataloader(self) -> TrainLoader:
         rank, world_size = self._place()
@@ -97,7 +116,7 @@ class PackedDataModule(pl.LightningDataModule):
         return to_float(batch)
 
     def ordered_loader(self, name: str) -> DataLoader[Tensor]:
-        """Batches uint8 B×150×150×3 of the split `name`, in order, without augmentation."""
+        """Batches uint8 B×S×S×3 of the split `name`, in order, without augmentation."""
         rank, world_size = self._place()
         split = self.splits[name]
         sampler = OrderedSampler(split, world_size, rank, shuffle=False)
@@ -131,7 +150,7 @@ class DrawnDataModule(PackedDataModule):
     def prepare_data(self) -> None:
         raw = self.folder.with_name(f"{self.folder.name}-raw")
         write_drawn_faces(raw, self.count, seed=0)
-        pack(raw, self.folder)
+        pack(raw, self.folder, description=self._description or DESCRIPTION, licence=self._licence or LICENCE)
 
 
 def _already_a_batch(batch: Tensor) -> Tensor:

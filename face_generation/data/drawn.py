@@ -29,9 +29,13 @@ from face_generation.data.celeba import (
     IMAGE_WIDTH,
     PARTITION_FILE,
 )
+from face_generation.data.locking import alone
 from face_generation.errors import UserError, exit_on_user_error
 
 Colour = tuple[int, int, int]
+
+DESCRIPTION = "Faces drawn by this package (face_generation.data.drawn); no person's."
+LICENCE = "MIT, as the code."
 
 SCALE = 3  # drawn this many times larger, then averaged, for smooth edges
 JPEG_QUALITY = 90
@@ -95,13 +99,14 @@ def write_drawn_faces(folder: Path, count: int, seed: int = 0) -> bool:
     recipe = f"{count} drawn faces, seed {seed}".encode()  # kept in the archive as its comment
     folder = folder.absolute()
     try:
-        if _recipe(folder) == recipe:
-            return False
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        if folder.exists():
-            raise UserError(f"{folder} holds something else; remove it or choose another folder")
-        _write(folder, count, seed, recipe)
+        with alone(folder):
+            if _recipe(folder) == recipe:
+                return False
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            if folder.exists():
+                raise UserError(f"{folder} holds something else; remove it or choose another folder")
+            _write(folder, count, seed, recipe)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; make room or choose another folder") from error
     return True

@@ -1,7 +1,7 @@
 """Packed splits as batches: memory-mapped arrays, gathered a batch at a time.
 
-`scripts/train_val_split.py` writes a split as `<split>.npy` (uint8, N×150×150×3) and `<split>.csv` (names and
-attributes). N×H×W×C in memory is `channels_last` to torch, so pixels go from the page cache to the network unshuffled.
+`scripts/train_val_split.py` writes a split as `<split>.npy` (uint8, N×S×S×3) and `<split>.csv` (names and attributes).
+N×H×W×C in memory is `channels_last` to torch, so pixels go from the page cache to the network unshuffled.
 """
 
 import csv
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from face_generation.data.packing import IMAGE_SIZE
 from face_generation.errors import UserError
 
 
 class PackedSplit(Dataset[Tensor]):
-    """One packed split. `split[i]` is image i as uint8 150×150×3; `split.gather(indices)` is a batch of them.
+    """One packed split. `split[i]` is image i as uint8 S×S×3; `split.gather(indices)` is a batch of them.
+
+    Attributes:
+        image_size: S, pixels.
 
     Raises:
-        UserError: The file is missing, or is not a packed array of 150×150 RGB images.
+        UserError: The file is missing, or is not a packed array of square RGB images.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -36,12 +38,14 @@ class PackedSplit(Dataset[Tensor]):
             images = np.load(path, mmap_mode="r")
         except (ValueError, EOFError) as error:
             raise UserError(f"{path} is not a whole array ({error}); delete the folder and {remedy}") from error
-        if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE, 3) or not len(images):
+        square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
+        if images.dtype != np.uint8 or not square or not len(images):
             raise UserError(
-                f"{path} holds {images.dtype} of shape {images.shape}, not uint8 N×{IMAGE_SIZE}×{IMAGE_SIZE}×3 with "
-                f"N > 0; delete the folder and {remedy}"
+                f"{path} holds {images.dtype} of shape {images.shape}, not uint8 N×S×S×3 with N > 0; "
+                f"delete the folder and {remedy}"
             )
         self.path = path
+        self.image_size: int = images.shape[1]
         self._images = images
 
     def __len__(self) -> int:
@@ -51,17 +55,17 @@ class PackedSplit(Dataset[Tensor]):
         return torch.from_numpy(np.array(self._images[index]))
 
     def gather(self, indices: list[int]) -> Tensor:
-        """Indices (B of them) → uint8 B×150×150×3, copied out of the map in one go."""
+        """Indices (B of them) → uint8 B×S×S×3, copied out of the map in one go."""
         return torch.from_numpy(np.take(self._images, indices, axis=0))
 
     __getitems__ = gather  # the name that torch's DataLoader looks for
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process maps the file itself instead of receiving the pixels.
-        return {"path": self.path}
+        return {"path": self.path, "image_size": self.image_size}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.path = state["path"]
+        self.path, self.image_size = state["path"], state["image_size"]
         self._images = np.load(self.path, mmap_mode="r")
 
 

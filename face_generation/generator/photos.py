@@ -1,48 +1,74 @@
-"""People's photos as a model sees them: upright squares of its size."""
+"""People's photos as a model sees them: upright squares of its size, in sRGB.
 
-from collections.abc import Iterator
+This is the one way in which a photo is read, whether it is packed for training, given on the command line or uploaded.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from io import BytesIO
 from threading import Lock
+from typing import IO
 
 import numpy as np
+import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
 from face_generation.generator import alignment
 
-FORMATS = ("PNG", "JPEG", "WEBP")  # what cameras, phones and browsers make; every other decoder stays out of reach
-MAX_PIXELS = 40_000_000
+pi_heif.register_heif_opener()
+
+UPLOADS = ("PNG", "JPEG", "WEBP")  # what browsers send; every other decoder stays out of strangers' reach
+# Of these Pillow leaves the pixels to other programs, such as Ghostscript, or it only writes them.
+FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
+UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
+MAX_PIXELS = 89_000_000  # that are decoded; Pillow would call more a decompression bomb
 LARGE = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory
 _large_image = Lock()
 
+# A photo's size is judged below, in words that help, so Pillow need not warn of it as well.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-def read_photo(data: bytes, size: int, max_pixels: int = MAX_PIXELS, *, align: bool = True) -> NDArray[np.uint8]:
-    """A photo's file → the face in it, as CelebA has faces (see `aligned_faces`), uint8 RGB size×size×3.
 
-    Without `align` it is the square in the photo's middle, turned upright.
+def read_photo(
+    data: bytes,
+    size: int,
+    *,
+    align: bool = True,
+    formats: Sequence[str] | None = None,
+    max_pixels: int | None = None,
+) -> NDArray[np.uint8]:
+    """A photo's file → the largest face in it, as CelebA has faces, uint8 sRGB size×size×3.
 
     The file may come from anyone: its type is told by its content, and its size in pixels before they are decoded.
 
+    Args:
+        data: The file.
+        size: Pixels, both sides.
+        align: Whether to find the face; else the square in the photo's middle is taken.
+        formats: What the file may be, in Pillow's words, such as `UPLOADS`; anything that Pillow decodes if `None`.
+        max_pixels: How many the file may have; as many as can be decoded if `None`: `MAX_PIXELS`, and 64 times as many
+            in a JPEG, which is shrunk while it is decoded.
+
     Raises:
-        UserError: It is no whole PNG, JPEG or WebP picture, has more than `max_pixels`, or no face where one is sought.
+        UserError: It is no whole picture of these formats, has too many pixels, or no face where one is sought.
     """
-    kinds = "a PNG, JPEG or WebP picture"
+    kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise UserError(
-                    f"the photo has {image.width}×{image.height} pixels, more than {max_pixels / 1e6:g} million; "
-                    "make it smaller"
-                )
+        with open_photo(BytesIO(data), formats) as image:
+            if max_pixels and image.width * image.height > max_pixels:
+                raise TooLarge(image.width, image.height, max_pixels)
             faces = aligned_faces(image, size) if align else [centred_square(image, size)]
-    except UserError:
-        raise
+    except TooLarge as error:
+        raise UserError(f"the photo has {error}; make it smaller") from error
     except UnidentifiedImageError as error:
         raise UserError(f"the photo is not {kinds}; choose one that is") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"the photo has more than {max_pixels / 1e6:g} million pixels; make it smaller") from error
+        limit = (max_pixels or MAX_PIXELS) / 1e6
+        raise UserError(f"the photo has more than {limit:g} million pixels; make it smaller") from error
     except Exception as error:  # broken files make Pillow and its decoders raise many kinds
         raise UserError(f"the photo is damaged; choose another file that is {kinds}") from error
     if not faces:
@@ -50,36 +76,121 @@ def read_photo(data: bytes, size: int, max_pixels: int = MAX_PIXELS, *, align: b
     return faces[0]
 
 
+class TooLarge(Exception):
+    """A photo has more pixels than may be decoded."""
+
+    def __init__(self, width: int, height: int, limit: int) -> None:
+        super().__init__(f"{width}×{height} pixels, more than {limit / 1e6:g} million")
+
+
+def open_photo(file: IO[bytes], formats: Sequence[str] | None = None) -> Image.Image:
+    """Opens a picture without decoding it.
+
+    Raises:
+        UnidentifiedImageError: It is none, or not of these formats. Of broken files Pillow raises many kinds.
+    """
+    head = file.read(3)
+    file.seek(0)
+    if head == b"\xff\xd8\xff" and (formats is None or "JPEG" in formats):
+        # Image.open refuses a JPEG of 200 megapixels, which `centred_square` never decodes in full.
+        return JpegImagePlugin.jpeg_factory(file)
+    image = Image.open(file, formats=None if formats is None else tuple(formats))
+    if image.format in FOREIGN:
+        raise UnidentifiedImageError
+    return image
+
+
+def is_photo(file: IO[bytes]) -> bool:
+    """Whether a file is a picture by its content alone, whatever it is called."""
+    try:
+        with open_photo(file) as image:
+            return image.format not in UNSIGNED
+    except Exception:  # as above
+        return False
+
+
+def suffixes() -> frozenset[str]:
+    """How the names of pictures end, in lower case, with the dot."""
+    return frozenset(suffix for suffix, format in Image.registered_extensions().items() if format not in FOREIGN)
+
+
 def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The square in the middle of an opened image, turned upright, uint8 RGB size×size×3. Raises as Pillow does."""
+    """The square in the middle of an opened image, turned upright, uint8 sRGB size×size×3.
+
+    Raises:
+        TooLarge: It has more than `MAX_PIXELS` to decode. Of broken files Pillow raises many kinds.
+    """
     # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
-    with _upright(image, 2 * size) as photo:
-        return alignment.cut(photo, alignment.Square.centred(photo), size)
+    with _decoded(image, 2 * size) as (plain, profile):
+        side = min(plain.size)
+        left, top = (plain.width - side) / 2, (plain.height - side) / 2
+        box = (left, top, left + side, top + side)
+        # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
+        square = plain.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(_srgb(square, profile))  # after the resize, because it is dear
 
 
 def aligned_faces(image: Image.Image, size: int, *, every: bool = False) -> list[NDArray[np.uint8]]:
-    """The largest face of an opened image, or every face, as `alignment.align` has it. Raises as Pillow does."""
-    with _upright(image, alignment.LAST_SIDE // 2) as photo:
-        return alignment.align(photo, size, every=every)
+    """The largest face of an opened image, or every face, as `alignment.align` has them; none if there is no face.
+
+    Raises:
+        TooLarge: It has more than `MAX_PIXELS` to decode. Of broken files Pillow raises many kinds.
+    """
+    with _decoded(image, alignment.LAST_SIDE // 2) as (plain, profile):
+        return alignment.align(_srgb(plain, profile), size, every=every)
 
 
 @contextmanager
-def _upright(image: Image.Image, least: int) -> Iterator[Image.Image]:
-    """An opened image as upright RGB, of at least `least` pixels both ways if it has them. Large ones take turns."""
-    image.draft("RGB", (least, least))  # the JPEG decoder can shrink many megapixels at a fraction of the cost
-    with _large_image if image.width * image.height > LARGE else nullcontext():
+def _decoded(image: Image.Image, least: int) -> Iterator[tuple[Image.Image, bytes | None]]:
+    """An opened image upright and as `_plain` has it, with its colour profile. Large ones take turns.
+
+    A JPEG is shrunk while it is decoded, which costs a fraction, as long as `least` pixels are left both ways.
+
+    Raises:
+        TooLarge: It has more than `MAX_PIXELS` to decode.
+    """
+    width, height = image.size
+    image.draft("RGB", (least, least))
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise TooLarge(width, height, MAX_PIXELS)
+    with _large_image if pixels > LARGE else nullcontext():
         ImageOps.exif_transpose(image, in_place=True)
-        yield _rgb(image)
+        profile = image.info.get("icc_profile")
+        yield _plain(image, profile), profile
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any image as RGB: 16 bits become 8, and what is transparent lies on white."""
-    if image.mode == "RGB":
+def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Any image in 8 bits a channel without an alpha channel: what is transparent lies on white."""
+    if image.mode == "RGB" or (image.mode in ("L", "CMYK") and profile) or image.mode == "LAB":
         return image
     if image.mode.startswith("I"):  # Pillow would clip its 65,536 greys at 255
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))
         return white.convert("RGB")
     return image.convert("RGB")
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours as sRGB has them; as they are where the profile is missing, broken, or of another kind of image."""
+    convert = _conversion(profile, image.mode) if profile or image.mode == "LAB" else None
+    converted = convert(image) if convert else None
+    return converted or (image if image.mode == "RGB" else image.convert("RGB"))
+
+
+@lru_cache(maxsize=16)  # photos of a camera share a profile, and reading one takes a millisecond
+def _conversion(profile: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image | None] | None:
+    try:
+        lab = mode == "LAB"  # says by itself what its numbers mean
+        source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(BytesIO(profile or b""))
+        if mode == "RGB" and "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+        # Without a cache of its last colour a transform may be used by several threads.
+        flags = ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", intent, flags)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+    return lambda image: ImageCms.applyTransform(image, transform)

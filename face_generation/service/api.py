@@ -15,7 +15,7 @@ from face_generation.generator import pictures
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import SEEDS
 from face_generation.generator.latents import slerp
-from face_generation.generator.photos import read_photo
+from face_generation.generator.photos import UPLOADS, read_photo
 from face_generation.service import answers, bodies, faces, work
 from face_generation.service.answers import MEDIA_TYPES, Drawn
 from face_generation.service.catalogue import Catalogue, Entry
@@ -308,8 +308,8 @@ async def reconstruction(
     generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # says at once what it cannot edit
 
     def reconstruct() -> bytes:
-        most = service.settings.limits.upload_pixels
-        square = read_photo(photo, generator.bundle.image_size, most, align=align)
+        limit = service.settings.limits.upload_pixels
+        square = read_photo(photo, generator.bundle.image_size, align=align, formats=UPLOADS, max_pixels=limit)
         latent = generator.encode(square[None])[0]
         suffix = "png" if as_ == "json" else as_
         picture = faces.picture(generator, generator.directions.move(latent, edits), suffix)

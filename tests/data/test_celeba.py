@@ -1,21 +1,6 @@
-from pathlib import Path
-
 import pytest
 
-from face_generation.data.celeba import (
-    ATTRIBUTES,
-    OFFICIAL_SPLIT,
-    official_split,
-    read_attributes,
-    read_partition,
-)
-from face_generation.errors import UserError
-
-
-def write(folder: Path, content: bytes) -> Path:
-    path = folder / "list.txt"
-    path.write_bytes(content)
-    return path
+from face_generation.data.celeba import ATTRIBUTES, OFFICIAL_SPLIT, official_number, official_split
 
 
 def test_official_split_covers_every_image_once() -> None:
@@ -25,80 +10,31 @@ def test_official_split_covers_every_image_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "split"),
+    ("number", "split"),
+    [(1, "train"), (162770, "train"), (162771, "val"), (182637, "val"), (182638, "test"), (202599, "test")],
+)
+def test_official_split_of_a_number(number: int, split: str) -> None:
+    assert official_split(number) == split
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
     [
-        ("000001.jpg", "train"),
-        ("162770.jpg", "train"),
-        ("162771.jpg", "val"),
-        ("182637.jpg", "val"),
-        ("182638.jpg", "test"),
-        ("202599.jpg", "test"),
-        ("202600.jpg", None),
-        ("000000.jpg", None),
-        ("1.jpg", None),
-        ("000001.png", None),
-        ("AJ_Cook_0001.jpg", None),
+        ("img_align_celeba/000001.jpg", 1),
+        ("data/IMG_ALIGN_CELEBA/img_align_celeba/202599.JPG", 202599),
+        ("celeba/img_align_celeba_png/000020.png", 20),
+        ("img_align_celeba/202600.jpg", None),
+        ("img_align_celeba/000000.jpg", None),
+        ("img_align_celeba/1.jpg", None),
+        ("img_align_celeba/AJ_Cook_0001.jpg", None),
+        ("celeba_hq/000001.jpg", None),
+        ("photos/000001.jpg", None),
     ],
 )
-def test_official_split_of_a_name(name: str, split: str | None) -> None:
-    assert official_split(name) == split
+def test_official_number_of_a_path(path: str, number: int | None) -> None:
+    assert official_number(path) == number
 
 
 def test_the_forty_attributes() -> None:
     assert len(ATTRIBUTES) == len(set(ATTRIBUTES)) == 40
     assert list(ATTRIBUTES) == sorted(ATTRIBUTES)
-
-
-@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
-def test_read_partition(tmp_path: Path, end: bytes) -> None:
-    path = write(tmp_path, end.join([b"000001.jpg 0", b"162771.jpg 1", b"182638.jpg 2", b""]))
-    assert read_partition(path) == {"000001.jpg": "train", "162771.jpg": "val", "182638.jpg": "test"}
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"000001.jpg 0\r\n000002.jpg 3\r\n", "line 2"),
-        (b"000001.jpg 0\r\n000002.jpg\r\n", "line 2"),
-        (b"000001.jpg 0\r\n000001.jpg 1\r\n", "line 2: names 000001.jpg a second time"),
-        (b"<!DOCTYPE html>\n<html>", "line 1"),
-        (b"PK\x03\x04\xff\xfe", "not a text file"),
-        (b"", "empty"),
-    ],
-)
-def test_a_bad_partition_file(tmp_path: Path, content: bytes, complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint):
-        read_partition(write(tmp_path, content))
-
-
-@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
-def test_read_attributes(tmp_path: Path, end: bytes) -> None:
-    path = write(tmp_path, end.join([b"2", b"Bald Smiling Young", b"000001.jpg -1  1  1", b"000002.jpg  1 -1 -1", b""]))
-    columns, attributes = read_attributes(path)
-    assert columns == ("Bald", "Smiling", "Young")
-    assert {name: values.tolist() for name, values in attributes.items()} == {
-        "000001.jpg": [-1, 1, 1],
-        "000002.jpg": [1, -1, -1],
-    }
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"Bald Young\r\n000001.jpg 1 1\r\n", "line 1: should be the number of images"),
-        (b"1\r\nBald Bald\r\n000001.jpg 1 1\r\n", "line 2: should be the attribute names"),
-        (b"1\r\nBald Young\r\n000001.jpg 1\r\n", "line 3: should be an image name and 2 values"),
-        (b"1\r\nBald Young\r\n000001.jpg 1 0\r\n", "line 3"),
-        (b"2\r\nBald Young\r\n000001.jpg 1 1\r\n000001.jpg 1 1\r\n", "line 4: names 000001.jpg a second time"),
-        (b"3\r\nBald Young\r\n000001.jpg 1 1\r\n", "promises 3 images but has 1"),
-        (b"", "line 1"),
-    ],
-)
-def test_a_bad_attribute_file(tmp_path: Path, content: bytes, complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint):
-        read_attributes(write(tmp_path, content))
-
-
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot read"):
-        read_partition(tmp_path)

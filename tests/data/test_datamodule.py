@@ -1,5 +1,7 @@
 """Packed splits as batches."""
 
+import shutil
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import pytest
 import torch
 
 from face_generation.data.datamodule import DrawnDataModule, PackedDataModule, to_float
+from face_generation.data.packing import pack
 from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSampler
+from face_generation.data.summary import check
 from face_generation.errors import UserError
 
 
@@ -108,17 +112,63 @@ def test_missing_splits_name_the_remedy(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 64, 64, 3), np.uint8),
+        np.zeros((4, 64, 48, 3), np.uint8),
         np.zeros((4, 150, 150, 3), np.float32),
         np.zeros((4, 3, 150, 150), np.uint8),
         np.zeros((0, 150, 150, 3), np.uint8),
     ],
-    ids=["small", "float", "channels first", "empty"],
+    ids=["oblong", "float", "channels first", "empty"],
 )
 def test_an_array_of_another_kind_is_refused(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "train.npy", array)
-    with pytest.raises(UserError, match=r"not uint8 N×150×150×3"):
+    with pytest.raises(UserError, match=r"not uint8 N×S×S×3"):
         PackedSplit(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "complaint"),
+    [
+        ("val.npy", lambda content: content[:-1000], r"val.npy has .* bytes, not the"),
+        ("val.npy", lambda content: content[:5000] + b"\0\1\2" + content[5003:], "val.npy is not what was packed"),
+        ("val.npy", lambda content: b"junk" + content[4:], "val.npy is not a whole array"),
+        ("val.npy", lambda content: content.replace(b"(10, 150, 150,", b"(15, 100, 150,"), "says that it holds"),
+        ("train.csv", lambda content: content.replace(b",1,", b",-1,", 1), "train.csv is not what was packed"),
+        ("train.csv", lambda content: content[: len(content) // 2], "train.csv is not what was packed"),
+        ("summary.json", lambda content: content[:100], "summary.json is damaged"),
+    ],
+    ids=["cut", "bits flipped", "no array", "another shape", "another table", "table cut", "summary cut"],
+)
+def test_splits_that_are_not_as_they_were_packed(
+    splits: Path, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes], complaint: str
+) -> None:
+    damaged = Path(shutil.copytree(splits, tmp_path / "splits"))
+    (damaged / name).write_bytes(spoil((damaged / name).read_bytes()))
+    with pytest.raises(UserError, match=complaint):
+        PackedDataModule(str(damaged)).setup("fit")
+    with pytest.raises(UserError, match=complaint):
+        check(damaged, whole=True)
+
+
+def test_what_the_splits_are_and_how_large(splits: Path, tmp_path: Path) -> None:
+    datamodule = loaders(splits)
+    assert datamodule.image_size == 150
+    assert datamodule.description.startswith("Faces drawn by this package")
+    assert datamodule.licence == "MIT, as the code."
+    assert PackedDataModule(str(splits), licence="mine").licence == "mine"
+
+    pack(splits.with_name("splits-raw"), tmp_path / "small", size=64)
+    small = loaders(tmp_path / "small")
+    assert small.image_size == 64
+    assert next(iter(small.train_dataloader())).shape == (16, 64, 64, 3)
+    assert (small.description, small.licence) == ("unknown", "unknown")
+
+
+def test_arrays_of_another_origin_are_taken_as_they_are(splits: Path, tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        shutil.copy(splits / f"{split}.npy", tmp_path)
+    assert loaders(tmp_path).description == "unknown"
+    with pytest.raises(UserError, match="no summary.json with checksums"):
+        check(tmp_path, whole=True)
 
 
 def test_an_array_that_was_cut_off_is_refused(splits: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from PIL import Image
 from face_generation.data.drawn import write_drawn_faces
 from face_generation.data.packing import pack
 from face_generation.errors import UserError
+from face_generation.generator import Generator
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE, PARTITION, ATTRIBUTES = "img_align_celeba.zip", "list_eval_partition.txt", "list_attr_celeba.txt"
@@ -139,11 +141,24 @@ def test_a_split_may_be_empty(pictures: list[bytes], tmp_path: Path) -> None:
 
 def test_attributes_that_are_not_listed_are_zero(data: Path, tmp_path: Path) -> None:
     lines = (data / ATTRIBUTES).read_text().splitlines()
-    (data / ATTRIBUTES).write_text("\n".join(["2", *lines[1:4]]))
-    pack(data, tmp_path / "splits")
+    (data / ATTRIBUTES).write_text("\n".join(["100", *lines[1:102]]))
+    summary, _ = pack(data, tmp_path / "splits")
     _, table = read_split(tmp_path / "splits", "train")
-    assert {value for line in table[:2] for name, value in line.items() if name != "name"} == {"1", "-1"}
-    assert {value for line in table[2:] for name, value in line.items() if name != "name"} == {"0"}
+    assert {value for line in table[:100] for name, value in line.items() if name != "name"} == {"1", "-1"}
+    assert {value for line in table[100:] for name, value in line.items() if name != "name"} == {"0"}
+    assert summary.attributes_from == f"{ATTRIBUTES}, for 100 of 150 images"
+
+
+def test_any_even_size_is_packed_and_said(data: Path, pictures: list[bytes], tmp_path: Path) -> None:
+    for size in (32, 64, 256):
+        summary, _ = pack(data, tmp_path / str(size), size=size)
+        array, _ = read_split(tmp_path / str(size), "val")
+        assert array.shape == (15, size, size, 3)
+        assert summary.image_size == size
+        square = Image.open(BytesIO(pictures[120])).crop((0, 20, 178, 198)).resize((size, size), 3)
+        assert np.abs(array[0].astype(int) - np.asarray(square)).mean() < 0.3
+    with pytest.raises(UserError, match="holds something else"):
+        pack(data, tmp_path / "32", size=64)
 
 
 def test_an_unpacked_archive_is_split_like_the_archive(drawn: Path, tmp_path: Path) -> None:
@@ -206,6 +221,50 @@ def test_a_zip_of_photos_beside_celebas_files_is_still_ones_own(
     assert not summary.damaged
     assert sorted(chain(*(names(tmp_path / "splits", split) for split in summary.counts))) == sorted(members)
     assert list(read_split(tmp_path / "splits", "train")[1][0]) == ["name"]
+
+
+def test_identical_photos_stay_together(pictures: list[bytes], tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", [pictures[number % 10] for number in range(60)])
+    write_zip(tmp_path / "photos.zip", {path.name: path.read_bytes() for path in photos.rglob("*.jpg")})
+    for source in (photos, tmp_path / "photos.zip"):
+        splits = tmp_path / f"splits of {source.name}"
+        summary, _ = pack(source, splits, val=0.2, test=0.2)
+        assert summary.counts == {"train": 36, "val": 12, "test": 12}
+        seen = [{int(name[-10:-4]) % 10 for name in names(splits, split)} for split in summary.counts]
+        assert [len(of_split) for of_split in seen] == [6, 2, 2]
+        assert set.union(*seen) == set(range(10))
+
+
+def test_photos_that_are_all_the_same_cannot_be_split(pictures: list[bytes], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"5 images \(1 of them different\) are too few"):
+        pack(write_photos(tmp_path / "photos", [pictures[0]] * 5), tmp_path / "splits")
+
+
+def test_folders_called_train_and_test_are_a_split(pictures: list[bytes], tmp_path: Path) -> None:
+    parts = ("Training/a", "valid", "test/a", "test/b")
+    write_zip(tmp_path / "own.zip", {f"own/{part}/1.jpg": pictures[i] for i, part in enumerate(parts)})
+    summary, _ = pack(tmp_path / "own.zip", tmp_path / "splits")
+    assert summary.counts == {"train": 1, "val": 1, "test": 2}
+    assert names(tmp_path / "splits", "test") == ["own/test/a/1.jpg", "own/test/b/1.jpg"]
+    assert summary.split_by == "the names of folders (Training, test, valid)"
+
+
+def test_what_images_are_and_on_which_terms(pictures: list[bytes], tmp_path: Path) -> None:
+    def about(source: Path, **options: str) -> tuple[str, str]:
+        pack(source, tmp_path / f"{source.stem} splits", **options)
+        summary = json.loads((tmp_path / f"{source.stem} splits" / "summary.json").read_text())
+        return summary["description"], summary["licence"]
+
+    own = write_zip(tmp_path / "own.zip", {f"{number}.jpg": pictures[number] for number in range(10)})
+    assert about(own) == ("unknown", "unknown")
+    assert about(own, description="my family", licence="private") == ("my family", "private")
+    assert about(own) == ("my family", "private")  # of the same images nothing else is known
+    official = {f"img_align_celeba/{number:06}.jpg": pictures[0] for number in (1, 162771, 182638)}
+    of_celeba = about(write_zip(tmp_path / "official.zip", official))
+    assert of_celeba[0].startswith("CelebA")
+    assert "non-commercial" in of_celeba[1]
+    drawn_like = official | {PARTITION: b"000001.jpg 0\n162771.jpg 0\n182638.jpg 1\n"}
+    assert about(write_zip(tmp_path / "another split.zip", drawn_like)) == ("unknown", "unknown")
 
 
 def test_photos_of_many_kinds(tmp_path: Path) -> None:
@@ -399,6 +458,15 @@ def test_a_disk_that_refuses_more_loses_nothing(many: Path, packed_in_one_go: di
     assert contents(tmp_path / "splits") == packed_in_one_go
 
 
+def test_two_at_once_make_one_whole_folder(many: Path, packed_in_one_go: dict[str, bytes], tmp_path: Path) -> None:
+    runs = [script(many, tmp_path / "splits", "--threads", 1) for _ in range(3)]
+    outputs = [(*run.communicate(), run.returncode) for run in runs]
+    assert [status for _, _, status in outputs] == [0, 0, 0]
+    assert sorted("nothing to do" in output for output, _, _ in outputs) == [False, True, True]
+    assert contents(tmp_path / "splits") == packed_in_one_go
+    assert [path.name for path in tmp_path.iterdir()] == ["splits"]
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -427,21 +495,23 @@ def member(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (shutil.rmtree, "does not exist; download the data first"),
+        (shutil.rmtree, "does not exist, or is no folder or file; download the data first"),
         (lambda data: (data / ARCHIVE).unlink(), "has neither img_align_celeba.zip nor images"),
         (lambda data: (data / ARCHIVE).write_text("\n<!DOCTYPE html><html>Quota exceeded"), "is a web page"),
         (cut_off, "is cut off, or not a zip; remove it and download it again"),
         (lambda data: (data / ARCHIVE).write_bytes(b""), "is cut off, or not a zip"),
         (lambda data: write_zip(data / ARCHIVE, {"notes.txt": b""}), "has neither"),
-        (member("../evil.jpg"), "unsafe file name, '../evil.jpg'"),
-        (member("/etc/evil.jpg"), "unsafe file name, '/etc/evil.jpg'"),
-        (member("a\\..\\evil.jpg"), "unsafe file name"),
-        (member("C:/evil.jpg"), "unsafe file name, 'C:/evil.jpg'"),
+        (member("../evil.jpg"), f"not that of {ARCHIVE}/evil.jpg"),
+        (member("/etc/evil.jpg"), f"not that of {ARCHIVE}/etc/evil.jpg"),
+        (member("a\\..\\evil.jpg"), f"not that of {ARCHIVE}/a/evil.jpg"),
+        (member("C:/evil.jpg"), f"not that of {ARCHIVE}/evil.jpg"),
         (edit(PARTITION, "000007.jpg 0", "000007.jpg 7"), "list_eval_partition.txt, line 7: "),
-        (edit(PARTITION, "000007.jpg 0\n", ""), "such as img_align_celeba/000007.jpg"),
-        (lambda data: (data / PARTITION).write_text("Ada.jpg 0\n"), "such as img_align_celeba/000001.jpg"),
+        (edit(PARTITION, "000007.jpg 0\n", ""), "names 149 of the 150 images"),
+        (lambda data: (data / PARTITION).write_text("Ada.jpg 0\n"), "has names such as Ada.jpg, and not that of"),
+        (lambda data: (data / ATTRIBUTES).write_text("Bald\nAda.jpg 1\n"), "names 0 of the 150 images"),
+        (lambda data: (data / "list_eval_partition.csv").write_text("000001.jpg,0\n"), "differ; leave only the one"),
         (edit(ATTRIBUTES, "000007.jpg -1", "000007.jpg"), "list_attr_celeba.txt, line 9: "),
-        (member("copy/000001.jpg"), "2 images of the name 000001.jpg"),
+        (member("copy/000001.jpg"), "calls two images 000001.jpg: "),
         (lambda data: (data.parent / "splits").write_text("mine"), "splits holds something else"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
@@ -466,6 +536,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(data: Path, spoil: Callable[[P
         (["--val", "-0.1"], "give shares that sum to less than 1"),
         (["--val", "nan"], "give shares that sum to less than 1"),
         (["--threads", "0"], "0 threads cannot work"),
+        (["--size", "151"], "size 151 is not possible; give an even number from 32 to 512"),
+        (["--size", "1024"], "size 1024 is not possible"),
     ],
 )
 def test_bad_options(pictures: list[bytes], tmp_path: Path, options: list[str], complaint: str) -> None:
@@ -478,18 +550,63 @@ def test_bad_options(pictures: list[bytes], tmp_path: Path, options: list[str], 
 
 
 def test_too_few_photos(pictures: list[bytes], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="2 images are too few"):
+    with pytest.raises(UserError, match=r"2 images .* too few"):
         pack(write_photos(tmp_path / "photos", pictures[:2]), tmp_path / "splits")
 
 
 def test_a_file_name_that_is_not_unicode(pictures: list[bytes], tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", pictures[:5])
     (photos / os.fsdecode(b"caf\xe9.jpg")).write_bytes(pictures[5])
-    with pytest.raises(UserError, match=r"'caf\\udce9.jpg'; rename"):
-        pack(photos, tmp_path / "splits")
+    pack(photos, tmp_path / "splits", val=0, test=0)
+    assert names(tmp_path / "splits", "train")[-1] == r"caf\xe9.jpg"
 
 
 def test_a_destination_that_cannot_be_made(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: File exists; "):
         pack(drawn, tmp_path / "file" / "splits")
+
+
+# --- faces anywhere in a photo ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos with one face, with two and with none. Nobody has these faces: a model drew them."""
+    folder = tmp_path_factory.mktemp("album")
+    large, small = (Image.fromarray(face) for face in Generator.load("vae").sample(2, seed=0))
+    for name, faces in {"one": [large], "two": [large, small], "none": []}.items():
+        photo = Image.new("RGB", (700, 400), (80, 110, 140))
+        for face, (side, left) in zip(faces, ((300, 50), (200, 450)), strict=False):
+            photo.paste(face.resize((side, side), Image.Resampling.BICUBIC), (left, 60))
+        photo.save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("align", "rows"), [("largest", ["one.png", "two.png"]), ("all", ["one.png", "two.png", "two.png#2"])]
+)
+def test_faces_are_aligned(album: Path, tmp_path: Path, align: Literal["largest", "all"], rows: list[str]) -> None:
+    summary, _ = pack(album, tmp_path / "splits", align=align, val=0, test=0)
+    images, _ = read_split(tmp_path / "splits", "train")
+    large, small = Generator.load("vae").sample(2, seed=0).astype(int)
+
+    assert names(tmp_path / "splits", "train") == rows
+    assert summary.counts == {"train": len(rows), "val": 0, "test": 0}
+    assert summary.faceless == ["none.png"]
+    for image, face in zip(images, (large, large, small), strict=False):
+        assert np.abs(image - face)[40:120, 40:110].mean() < 20 < np.abs(image - face[::-1])[40:120, 40:110].mean()
+    assert pack(album, tmp_path / "splits", align=align, val=0, test=0) == (summary, False)
+    with pytest.raises(UserError, match="holds something else"):
+        pack(album, tmp_path / "splits", val=0, test=0)
+
+
+def test_photos_without_a_face_are_listed(album: Path, tmp_path: Path) -> None:
+    process = script(album, tmp_path / "splits", "--val", 0, "--test", 0, "--align")
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "left out 1 without a face: none.png" in out
+
+    shutil.copytree(album, tmp_path / "empty", ignore=shutil.ignore_patterns("one.png", "two.png"))
+    with pytest.raises(UserError, match="no face was found in any of the 1 images; leave --align out"):
+        pack(tmp_path / "empty", tmp_path / "none", align="largest", val=0, test=0)

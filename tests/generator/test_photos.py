@@ -1,16 +1,21 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from face_generation.data.drawn import Face, draw_face
 from face_generation.errors import UserError
 from face_generation.generator import photos
+from face_generation.generator.photos import UPLOADS
 
 
-def read_photo(data: bytes, size: int, **options: int) -> np.ndarray:
+def read_photo(data: bytes, size: int, **options: Any) -> np.ndarray:
     """None of these photos has a face."""
     return photos.read_photo(data, size, **options, align=False)
 
@@ -39,7 +44,7 @@ def png_of_zeros(width: int, height: int, rows: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM", "TGA"])
 def test_the_square_in_the_middle(kind: str) -> None:
     photo = read_photo(file_of(gradient(300, 100), kind), 50)
     assert photo.shape == (50, 50, 3)
@@ -81,18 +86,17 @@ def test_an_animation_is_its_first_picture() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not a PNG, JPEG or WebP"),
-        (b"\x89PNG\r\n\x1a\n", "not a PNG|damaged"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "not a PNG, JPEG or WebP"),
-        (file_of(Image.new("RGB", (20, 20)), "GIF"), "not a PNG, JPEG or WebP"),
-        (file_of(Image.new("RGB", (20, 20)), "TIFF"), "not a PNG, JPEG or WebP"),
+        (b"", "not a picture that can be read"),
+        (b"\x89PNG\r\n\x1a\n", "not a picture|damaged"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not a picture"),
         (file_of(gradient(300, 300))[:-400], "damaged"),
         (file_of(gradient(300, 300), "JPEG")[:2000], "damaged"),
-        (file_of(gradient(300, 300), "WEBP")[:-100], "damaged|not a PNG"),
-        (png_of_zeros(9000, 9000, 1), "has 9000×9000 pixels"),
-        (png_of_zeros(60_000, 60_000, 1), "more than 40 million pixels"),
+        (file_of(gradient(300, 300), "WEBP")[:-100], "damaged|not a picture"),
+        (png_of_zeros(10_000, 9_000, 1), "has 10000×9000 pixels, more than 89 million; make it smaller"),
+        (png_of_zeros(60_000, 60_000, 1), "more than 89 million pixels"),
     ],
-    ids="empty signature svg gif tiff cut-png cut-jpeg cut-webp large huge".split(),
+    ids="empty signature svg eps cut-png cut-jpeg cut-webp large huge".split(),
 )
 def test_what_is_no_photo(data: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -115,5 +119,69 @@ def test_a_photo_without_a_face_says_what_to_do() -> None:
 
 
 def test_the_limit_is_the_callers() -> None:
-    with pytest.raises(UserError, match=r"more than 0\.005 million"):
-        read_photo(file_of(gradient(100, 100)), 50, max_pixels=5000)
+    for kind in ("PNG", "JPEG"):
+        with pytest.raises(UserError, match=r"has 100×100 pixels, more than 0\.005 million"):
+            read_photo(file_of(gradient(100, 100), kind), 50, max_pixels=5000)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF", "BMP"])
+def test_uploads_are_of_few_kinds(kind: str) -> None:
+    data = file_of(gradient(100, 100), kind)
+    assert read_photo(data, 50).shape == (50, 50, 3)
+    with pytest.raises(UserError, match="not a PNG, JPEG or WebP picture"):
+        read_photo(data, 50, formats=UPLOADS)
+
+
+def test_a_photo_of_an_iphone() -> None:
+    data = (Path(__file__).parent / "drawn.heic").read_bytes()
+    drawn = draw_face(Face.random(Random("heic"))).resize((89, 109))
+    assert np.abs(read_photo(data, 80).astype(int) - read_photo(file_of(drawn), 80)).mean() < 6
+    with pytest.raises(UserError, match="not a PNG, JPEG or WebP picture"):
+        read_photo(data, 80, formats=UPLOADS)
+
+
+def test_jpegs_of_200_megapixels_are_shrunk_while_they_are_decoded() -> None:
+    data = file_of(Image.new("RGB", (16_320, 12_240), (200, 150, 120)), "JPEG", quality=60)
+    assert np.abs(read_photo(data, 64).astype(int) - (200, 150, 120)).max() < 4
+
+
+SKIN = (205, 120, 95)
+
+
+def profile(*primaries: tuple[float, float, float]) -> bytes:
+    """A small ICC profile (version 2): red, green and blue as XYZ under D50, and a gamma of 2.2."""
+
+    def fixed(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    curve = b"curv" + struct.pack(">IIHH", 0, 1, round(2.2 * 256), 0)
+    points = [b"XYZ \0\0\0\0" + fixed(*point) for point in ((0.9642, 1, 0.8249), *primaries)]
+    description = b"desc" + struct.pack(">II", 0, 5) + b"wide\0" + bytes(78)
+    contents = [description + b"\0" * (-len(description) % 4), *points, curve, curve, curve]
+    table, body = b"", b""
+    for name, content in zip(("desc", "wtpt", "rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC"), contents, strict=True):
+        table += name.encode() + struct.pack(">II", 132 + 12 * len(contents) + len(body), len(content))
+        body += content
+    head = b"none" + struct.pack(">I", 0x02100000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head += fixed(0.9642, 1, 0.8249) + bytes(48)
+    size = 4 + len(head) + 4 + len(table) + len(body)
+    return struct.pack(">I", size) + head + struct.pack(">I", len(contents)) + table + body
+
+
+DISPLAY_P3 = profile((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
+ADOBE_RGB = profile((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
+
+
+@pytest.mark.parametrize(("icc", "stored"), [(DISPLAY_P3, (192, 123, 100)), (ADOBE_RGB, (184, 119, 96))])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_colours_become_srgb(icc: bytes, stored: tuple[int, int, int], kind: str) -> None:
+    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(kind, {})
+    data = file_of(Image.new("RGB", (178, 218), stored), kind, icc_profile=icc, **options)
+    assert np.abs(read_photo(data, 50).astype(int) - SKIN).max() <= 3
+    plain = file_of(Image.new("RGB", (178, 218), stored), kind, **options)
+    assert np.abs(read_photo(plain, 50).astype(int) - stored).max() <= 2
+
+
+def test_a_broken_profile_is_no_profile() -> None:
+    data = file_of(Image.new("RGB", (40, 40), SKIN), "PNG", icc_profile=DISPLAY_P3[:200])
+    assert (read_photo(data, 20) == SKIN).all()

@@ -20,8 +20,8 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from face_generation.data.drawn import Face, draw_face
-from face_generation.data.packing import read_image
 from face_generation.generator import Bundle, Generator
+from face_generation.generator.photos import read_photo
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -338,7 +338,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     picture.save(path, quality=95)
     buffer = io.BytesIO()
     face.save(buffer, "PNG")
-    square = read_image(buffer.getvalue()).astype(float)
+    square = read_photo(buffer.getvalue(), 150).astype(float)
     return {"path": path, "eyes": [(eye - middle) * turn + middle for eye in eyes], "square": square}
 
 

@@ -1,0 +1,244 @@
+"""Which image goes into which split, and with which attributes: a plan, made before any image is decoded."""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from face_generation.data.annotations import SPLIT_WORDS, Finder, read_attributes, read_partition
+from face_generation.data.celeba import (
+    ATTRIBUTE_FILE,
+    ATTRIBUTES,
+    OFFICIAL_SPLIT,
+    PARTITION_FILE,
+    SPLITS,
+    official_number,
+    official_split,
+)
+from face_generation.data.sources import ATTRIBUTE_TABLE, PARTITION, File, Source
+from face_generation.errors import UserError
+
+Table = TypeVar("Table")
+FORMAT = 2  # of packed splits; what an older version packed is not taken for the same
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be packed."""
+
+    split_by: str  # what decides each image's split, in words
+    attributes_from: str  # where the attributes come from, in words
+    is_celeba: bool  # whether these are CelebA's images, in its official split
+    rows: dict[str, list[tuple[str, File]]]  # split → the name and the file of each image, in order of the names
+    columns: tuple[str, ...]  # attributes
+    attributes: dict[str, NDArray[np.int8]]  # image name → values
+    fingerprint: str  # of the images, their splits and their attributes
+
+
+def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Plan:
+    """Splits the images of a source.
+
+    A table of a split decides; else folders called train, val and test; else the numbers of CelebA's images; and only
+    images that are none of CelebA's and have no table are split by chance.
+
+    Raises:
+        UserError: A table does not fit the images, or they are too few to split.
+    """
+    numbers = _official_numbers(source)
+    splits, split_by = (
+        _tabled_splits(source, celeba=bool(numbers))
+        or _foldered_splits(source.images)
+        or _numbered_splits(source, numbers)
+        or _random_splits(source, seed, val, test)
+    )
+    all_numbered = len(numbers) == len(source.images)
+    names = {path: f"{numbers[path]:06}.jpg" if all_numbered else path for path in splits}
+    _require_distinct(source, names, "two images are called")
+
+    columns, attributes, attributes_from = _attributes(source, names, celeba=bool(numbers))
+    official = all_numbered and all(split == official_split(numbers[path]) for path, split in splits.items())
+    rows: dict[str, list[tuple[str, File]]] = {split: [] for split in SPLITS}
+    digest = hashlib.sha256(json.dumps([FORMAT, size, columns]).encode())
+    for name, path in sorted((name, path) for path, name in names.items()):
+        rows[splits[path]].append((name, source.images[path]))
+        digest.update(json.dumps([splits[path], name, source.images[path].mark]).encode())
+        digest.update(attributes[name].tobytes() if name in attributes else b"")
+    is_celeba = official or (source.attributes is not None and set(columns) == set(ATTRIBUTES))
+    return Plan(split_by, attributes_from, is_celeba, rows, columns, attributes, digest.hexdigest())
+
+
+def _official_numbers(source: Source) -> dict[str, int]:
+    """CelebA's number of each image that has one. The name of the folder above the source counts, too; where all images
+    are there, no name need."""
+    whole = len(source.images) == OFFICIAL_SPLIT["test"][-1]
+    above = "celeba" if whole else f"{source.path.parent.name}/{source.path.stem}"
+    numbers = {path: official_number(f"{above}/{path}") for path in source.images}
+    return {path: number for path, number in numbers.items() if number is not None}
+
+
+# --- splits -------------------------------------------------------------------------------------------------------
+
+_Splits = tuple[dict[str, str], str]  # path → split, and what decided it
+
+
+def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
+    inside = source.partitions
+    found = _agreed(source, inside or source.beside(PARTITION), read_partition)
+    if found is None:
+        return None
+    label, partition = found
+    finder = Finder(partition)
+    rows = {path: row for path in source.images if (row := finder.find(path)) is not None}
+    if not rows and not inside and not celeba:
+        return None  # it lies beside photos of the user's own
+    if missing := source.images.keys() - rows.keys():
+        raise UserError(
+            f"{label} names {len(rows):,} of the {len(source.images):,} images in {source.path}: it has names such as "
+            f"{next(iter(partition))}, and not that of {min(missing)}; use the {PARTITION_FILE} that belongs to them, "
+            "or take it away"
+        )
+    _require_distinct(source, rows, f"{label} calls two images")
+    return {path: partition[row] for path, row in rows.items()}, label
+
+
+def _foldered_splits(paths: Collection[str]) -> _Splits | None:
+    """By the topmost folders in which the images differ, or the shards of a data set hub, if these are called so."""
+    for level in zip(*(path.split("/")[:-1] for path in paths), strict=False):
+        folders = set(level)
+        if len(folders) > 1:
+            words = {folder: re.split("[^a-z]", folder.casefold())[0] for folder in folders}
+            found = {SPLIT_WORDS.get(word) for word in words.values()}
+            if "train" not in found or None in found or len(found) == 1:
+                return None
+            names = ", ".join(sorted(folders)[:3]) + (", …" if len(folders) > 3 else "")
+            splits = {path: SPLIT_WORDS[words[folder]] for path, folder in zip(paths, level, strict=True)}
+            return splits, f"the names of folders ({names})"
+    return None
+
+
+def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | None:
+    if missing := source.images.keys() - numbers.keys():
+        if not numbers:
+            return None
+        raise UserError(
+            f"CelebA's image numbers place {len(numbers):,} of the {len(source.images):,} images in {source.path}, and "
+            f"not {min(missing)}; add a {PARTITION_FILE} that names all, or take the others away"
+        )
+    return {path: official_split(number) for path, number in numbers.items()}, "CelebA's image numbers"
+
+
+def _random_splits(source: Source, seed: int, val: float, test: float) -> _Splits:
+    """By a hash of seed and path, so that adding a photo hardly moves the others. Identical files stay together."""
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise UserError(f"val={val} and test={test} leave nothing to train on; give shares that sum to less than 1")
+    total = len(source.images)
+    held_out = {split: max(1, round(share * total)) for split, share in (("val", val), ("test", test)) if share}
+    groups = _identical(source.images)
+    order = deque(sorted(groups, key=lambda path: hashlib.sha256(f"{seed}/{path}".encode()).digest()))
+    splits: dict[str, str] = {}
+    for split, count in held_out.items():
+        taken = len(splits)
+        while order and len(splits) < taken + count:
+            splits.update(dict.fromkeys(groups[order.popleft()], split))
+    if not order:
+        raise UserError(
+            f"{total} images ({len(groups)} of them different) are too few to split; add more, or set the val and test "
+            "shares to 0"
+        )
+    for first in order:
+        splits.update(dict.fromkeys(groups[first], "train"))
+    unused = [file.path for file in source.beside(PARTITION)]
+    return splits, f"chance, with seed {seed}" + (f" ({unused[0]} names none of them)" if unused else "")
+
+
+def _identical(images: Mapping[str, File]) -> dict[str, list[str]]:
+    """The paths of each group of files with the same content, by the first of them."""
+    sizes = Counter(file.size for file in images.values())
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in tqdm(sorted(images), desc="looking for identical files", unit=" images", delay=1):
+        file = images[path]
+        groups[(file.digest or _digest(file)) if sizes[file.size] > 1 else path].append(path)
+    return {paths[0]: paths for paths in groups.values()}
+
+
+def _digest(file: File) -> str:
+    try:
+        with file.open() as content:
+            return hashlib.sha256(content.read()).hexdigest()
+    except Exception:  # it will be listed as damaged
+        return file.path
+
+
+# --- attributes ---------------------------------------------------------------------------------------------------
+
+
+def _attributes(
+    source: Source, names: Mapping[str, str], celeba: bool
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int8]], str]:
+    """The attributes' names, their values by image name, and where they come from."""
+    if source.attributes:
+        columns, values = source.attributes
+        return columns, {names[path]: row for path, row in values.items() if path in names}, "the columns of Parquet"
+    inside = source.attribute_tables
+    found = _agreed(source, inside or source.beside(ATTRIBUTE_TABLE), read_attributes)
+    if found is None:
+        return (), {}, "nowhere: there are none"
+    label, (columns, values) = found
+    finder = Finder(values)
+    rows = {path: row for path in names if (row := finder.find(path)) is not None}
+    if not rows and not inside and not celeba:
+        return (), {}, f"nowhere: {label} names none of the images"
+    if len(rows) < len(names) / 2:
+        raise UserError(
+            f"{label} names {len(rows):,} of the {len(names):,} images in {source.path}: it has names such as "
+            f"{next(iter(values))}, and not that of {min(names.keys() - rows.keys())}; use the {ATTRIBUTE_FILE} that "
+            "belongs to them, or take it away"
+        )
+    _require_distinct(source, rows, f"{label} calls two images")
+    part = "" if len(rows) == len(names) else f", for {len(rows):,} of {len(names):,} images"
+    return columns, {names[path]: values[row] for path, row in rows.items()}, label + part
+
+
+# --- both ---------------------------------------------------------------------------------------------------------
+
+
+def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], Table]) -> tuple[str, Table] | None:
+    """Where the first of these files is, and what all of them say alike; `None` if there are none."""
+    tables = []
+    for file in files:
+        label = os.path.normpath(source.path / file.path)
+        try:
+            with file.open() as content:
+                tables.append((file.path, read(label, content.read())))
+        except OSError as error:
+            raise UserError(f"cannot read {label}: {error.strerror}; check the file and its permissions") from None
+    for path, table in tables[1:]:
+        if not _equal(table, tables[0][1]):
+            raise UserError(f"{tables[0][0]} and {path} in {source.path} differ; leave only the one that is right")
+    return tables[0] if tables else None
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)  # type: ignore[arg-type]
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return one == other
+
+
+def _require_distinct(source: Source, names: Mapping[str, str], called: str) -> None:
+    seen: dict[str, str] = {}
+    for path, name in names.items():
+        if name in seen:
+            raise UserError(f"{called} {name}: {seen[name]} and {path} in {source.path}; leave only one of them")
+        seen[name] = path

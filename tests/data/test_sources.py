@@ -1,0 +1,306 @@
+"""CelebA in every layout in which people have it, and folders of photos with all that lies in them."""
+
+import csv
+import os
+import tarfile
+import tempfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from face_generation.data.celeba import official_split
+from face_generation.data.drawn import Face, draw_face
+from face_generation.data.packing import pack
+from face_generation.data.summary import Summary
+from face_generation.errors import UserError
+
+NUMBERS = (1, 2, 3, 162770, 162771, 162772, 182638, 202599)  # four, two and two of the official splits
+COLUMNS = ("Bald", "Smiling", "Young")
+VALUES = {number: [1 if number % divisor else -1 for divisor in (2, 3, 5)] for number in (*NUMBERS, 4)}
+CODES = {number: ("train", "val", "test").index(official_split(number)) for number in NUMBERS}
+
+ARCHIVE, FOLDER = "img_align_celeba.zip", "img_align_celeba"
+PARTITION, ATTRIBUTES = "list_eval_partition", "list_attr_celeba"
+PARTITION_TXT = "".join(f"{number:06}.jpg {CODES[number]}\r\n" for number in NUMBERS).encode()
+ATTRIBUTES_TXT = "\r\n".join(
+    [str(len(NUMBERS)), " ".join(COLUMNS), *(f"{n:06}.jpg {' '.join(map(str, VALUES[n]))}" for n in NUMBERS), ""]
+).encode()
+PARTITION_CSV = b"image_id,partition\n" + PARTITION_TXT.replace(b"\r", b"").replace(b" ", b",")
+ATTRIBUTES_CSV = "\n".join(
+    ["image_id," + ",".join(COLUMNS), *(f"{n:06}.jpg,{','.join(map(str, VALUES[n]))}" for n in NUMBERS)]
+).encode()
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[int, bytes]:
+    """In PNG, whatever their names say."""
+    return {number: picture(number) for number in (*NUMBERS, 4)}
+
+
+def picture(seed: int, kind: str = "PNG") -> bytes:
+    buffer = BytesIO()
+    draw_face(Face.random(Random(seed))).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def zipped(members: Members) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def tarred(members: Members) -> bytes:
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, BytesIO(content))
+    return buffer.getvalue()
+
+
+def shard(pictures: dict[int, bytes], numbers: list[int], named: bool = True) -> bytes:
+    """A Parquet file as data set hubs have it."""
+    images = [{"bytes": pictures[n], "path": f"{n:06}.jpg" if named else None} for n in numbers]
+    columns = {column: [VALUES[n][i] > 0 for n in numbers] for i, column in enumerate(COLUMNS)}
+    buffer = BytesIO()
+    table = pyarrow.table({"image": images, "celeb_id": numbers, **columns})
+    parquet.write_table(table, buffer, row_group_size=2)
+    return buffer.getvalue()
+
+
+def write(folder: Path, members: Members) -> Path:
+    for name, content in members.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def packed(source: Path, destination: Path) -> tuple[Summary, dict[str, bytes]]:
+    summary, _ = pack(source, destination, threads=1)
+    return summary, {path.name: path.read_bytes() for path in destination.iterdir() if path.name != "summary.json"}
+
+
+def names(folder: Path, split: str) -> list[str]:
+    with (folder / f"{split}.csv").open(encoding="utf-8", newline="") as file:
+        return [row["name"] for row in csv.DictReader(file)]
+
+
+def layouts(pictures: dict[int, bytes]) -> dict[str, tuple[str, Members]]:
+    """What people have: the path that they name, and the files around it."""
+    images = {f"{number:06}.jpg": pictures[number] for number in NUMBERS}
+    inside = {f"{FOLDER}/{name}": content for name, content in images.items()}
+    texts = {f"{PARTITION}.txt": PARTITION_TXT, f"{ATTRIBUTES}.txt": ATTRIBUTES_TXT}
+    tables = {f"{PARTITION}.csv": PARTITION_CSV, f"{ATTRIBUTES}.csv": ATTRIBUTES_CSV}
+    kaggle = {f"{FOLDER}/{path}": content for path, content in inside.items()} | tables
+    drive = {f"Anno/{ATTRIBUTES}.txt": ATTRIBUTES_TXT, f"Eval/{PARTITION}.txt": PARTITION_TXT}
+    everything = {f"CelebA/{path}": content for path, content in drive.items()}
+    everything["CelebA/Img/img_align_celeba.zip"] = zipped(inside)
+    part = "CelebA-20240101T101112Z"
+    mac = {f"__MACOSX/._{name}": b"junk" for name in images} | {".DS_Store": b"junk"}
+    png = {path.replace(".jpg", ".png"): content for path, content in inside.items()}
+    shards = {
+        "data/train-00000-of-00002.parquet": shard(pictures, [1, 2]),
+        "data/train-00001-of-00002.parquet": shard(pictures, [3, 162770]),
+        "data/valid-00000-of-00001.parquet": shard(pictures, [162771, 162772]),
+        "data/test-00000-of-00001.parquet": shard(pictures, [182638, 202599]),
+    }
+    return {
+        "official": ("data", write_under("data", {ARCHIVE: zipped(inside)} | texts)),
+        "its archive": ("data/img_align_celeba.zip", write_under("data", {ARCHIVE: zipped(inside)} | texts)),
+        "torchvision": ("celeba/img_align_celeba", write_under("celeba", inside | texts)),
+        "torchvision's root": ("root", write_under("root/celeba", inside | texts)),
+        "drive": ("CelebA", write_under("CelebA", drive | {"Img/img_align_celeba.zip": zipped(inside)})),
+        "drive's archive": ("CelebA/Img/img_align_celeba.zip", everything),
+        "drive's download": (f"{part}-001.zip", {f"{part}-001.zip": zipped(everything)}),
+        "drive's downloads": (
+            f"{part}-001.zip",
+            {f"{part}-00{i}.zip": zipped({path: everything[path]}) for i, path in enumerate(everything, start=1)},
+        ),
+        "a folder of downloads": (
+            "down",
+            {f"down/{part}-00{i}.zip": zipped({path: everything[path]}) for i, path in enumerate(everything, start=1)},
+        ),
+        "kaggle": ("celeba-dataset", write_under("celeba-dataset", kaggle)),
+        "kaggle's archive": ("archive.zip", {"archive.zip": zipped(kaggle)}),
+        "from Windows": ("img.zip", {"img.zip": zipped({k.replace("/", "\\"): v for k, v in kaggle.items()})}),
+        "with a drive": (
+            "img.zip",
+            {"img.zip": zipped({f"C:\\me\\{k}".replace("/", "\\"): v for k, v in kaggle.items()})},
+        ),
+        "from a Mac": ("img.zip", {"img.zip": zipped({f"./{k}": v for k, v in kaggle.items()} | mac)}),
+        "with the root": ("img.zip", {"img.zip": zipped({f"/home/me/{k}": v for k, v in kaggle.items()})}),
+        "upper case": ("IMG.ZIP", {"IMG.ZIP": zipped({k.upper(): v for k, v in kaggle.items()})}),
+        "flat": ("data", write_under("data", {ARCHIVE: zipped(images)} | texts)),
+        "tar": ("celeba.tar.gz", {"celeba.tar.gz": tarred({f"./{k}": v for k, v in kaggle.items()})}),
+        "unpacked as well": ("data", write_under("data", {ARCHIVE: zipped(inside)} | inside | texts)),
+        "converted": ("data", write_under("data", png | texts)),
+        "copies of the tables": ("data", write_under("data", inside | texts | tables)),
+        "parquet": ("celeba", write_under("celeba", shards)),
+    }
+
+
+def write_under(folder: str, members: Members) -> Members:
+    return {f"{folder}/{path}": content for path, content in members.items()}
+
+
+LAYOUTS = list(layouts(dict.fromkeys(NUMBERS, b"")))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_celeba_is_the_same_however_it_comes(layout: str, pictures: dict[int, bytes], tmp_path: Path) -> None:
+    path, members = layouts(pictures)[layout]
+    write(tmp_path / "got", members)
+    summary, splits = packed(tmp_path / "got" / path, tmp_path / "splits")
+
+    assert summary.counts == {"train": 4, "val": 2, "test": 2}
+    assert not summary.damaged
+    assert summary.description.startswith("CelebA")
+    for split in summary.counts:
+        numbers = [number for number in NUMBERS if official_split(number) == split]
+        rows = [",".join([f"{number:06}.jpg", *map(str, VALUES[number])]) for number in numbers]
+        assert splits[f"{split}.csv"].decode() == "\n".join([",".join(["name", *COLUMNS]), *rows, ""])
+        for row, number in zip(np.load(tmp_path / "splits" / f"{split}.npy"), numbers, strict=True):
+            square = Image.open(BytesIO(pictures[number])).resize(
+                (150, 150), Image.Resampling.BICUBIC, (0, 20, 178, 198)
+            )
+            assert np.array_equal(row, square)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["got", "splits"]
+
+
+def test_the_numbers_decide_without_a_table(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    images = {f"{FOLDER}/{FOLDER}/{number:06}.JPEG": pictures[number] for number in NUMBERS}
+    summary, _ = packed(write(tmp_path / "kaggle", images), tmp_path / "splits")
+    assert summary.counts == {"train": 4, "val": 2, "test": 2}
+    assert summary.split_by == "CelebA's image numbers"
+    assert summary.attributes_from == "nowhere: there are none"
+
+
+def test_a_users_own_split_is_obeyed(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    own = b"file,split\n" + b"".join(b"%06d,%s\n" % (n, b"test" if n < 4 else b"train") for n in NUMBERS)
+    images = {f"{FOLDER}/{number:06}.png": pictures[number] for number in NUMBERS}
+    source = write(tmp_path / "data", images | {f"{PARTITION}.csv": own})
+    summary, _ = packed(source, tmp_path / "splits")
+    assert names(tmp_path / "splits", "test") == ["000001.jpg", "000002.jpg", "000003.jpg"]
+    assert summary.counts == {"train": 5, "val": 0, "test": 3}
+    assert summary.split_by == f"{PARTITION}.csv"
+
+
+def test_parquet_without_names_of_images(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    shards = {"train-0.parquet": shard(pictures, [1, 2, 3], named=False), "test-0.parquet": shard(pictures, [4], False)}
+    summary, _ = packed(write(tmp_path / "celeba", shards), tmp_path / "splits")
+    assert summary.split_by == "the names of folders (test-0.parquet, train-0.parquet)"
+    assert names(tmp_path / "splits", "train") == [f"train-0.parquet/row {row:07}" for row in range(3)]
+    assert summary.description == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("members", "complaint"),
+    [
+        ({"a.7z": b"7z", "b.7z": b"7z", "readme.txt": b"hi"}, r"has neither .* images \(.7z: 2, such as a.7z; .txt: 1"),
+        (
+            {"data.parquet": b"PAR1" + bytes(100) + b"PAR1"},
+            "data.parquet is not a whole Parquet file; download it again",
+        ),
+        ({"a.zip": b"PK\x03\x04 cut"}, "a.zip is cut off, or not a zip; remove it and download it again"),
+        ({"a.tar.gz": b"\x1f\x8b cut"}, "a.tar.gz is cut off, or not a zip"),
+        ({f"{FOLDER}/000001.jpg": b"", f"{FOLDER}/me.jpg": b""}, "image numbers place 1 of the 2 images in .*me.jpg"),
+    ],
+    ids=["7z", "parquet", "zip", "tar", "mixed"],
+)
+def test_what_cannot_be_used_is_named(members: Members, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=complaint):
+        pack(write(tmp_path / "data", members), tmp_path / "splits")
+    assert not (tmp_path / "splits").exists()
+
+
+# --- folders of photos --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    return write(tmp_path / "album", {f"{number}.png": picture(number) for number in range(10)})
+
+
+def test_whatever_pillow_reads_is_taken_and_the_rest_is_counted(album: Path, tmp_path: Path) -> None:
+    kinds = {"a.JFIF": "JPEG", "b.tif": "TIFF", "c.avif": "AVIF", "d.gif": "GIF", "e.jp2": "JPEG2000", "f.tga": "TGA"}
+    wrong = {"g.jpg": "PNG", "without": "JPEG", "h.jpg.download": "JPEG", "i.dat": "WEBP", "j.mpo": "MPO"}
+    for seed, (name, kind) in enumerate((kinds | wrong).items(), start=100):
+        (album / name).write_bytes(picture(seed, kind))
+    heic = Path(__file__).parents[1] / "generator" / "drawn.heic"
+    others = {f"IMG_{i}.MOV": b"\0\0\0\x14ftypqt  " for i in range(5)} | {"notes": b"text", ".hidden.png": b"x"}
+    write(album, {"IMG_1.HEIC": heic.read_bytes()} | others | {"__MACOSX/._1.png": b"x", "broken.png": b"x"})
+
+    summary, _ = packed(album, tmp_path / "splits")
+
+    assert sum(summary.counts.values()) == 10 + len(kinds | wrong) + 1
+    assert summary.damaged == {"broken.png": "not an image"}
+    assert {kind: seen.count for kind, seen in summary.passed_over.items()} == {
+        ".mov": 5,
+        "hidden": 2,
+        "without a suffix": 1,
+    }
+    assert summary.passed_over[".mov"].examples == ["IMG_0.MOV", "IMG_1.MOV", "IMG_2.MOV"]
+    assert Summary.read(tmp_path / "splits") == summary
+
+
+def test_links_are_followed_and_loops_are_not(album: Path, tmp_path: Path) -> None:
+    elsewhere = write(tmp_path / "elsewhere", {"deep/x.png": picture(50), "deep/y.png": picture(51)})
+    (album / "linked").symlink_to(elsewhere)
+    (album / "again").symlink_to(elsewhere)
+    (album / "loop").symlink_to(album)
+    (elsewhere / "deep" / "up").symlink_to(elsewhere)
+    (album / "self").symlink_to(album / "self")
+    (album / "gone.png").symlink_to(album / "nowhere.png")
+    (album / "file link.png").symlink_to(elsewhere / "deep" / "x.png")
+    os.mkfifo(album / "pipe.png")
+
+    summary, _ = packed(album, tmp_path / "splits")
+
+    assert sum(summary.counts.values()) == 10 + 2 + 1
+    assert summary.damaged == {"gone.png": "a link to nothing", "self": "a link to nothing"}
+    assert summary.passed_over["links to folders that are read already"].count == 3
+    assert summary.passed_over["pipes and devices"].examples == ["pipe.png"]
+
+
+def test_what_may_not_be_read_is_listed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        album = write(Path(folder, "album"), {f"{number}.png": picture(number) for number in range(10)})
+        (album / "3.png").chmod(0)
+        (album / "locked").mkdir(mode=0)
+        user = os.geteuid()
+        try:
+            os.seteuid(user or 65534)  # root may read everything
+            summary, _ = packed(album, Path(folder, "splits"))
+        finally:
+            os.seteuid(user)
+    assert summary.damaged == {
+        "3.png": "Permission denied",
+        "locked/": "a folder that cannot be read (Permission denied)",
+    }
+    assert sum(summary.counts.values()) == 9
+
+
+def test_the_same_name_in_two_folders(album: Path, tmp_path: Path) -> None:
+    write(album, {f"{folder}/Ada.png": picture(seed) for seed, folder in enumerate("abc", start=60)})
+    table = "".join(f"{path.relative_to(album)} 0\n" for path in album.rglob("*.png"))
+    (album / f"{PARTITION}.txt").write_text(table)
+    packed(album, tmp_path / "splits")
+    assert {"a/Ada.png", "b/Ada.png", "c/Ada.png"} < set(names(tmp_path / "splits", "train"))
+
+    by_name = "".join(f"{number}.png 0\n" for number in range(10)) + "Ada.png 0\n"
+    (album / f"{PARTITION}.txt").write_text(by_name)
+    with pytest.raises(UserError, match=r"calls two images Ada.png: ./Ada.png and ./Ada.png"):
+        pack(album, tmp_path / "other")
