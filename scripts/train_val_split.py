@@ -7,6 +7,9 @@ CelebA, whole or a part of it, in any layout in which people have it:
 Your own photos, in a folder with any subfolders, or in an archive:
     python scripts/train_val_split.py ~/Pictures/faces splits --licence "mine, for private use"
 
+Your own photos with the faces anywhere in them, turned and sized as CelebA's are:
+    python scripts/train_val_split.py ~/Pictures splits --align
+
 Are these splits still as they were packed?
     python scripts/train_val_split.py --verify splits
 
@@ -47,6 +50,13 @@ def main() -> None:
     parser.add_argument("--test", type=float, default=0.1, help="share for test, by chance only (default 0.1)")
     parser.add_argument("--description", metavar="TEXT", help="what the images are, for cards of models")
     parser.add_argument("--licence", metavar="TEXT", help="on which terms they, and models, may be used")
+    parser.add_argument(
+        "--align",
+        nargs="?",
+        const="largest",
+        choices=("largest", "all"),
+        help="cut out the largest face of each image, or all faces, as CelebA's are; without it, the centred square",
+    )
     parser.add_argument("--threads", type=int, help="how many decode images (default: one for each core, up to 16)")
     parser.add_argument("--verify", metavar="FOLDER", type=Path, action=Verify, help="check packed splits instead")
     options = vars(parser.parse_args())
@@ -71,6 +81,9 @@ def report(summary: Summary, folder: Path) -> None:
         print(f"passed over {sum(seen.count for seen in summary.passed_over.values()):,} other files:")
         for kind, seen in summary.passed_over.items():
             print(f"  {seen.count:,} {kind}: {', '.join(seen.examples)}{', …' * (seen.count > len(seen.examples))}")
+    if summary.faceless:
+        names = ", ".join(summary.faceless[:LISTED]) + ", …" * (len(summary.faceless) > LISTED)
+        print(f"left out {len(summary.faceless):,} without a face: {names}")
     if summary.damaged:
         print(f"left out {len(summary.damaged):,} damaged:")
         for name, reason in list(summary.damaged.items())[:LISTED]:

@@ -118,7 +118,7 @@ class LatentDataModule(PackedDataModule):
     def setup(self, stage: str) -> None:
         generator = Generator.load(self.autoencoder)
         folder = self._folder(generator)
-        self.splits = {
+        self.splits = {  # type: ignore[assignment]  # to the loaders they are what packed splits are
             name: LatentSplit(folder / f"{name}.npy", packed_attributes(self.folder, name)[1]) for name in SPLITS
         }
         self.bundle = generator.bundle
@@ -126,7 +126,8 @@ class LatentDataModule(PackedDataModule):
     @property
     def shapes(self) -> dict[str, Any]:
         shape = (*self.bundle.latent_shape, 1, 1)[:3]  # where latents have no places, they are at one
-        mean, std = self.splits["train"].moments(shape[0])
+        train: Any = self.splits["train"]
+        mean, std = train.moments(shape[0])
         return {
             "latent_shape": list(shape),
             "latent_mean": mean.tolist(),

@@ -11,14 +11,14 @@ import os
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import UnidentifiedImageError
@@ -31,7 +31,7 @@ from face_generation.data.sources import File, Source
 from face_generation.data.splitting import Plan, plan
 from face_generation.data.summary import Summary, checksum
 from face_generation.errors import UserError
-from face_generation.generator.photos import TooLarge, centred_square, open_photo
+from face_generation.generator.photos import TooLarge, aligned_faces, centred_square, open_photo
 
 IMAGE_SIZE = 150  # pixels, both sides, where nobody asks for another size
 ROW_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -39,6 +39,8 @@ SIZES = range(32, 513, 2)
 CHUNK_BYTES = 4_320_000  # of rows that a thread makes at a time: 64 of them at 150×150
 MAX_FILE_BYTES = 100_000_000  # a larger image file is left out
 OUR_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})  # and no fault of an image
+
+_Decoded = tuple[np.ndarray, dict[str, int], dict[str, str]]  # see `_decode`
 
 
 def pack(
@@ -51,6 +53,7 @@ def pack(
     test: float = 0.1,
     description: str | None = None,
     licence: str | None = None,
+    align: Literal["largest", "all"] | None = None,
     threads: int | None = None,
 ) -> tuple[Summary, bool]:
     """Packs `source` into the folder `destination`, which appears when it is whole.
@@ -65,6 +68,7 @@ def pack(
         test: Share of such images that goes to test, from 0 to 1.
         description: What the images are. If `None`, CelebA where they are CelebA's, else "unknown".
         licence: On which terms they may be used. If `None`, CelebA's terms, or "unknown".
+        align: Which faces of each image are cut out as CelebA has them; if `None`, the centred square is taken.
         threads: How many decode images; one for each core, up to 16, if `None`.
 
     Returns:
@@ -87,7 +91,7 @@ def pack(
             image_size=size,
             counts=dict.fromkeys(SPLITS, 0),
             damaged={},
-            fingerprint=planned.fingerprint,
+            fingerprint=planned.fingerprint + (f" align={align}" if align else ""),
             attributes_from=planned.attributes_from,
             description=description or (celeba.DESCRIPTION if planned.is_celeba else "unknown"),
             licence=licence or (celeba.LICENCE if planned.is_celeba else "unknown"),
@@ -104,7 +108,7 @@ def pack(
                 destination.rmdir()
             if destination.exists():
                 raise UserError(f"{destination} holds something else; remove it or choose another folder")
-            return _pack(found, planned, about, destination, threads or _cores()), True
+            return _pack(found, planned, about, destination, align, threads or _cores()), True
     except OSError as error:
         raise UserError(
             f"{error.filename or destination}: {error.strerror or error}; put that right and run the same command "
@@ -112,11 +116,12 @@ def pack(
         ) from error
 
 
-def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, threads: int) -> Summary:
+def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, align: str | None, threads: int) -> Summary:
     work = destination.with_name(destination.name + ".partial")
     if begun := _packed_so_far(work, summary):
-        summary = replace(summary, counts=begun.counts, damaged=begun.damaged, checksums=begun.checksums)
-    finished = sum(summary.counts.values()) + len(summary.damaged)
+        keep = ("counts", "damaged", "faceless", "several", "checksums")
+        summary = replace(summary, **{name: getattr(begun, name) for name in keep})
+    finished = summary.images
     total = sum(map(len, plan.rows.values()))
     if work.exists() and not finished:
         shutil.rmtree(work)
@@ -131,14 +136,16 @@ def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, threa
         files = {split: stack.enter_context(_open_array(work, split, summary)) for split in SPLITS}
         bar = stack.enter_context(tqdm(desc="packing", unit=" images", total=total, initial=finished))
         pool = stack.enter_context(ThreadPoolExecutor(threads))  # Pillow and zlib let other threads run
-        decoded = _decoded(pool, source, summary.image_size, chunks, threads + 2)
-        for (split, rows), (array, damaged) in zip(chunks, decoded, strict=True):
+        decoded = _decoded(pool, source, summary.image_size, align, chunks, threads + 2)
+        for (split, rows), (array, faces, damaged) in zip(chunks, decoded, strict=True):
             files[split].write(array.data)
             files[split].flush()
             so_far = int(summary.checksums[f"{split}.npy"], 16)
             summary.checksums[f"{split}.npy"] = f"{zlib.crc32(array.data, so_far):08x}"
             summary.counts[split] += len(array)
             summary.damaged.update(damaged)
+            summary.faceless += [name for name, count in faces.items() if count == 0]
+            summary.several.update({name: count for name, count in faces.items() if count > 1})
             summary.write(work)
             bar.update(len(rows))
         for split, file in files.items():
@@ -148,11 +155,13 @@ def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, threa
             file.flush()
             os.fsync(file.fileno())
     if not any(summary.counts.values()):
+        if summary.faceless:
+            raise UserError(f"no face was found in any of the {total} images; leave --align out for centred squares")
         name, reason = next(iter(summary.damaged.items()))
         raise UserError(f"none of the {total} images can be read ({name}: {reason}); get them again")
     for split in SPLITS:
         table = work / f"{split}.csv"
-        _write_table(table, plan, split, summary.damaged)
+        _write_table(table, plan, split, summary)
         summary.checksums[table.name] = checksum(table)
     summary.damaged |= source.unreadable
     summary.write(work)
@@ -164,31 +173,35 @@ def _decoded(
     pool: ThreadPoolExecutor,
     source: Source,
     size: int,
+    align: str | None,
     chunks: Sequence[tuple[str, list[tuple[str, File]]]],
     ahead: int,
-) -> Iterator[tuple[np.ndarray, dict[str, str]]]:
+) -> Iterator[_Decoded]:
     """What `_decode` makes of each chunk, in order, with at most `ahead` chunks in memory."""
-    pending: deque[Future[tuple[np.ndarray, dict[str, str]]]] = deque()
+    pending: deque[Future[_Decoded]] = deque()
     for _, rows in chunks:
         if len(pending) == ahead:
             yield pending.popleft().result()
-        pending.append(pool.submit(_decode, source, size, rows))
+        pending.append(pool.submit(_decode, source, size, align, rows))
     while pending:
         yield pending.popleft().result()
 
 
-def _decode(source: Source, size: int, rows: Sequence[tuple[str, File]]) -> tuple[np.ndarray, dict[str, str]]:
-    """The images that can be read, and the names of the others with the reason."""
-    array = np.empty((len(rows), size, size, 3), np.uint8)
+def _decode(source: Source, size: int, align: str | None, rows: Sequence[tuple[str, File]]) -> _Decoded:
+    """The squares of the images that can be read, how many each has, and the names of the others with the reason."""
+    squares: list[np.ndarray] = []
+    faces: dict[str, int] = {}
     damaged: dict[str, str] = {}
-    for index, (name, file) in enumerate(rows):
+    for name, file in rows:
         try:
             with file.open() as content:
                 data = content.read(MAX_FILE_BYTES + 1)
             if len(data) > MAX_FILE_BYTES:
                 raise ValueError(f"larger than {MAX_FILE_BYTES:,} bytes")
             with open_photo(BytesIO(data)) as image:
-                array[index - len(damaged)] = centred_square(image, size)
+                cut = aligned_faces(image, size, every=align == "all") if align else [centred_square(image, size)]
+            squares += cut
+            faces[name] = len(cut)
         except UnidentifiedImageError:
             damaged[name] = "not an image"
         except TooLarge as error:
@@ -198,7 +211,7 @@ def _decode(source: Source, size: int, rows: Sequence[tuple[str, File]]) -> tupl
                 raise
             reason = error.strerror if isinstance(error, OSError) else None
             damaged[name] = reason or str(error) or type(error).__name__
-    return array[: len(rows) - len(damaged)], damaged
+    return np.array(squares, np.uint8).reshape(-1, size, size, 3), faces, damaged
 
 
 # --- the folder ---------------------------------------------------------------------------------------------------
@@ -230,14 +243,18 @@ def _nearest_folder(path: Path) -> Path:
     return next(parent for parent in path.parents if parent.is_dir())
 
 
-def _write_table(path: Path, plan: Plan, split: str, damaged: Container[str]) -> None:
+def _write_table(path: Path, plan: Plan, split: str, summary: Summary) -> None:
+    left_out = summary.damaged.keys() | set(summary.faceless)
     unknown = np.zeros(len(plan.columns), np.int8)
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["name", *plan.columns])
         for name, _ in plan.rows[split]:
-            if name not in damaged:
-                table.writerow([name, *plan.attributes.get(name, unknown).tolist()])
+            if name in left_out:
+                continue
+            values = plan.attributes.get(name, unknown).tolist()
+            for number in range(summary.several.get(name, 1)):
+                table.writerow([f"{name}#{number + 1}" if number else name, *values])
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -35,8 +35,16 @@ class Summary:
     attributes_from: str = "unknown"  # where the attributes come from, in words
     description: str = "unknown"  # what the images are
     licence: str = "unknown"  # on which terms they, and what is trained on them, may be used
+    faceless: list[str] = field(default_factory=list)  # images without a face, where faces were looked for
+    several: dict[str, int] = field(default_factory=dict)  # images that more than one face was cut from, and how many
     passed_over: dict[str, PassedOver] = field(default_factory=dict)  # files that are no images, by kind
     checksums: dict[str, str] = field(default_factory=dict)  # by file name, in hexadecimal
+
+    @property
+    def images(self) -> int:
+        """How many images have been dealt with, whatever became of them."""
+        more = sum(self.several.values()) - len(self.several)
+        return sum(self.counts.values()) - more + len(self.damaged) + len(self.faceless)
 
     @property
     def row_bytes(self) -> int:

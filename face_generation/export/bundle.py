@@ -174,8 +174,8 @@ def _write(
     }
     Bundle.write(folder, **manifest)
     faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
-    with pictures.writing(folder / PREVIEW) as file:
-        file.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
+    with pictures.writing(folder / PREVIEW) as preview:
+        preview.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
     return Bundle.write(folder, **manifest)
 
 

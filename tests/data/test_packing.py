@@ -16,6 +16,7 @@ from collections.abc import Callable
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from PIL import Image
 from face_generation.data.drawn import write_drawn_faces
 from face_generation.data.packing import pack
 from face_generation.errors import UserError
+from face_generation.generator import Generator
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE, PARTITION, ATTRIBUTES = "img_align_celeba.zip", "list_eval_partition.txt", "list_attr_celeba.txt"
@@ -563,3 +565,48 @@ def test_a_destination_that_cannot_be_made(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: File exists; "):
         pack(drawn, tmp_path / "file" / "splits")
+
+
+# --- faces anywhere in a photo ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos with one face, with two and with none. Nobody has these faces: a model drew them."""
+    folder = tmp_path_factory.mktemp("album")
+    large, small = (Image.fromarray(face) for face in Generator.load("vae").sample(2, seed=0))
+    for name, faces in {"one": [large], "two": [large, small], "none": []}.items():
+        photo = Image.new("RGB", (700, 400), (80, 110, 140))
+        for face, (side, left) in zip(faces, ((300, 50), (200, 450)), strict=False):
+            photo.paste(face.resize((side, side), Image.Resampling.BICUBIC), (left, 60))
+        photo.save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("align", "rows"), [("largest", ["one.png", "two.png"]), ("all", ["one.png", "two.png", "two.png#2"])]
+)
+def test_faces_are_aligned(album: Path, tmp_path: Path, align: Literal["largest", "all"], rows: list[str]) -> None:
+    summary, _ = pack(album, tmp_path / "splits", align=align, val=0, test=0)
+    images, _ = read_split(tmp_path / "splits", "train")
+    large, small = Generator.load("vae").sample(2, seed=0).astype(int)
+
+    assert names(tmp_path / "splits", "train") == rows
+    assert summary.counts == {"train": len(rows), "val": 0, "test": 0}
+    assert summary.faceless == ["none.png"]
+    for image, face in zip(images, (large, large, small), strict=False):
+        assert np.abs(image - face)[40:120, 40:110].mean() < 20 < np.abs(image - face[::-1])[40:120, 40:110].mean()
+    assert pack(album, tmp_path / "splits", align=align, val=0, test=0) == (summary, False)
+    with pytest.raises(UserError, match="holds something else"):
+        pack(album, tmp_path / "splits", val=0, test=0)
+
+
+def test_photos_without_a_face_are_listed(album: Path, tmp_path: Path) -> None:
+    process = script(album, tmp_path / "splits", "--val", 0, "--test", 0, "--align")
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "left out 1 without a face: none.png" in out
+
+    shutil.copytree(album, tmp_path / "empty", ignore=shutil.ignore_patterns("one.png", "two.png"))
+    with pytest.raises(UserError, match="no face was found in any of the 1 images; leave --align out"):
+        pack(tmp_path / "empty", tmp_path / "none", align="largest", val=0, test=0)
