@@ -24,21 +24,15 @@ EDIT_COLUMNS = (
     "same",
 )
 MEANINGS = {
-    "val/loss": "negative ELBO, nats per image; lower is better",
-    "val/reconstruction": "its reconstruction part, nats per image; lower is better",
-    "val/kl": "its KL part, nats per image: information in a latent",
-    "val/active_dimensions": "latent dimensions that carry over 0.01 nats",
+    "val/loss": "what was minimised; lower is better",
+    "val/pixels": "nats per image that pixels cost, given their reconstruction; lower is better",
+    "val/features": "the same of a network's maps of the image",
+    "val/kl": "nats per image: information in the latents",
     "val/psnr": "of reconstructions, dB; higher is better",
     "val/ssim": "of reconstructions, up to 1; higher is better",
+    "val/loss_told": "error of the prior's velocities, told all attributes; lower is better",
+    "val/loss_untold": "the same, told none",
     "val/swd": "sliced Wasserstein distance of samples to real faces, ×1000; lower is better",
-    "test/bits_per_dim": "negative ELBO under the learned prior, bits per pixel value; lower is better",
-    "detail/after_db": "strength of samples' detail, dB from that of photos, after it was matched; lower is better",
-    "detail/after_levels": "tones of samples, levels of 255 from those of photos, after they were matched; likewise",
-    "detail/before_db": "strength of detail before",
-    "detail/before_levels": "tones before",
-    "prior/normal_nats": "nats to describe a latent under N(0, I)",
-    "prior/gaussian_nats": "under a fitted Gaussian",
-    "prior/flow_nats": "under the learned prior; the lower of the three is the best",
 }
 
 
@@ -69,7 +63,7 @@ Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configu
 For research on generative models, for teaching, and for pictures of people who do not exist where the licence allows.
 Not for identifying, deceiving or harassing anyone, nor for decisions about people. The faces share the biases of the
 training data: who was photographed, how, and how often. A reconstruction of a photo is not that person's likeness.
-{_evaluation(bundle)}{_broken(bundle)}{_edits(bundle)}
+{_evaluation(bundle)}{_broken(bundle)}{_asked(bundle)}{_edits(bundle)}
 ## Figures at the end of training
 
 With the exported weights, on the split that the name begins with.
@@ -143,6 +137,36 @@ there is nothing to compare with.
 | truncation | broken | interval | counted on | first seed |
 | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
+"""
+
+
+def _asked(bundle: Bundle) -> str:
+    """The section about attributes that faces can be asked to have; empty where there are none."""
+    if not bundle.attributes:
+        return ""
+    offered = [each["name"] for each in bundle.attributes if each["offered"]]
+    rows = [
+        f"| {each['name']} | {_figure(each['found'])} | {_figure(each['found_in_photos'])} | "
+        f"{'yes' if each['offered'] else 'no'} |"
+        for each in bundle.attributes
+        if "found" in each and "found_in_photos" in each
+    ]
+    table = f"""
+How often a classifier finds an attribute in faces that were asked to have it, at truncation 1, beside photos that have
+it. The classifier knows no generator, and it errs on photos as well. With 95 % intervals. What it finds too rarely is
+not offered.
+
+| attribute | asked for | in photos | offered |
+| --- | --- | --- | --- |
+{chr(10).join(rows)}
+"""
+    return f"""
+## Attributes on demand
+
+    python -m face_generation.inference bundle={bundle.name} 'attributes={{{offered[0] if offered else "…"}: 1}}'
+
+{len(offered)} of {len(bundle.attributes)} attributes are offered.
+{table if rows else "How often they are found has not been measured."}
 """
 
 

@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from face_generation.editing import measure
 from face_generation.editing.directions import find_directions
 from face_generation.errors import UserError
 from face_generation.export.bundle import extend_bundle
 from face_generation.generator import Bundle, Generator
-from face_generation.models import edits
 
 LATENT_DIM = 8
 NAMES = ["Smiling", "Male", "Young"]
@@ -105,7 +105,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def content(bundle: Bundle, splits: Path, cache: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edits, "COMPARED", 2)
+        patch.setattr(measure, "COMPARED", 2)
         return find_directions(Generator(bundle), splits, cache=cache)
 
 
@@ -134,14 +134,14 @@ def test_an_edit_changes_what_it_names_and_leaves_what_goes_with_it(
 
 def test_what_an_edit_changes_is_measured(content: dict[str, Any], bundle: Bundle) -> None:
     assert content["left_out"] == ["young"]
-    assert content["faces"]["edited"] == edits.FACES
+    assert content["faces"]["edited"] == measure.FACES
     assert content["faces"]["held_out_from"] == "val and test"
     for attribute in content["attributes"]:
         figures = attribute["figures"]
         assert figures["auc"] > 0.95
         assert figures["classifier"]["auc"] > 0.95
         edit = figures["edit"]
-        assert abs(edit["strength"]) in edits.STRENGTHS
+        assert abs(edit["strength"]) in measure.STRENGTHS
         assert edit["after"] - edit["before"] == pytest.approx(np.sign(edit["strength"]) * 0.5, abs=0.3)
         assert edit["change"] * edit["strength"] > 0
         assert edit["others"] < 0.5 * abs(edit["change"])

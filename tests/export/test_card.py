@@ -19,7 +19,7 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
 
 def card_of(bundle: Bundle, losses: list[str] | None) -> str:
     training = {"data": "none"} if losses is None else {"data": "none", "losses": losses}
-    keys = ("name", "latent_dim", "image_size", "prior", "metrics", "licence")
+    keys = ("name", "latent_shape", "image_size", "metrics", "licence")
     bundle = Bundle.write(bundle.folder, training=training, **{key: getattr(bundle, key) for key in keys})
     figures = {key: FIGURE for key in ("lpips", "psnr", "two_sample_auc")}
     write_card(bundle.record({"command": "…", "comparison": "Some.", "figures": figures, "real": {}}))
@@ -48,3 +48,15 @@ def test_broken_faces_need_no_other_figure(bundle: Bundle) -> None:
 
     assert "| 1 | 3 of 100 | 0.6 to 8.5 % | " in card
     assert "How good its faces are" not in card
+
+
+def test_attributes_that_can_be_asked_for_stand_beside_photos(told_bundle: Path, tmp_path: Path) -> None:
+    bundle = Bundle.load(shutil.copytree(told_bundle, tmp_path / "told"))
+    smiling, *others = bundle.attributes
+    bundle.offer([{**smiling, "found_in_photos": {"value": 0.95, "low": 0.9, "high": 0.99}}, *others])
+    write_card(Bundle.load(bundle.folder))
+    card = (bundle.folder / "README.md").read_text(encoding="utf-8")
+
+    assert "3 of 4 attributes are offered." in card
+    assert "| smiling | 0.9 (0.8 to 1) | 0.95 (0.9 to 0.99) | yes |" in card
+    assert "| eyeglasses |" not in card
