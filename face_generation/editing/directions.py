@@ -55,7 +55,7 @@ def add_directions(bundle: Bundle, splits: Path, measure: bool = True, cache: Pa
 def find_directions(generator: Generator, splits: Path, measure: bool = True, cache: Path = CACHE) -> dict[str, Any]:
     """The content of `directions.json`: attributes' directions, with what is known of them, and principal ones.
 
-    With an encoder, attributes' directions are fitted to labelled training faces; without, to faces that the model
+    With an encoder, directions are fitted to labelled training faces; without, to faces that the model
     draws and a classifier labels. An attribute is left out where too few faces have it, where a linear model in latent
     space hardly tells it, where the classifier is too bad at it to judge edits, or where its edits change another
     attribute more.
@@ -71,13 +71,14 @@ def find_directions(generator: Generator, splits: Path, measure: bool = True, ca
     """
     faces = LabelledFaces.load(splits)
     judge = attribute_classifier(faces, cache) if measure and faces.names else None
-    drawn = _draw(generator, FIT_SEED, DRAWS * generator.bundle.latent_dim, judge)
+    encoded = generator.bundle.has_encoder and bool(faces.names)
+    if encoded:
+        fit = _encode(generator, faces.train, mirror=True)
+    else:
+        fit = _draw(generator, FIT_SEED, DRAWS * generator.bundle.latent_dim, judge)
     content: dict[str, Any] = {"attributes": [], "principal": []}
-    if faces.names and (judge or generator.bundle.has_encoder):
-        if generator.bundle.has_encoder:
-            fit, test = _encode(generator, faces.train, mirror=True), _encode(generator, faces.held_out)
-        else:
-            fit, test = drawn, _draw(generator, TEST_SEED, TESTED, judge)
+    if encoded or judge:
+        test = _encode(generator, faces.held_out) if encoded else _draw(generator, TEST_SEED, TESTED, judge)
         content["attributes"] = _attributes(faces.names, fit, test, judge)
         if judge:
             content["attributes"] = _measured(content["attributes"], generator, judge)
@@ -92,7 +93,7 @@ def find_directions(generator: Generator, splits: Path, measure: bool = True, ca
             "edited": FACES if judge else 0,
         }
     vectors = np.array([attribute["vector"] for attribute in content["attributes"]])
-    content["principal"] = _principal(drawn, vectors.reshape(-1, generator.bundle.latent_dim))
+    content["principal"] = _principal(fit, vectors.reshape(-1, generator.bundle.latent_dim))
     return content
 
 
@@ -127,7 +128,7 @@ def _encode(generator: Generator, faces: Faces, mirror: bool = False) -> _Exampl
     bar = tqdm(chunks, desc="Encoding faces", unit="chunk", delay=1)
     latents = np.concatenate([generator.encode(np.ascontiguousarray(chunk)) for chunk in bar])
     presence = np.concatenate([faces.labels.astype(np.float32)] * len(views))
-    return _Examples(latents, presence, np.empty((len(latents), 0), np.float32))
+    return _Examples(latents, presence, np.concatenate([_thumbnails(chunk) for chunk in chunks]))
 
 
 def _attributes(
@@ -179,10 +180,10 @@ def _linear_model(inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> 
     return solution[:-1].T, solution[-1]
 
 
-def _principal(drawn: _Examples, attributes: NDArray[np.floating]) -> list[dict[str, Any]]:
+def _principal(fit: _Examples, attributes: NDArray[np.floating]) -> list[dict[str, Any]]:
     """The unit steps, orthogonal to the attributes' (K×D) and to each other, that change most pixels most, as far as a
     linear model of the picture goes. They make it brighter rather than darker."""
-    slopes, _ = _linear_model(drawn.latents, drawn.thumbnails)
+    slopes, _ = _linear_model(fit.latents, fit.thumbnails)
     named = np.linalg.svd(attributes, full_matrices=False)[2]
     steps, changes, pictures = np.linalg.svd((slopes - slopes @ named.T @ named).T, full_matrices=False)
     signs = np.where(pictures.sum(1) < 0, -1, 1)

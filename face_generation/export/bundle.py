@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ class _ToLatents(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.model.to_latents(*inputs)  # type: ignore[operator]
+    def forward(self, normal: Tensor, attributes: Tensor | None = None) -> Tensor:
+        to_latents: Callable[..., Tensor] = self.model.to_latents  # type: ignore[assignment]
+        return to_latents(normal) if attributes is None else to_latents(normal, attributes)
 
 
 class _Decode(nn.Module):
