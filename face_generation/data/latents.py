@@ -118,9 +118,10 @@ class LatentDataModule(PackedDataModule):
     def setup(self, stage: str) -> None:
         generator = Generator.load(self.autoencoder)
         folder = self._folder(generator)
-        self.splits = {  # type: ignore[assignment]  # to the loaders they are what packed splits are
-            name: LatentSplit(folder / f"{name}.npy", packed_attributes(self.folder, name)[1]) for name in SPLITS
-        }
+        splits: Any = {}  # to the loaders they are what packed splits are
+        for name in SPLITS:
+            splits[name] = LatentSplit(folder / f"{name}.npy", packed_attributes(self.folder, name)[1])
+        self.splits = splits
         self.bundle = generator.bundle
 
     @property

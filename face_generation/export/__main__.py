@@ -17,6 +17,9 @@ def main(config: DictConfig) -> None:
         bundle = extend_bundle(config.bundle, splits)
     else:
         model, provenance = checkpoint.load(Path(config.ckpt))
+        sampling = {name: config[name] for name in ("steps", "guidance") if config[name] is not None}
+        if sampling:
+            model.resample(**sampling)
         out = Path(config.out).expanduser()
         name = config.name or out.name
         bundle = export_bundle(model, out, name, provenance, splits, truncation=config.truncation)

@@ -148,7 +148,7 @@ def _look(photo: Image.Image, square: Square) -> Square | None:
         if straight is None or mirrored is None:
             return None
         score = (straight[0] + mirrored[0]) / 2
-        landmarks: NDArray[np.complexfloating] = (straight[1] + (1 - mirrored[1].conj())[MIRRORED]) / 2
+        landmarks = np.asarray(straight[1] + (1 - mirrored[1].conj())[MIRRORED], dtype=complex) / 2
         square = Square.around(square.in_photo(landmarks))
     return square if score >= FACE else None
 

@@ -29,6 +29,14 @@ class FaceModel(pl.LightningModule):
         """Measures what can't be averaged with the weights, such as statistics of feature maps, for the weights as they
         are. Called when a checkpoint is loaded."""
 
+    def resample(self, **sampling: float) -> None:
+        """Changes how faces are drawn, without training.
+
+        Raises:
+            UserError: The model does not draw in steps.
+        """
+        raise UserError(f"a {type(self).__name__} does not draw in steps; leave {' and '.join(sampling)} away")
+
     def compile_networks(self) -> None:
         """Hands the networks that training spends its time in to torch.compile."""
 

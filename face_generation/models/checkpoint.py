@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from face_generation.errors import UserError
@@ -44,7 +45,7 @@ def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
     content = read(path)
     try:
         model = build(content["provenance"])
-    except (ImportError, AttributeError, TypeError, KeyError) as error:  # of a class or an argument that is no more
+    except (InstantiationException, KeyError) as error:  # of a class or an argument that is no more
         raise UserError(f"{path} is of another version of this package; use that one, or train again") from error
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])

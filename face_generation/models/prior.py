@@ -64,8 +64,6 @@ class Prior(FaceModel):
         super().__init__()
         if told_nothing < 0 or told_all < 0 or told_nothing + told_all > 1:
             raise UserError("model.told_nothing and model.told_all are shares; give two of at most 1 together")
-        if steps < 1 or guidance < 0:
-            raise UserError("model.steps takes a whole number from 1 on, and model.guidance a number from 0 on")
         channels, height, width = latent_shape
         self.latent_shape = (channels, height, width)
         self.attributes = list(attributes)
@@ -74,6 +72,7 @@ class Prior(FaceModel):
         self.network = network(latent_shape=self.latent_shape, attributes=len(attributes))
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (latent_mean, latent_std))
         self.to_latents = FlowSampler(self.network, mean, std, steps, guidance)
+        self.resample()
         self.loss = loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
 
@@ -93,6 +92,12 @@ class Prior(FaceModel):
     def _decode(self, latents: Tensor) -> Tensor:
         images = self._generator.decode(latents.float().cpu().numpy())
         return to_float(torch.from_numpy(np.asarray(images)))
+
+    def resample(self, **sampling: float) -> None:
+        for name, value in sampling.items():
+            setattr(self.to_latents, name, value)
+        if self.to_latents.steps < 1 or self.to_latents.guidance < 0:
+            raise UserError("a prior's steps are a whole number from 1 on, and its guidance is a number from 0 on")
 
     def compile_networks(self) -> None:
         self.network.compile()
