@@ -45,7 +45,7 @@ def draw(generator: Generator, seed: int, truncation: float) -> list[Sheet]:
     Raises:
         UserError: The seed is too large, or the truncation is none.
     """
-    default = getattr(generator.bundle, "truncation", 1.0)
+    default = generator.bundle.truncation
     return [
         Sheet(SEED + seed, each, pictures.grid(_numbered(generator, SEED + seed, each), FACES, COLUMNS))
         for each in dict.fromkeys((truncation, default))

@@ -58,7 +58,7 @@ class Prior(FaceModel):
         scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
         told_nothing: float = 0.2,
         told_all: float = 0.4,
-        steps: int = 4,
+        steps: int = 3,
         guidance: float = 2.0,
     ) -> None:
         super().__init__()
