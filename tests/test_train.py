@@ -248,7 +248,6 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["start=nowhere"], "no finished training in nowhere"),
         (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["start=whole/checkpoints/final.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
-        (["experiment=demo_prior", "data.autoencoder=nowhere"], "no bundle 'nowhere'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(
