@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from face_generation import hardware
-from face_generation.callbacks import RecordProvenance
+from face_generation.callbacks import RecordProvenance, StepSeeds
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError
@@ -37,7 +37,8 @@ def train(config: DictConfig) -> None:
     resume_from = _resume(config)
     run_dir = Path(config.run_dir)
     if config.trainer.precision == "auto":
-        config.trainer.precision = hardware.best_precision()
+        before = checkpoint.read(Path(resume_from))["provenance"]["config"]["trainer"] if resume_from else {}
+        config.trainer.precision = before.get("precision", hardware.best_precision())
     run_dir.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, run_dir / "config.yaml", resolve=True)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -160,6 +161,7 @@ def _validate(model: FaceModel, datamodule: PackedDataModule, config: DictConfig
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        callbacks=[StepSeeds(config.seed)],
         limit_val_batches=config.trainer.limit_val_batches,
     )
     measured = trainer.validate(model, datamodule, verbose=False)  # empty where limit_val_batches is 0

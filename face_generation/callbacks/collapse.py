@@ -32,7 +32,7 @@ class ReportCollapse(pl.Callback):
         if self.low == self.patience:
             log.warning(
                 "The generator has collapsed: for %d batches its samples differed less than %g times as much as real "
-                "faces do. If it does not recover, train again with a smaller model.discriminator_learning_rate, "
+                "faces do. If it does not recover, train again with a smaller model.discriminator_optimizer.lr, "
                 "another seed or, in a DCGAN, model.augment=true.",
                 self.patience,
                 self.threshold,

@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.splits import PackedSplit, packed_attributes
+from face_generation.data.summary import Summary, check
 from face_generation.errors import UserError
 from face_generation.generator import Generator
-from face_generation.generator.bundle import ENCODER, MANIFEST
+from face_generation.generator.bundle import DECODER, ENCODER, MANIFEST
 
 SPLITS = ("train", "val")  # those that a prior needs
 CHUNK = 256  # images that are encoded at a time
@@ -97,16 +98,15 @@ class LatentDataModule(PackedDataModule):
 
     def __init__(self, autoencoder: str, cache: str, **options: Any) -> None:
         super().__init__(**options)
-        newest = (
-            None
-            if (Path(autoencoder) / MANIFEST).exists()
-            else max(Path(autoencoder).glob(f"**/{MANIFEST}"), key=lambda path: path.stat().st_mtime, default=None)
-        )
+        # By the time of its networks, because a manifest changes when a bundle is evaluated.
+        found = () if (Path(autoencoder) / MANIFEST).exists() else Path(autoencoder).glob(f"**/{ENCODER}")
+        newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
         self.autoencoder = str(newest.parent) if newest else autoencoder
         self.cache = Path(cache)
 
     def prepare_data(self) -> None:
         super().prepare_data()
+        check(self.folder)
         generator = Generator.load(self.autoencoder)
         folder = self._folder(generator)
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,6 +135,7 @@ class LatentDataModule(PackedDataModule):
             "latent_std": std.tolist(),
             "attributes": [name.lower() for name in packed_attributes(self.folder, "train")[0]],
             "autoencoder": self.autoencoder,
+            "decoder_sha256": self.bundle.files[DECODER],
         }
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # type: ignore[override]
@@ -149,4 +150,6 @@ class LatentDataModule(PackedDataModule):
         key = hashlib.sha256(generator.bundle.files[ENCODER].encode())
         for name in SPLITS:
             key.update((self.folder / f"{name}.csv").read_bytes())
+        if summary := Summary.read(self.folder):
+            key.update(repr(summary.checksums).encode())
         return self.cache / key.hexdigest()[:16]

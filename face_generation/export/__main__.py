@@ -22,7 +22,8 @@ def main(config: DictConfig) -> None:
             model.resample(**sampling)
         out = Path(config.out).expanduser()
         name = config.name or out.name
-        bundle = export_bundle(model, out, name, provenance, splits, truncation=config.truncation)
+        truncation = provenance["config"].get("truncation", 1.0) if config.truncation is None else config.truncation
+        bundle = export_bundle(model, out, name, provenance, splits, truncation=truncation)
     print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")
 
 

@@ -146,12 +146,14 @@ def _write(
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
     normal = torch.zeros(2, math.prod(model.latent_shape))
     if isinstance(model, Prior):
-        autoencoder = Bundle.load(model.autoencoder)
+        autoencoder = model.load_autoencoder()
         for file in (DECODER, ENCODER):
             shutil.copyfile(autoencoder.folder / file, folder / file)
         image_size = autoencoder.image_size
         training |= {key: autoencoder.training[key] for key in ("model", "losses") if key in autoencoder.training}
         training["autoencoder"] = autoencoder.training
+        training["data"] = _both(training["data"], autoencoder.training.get("data"))
+        manifest["licence"] = _both(manifest["licence"], autoencoder.licence)
         manifest["metrics"] = {**autoencoder.metrics, **manifest["metrics"]}
         manifest["attributes"] = _attributes(model, splits, folder)
         manifest["sampler"] = {"method": "Heun", "steps": model.to_latents.steps, "guidance": model.to_latents.guidance}
@@ -180,6 +182,11 @@ def _write(
     return Bundle.write(folder, **manifest)
 
 
+def _both(prior: str, autoencoder: str | None) -> str:
+    """What is true of the prior and of its autoencoder, in words."""
+    return prior if autoencoder in (None, prior) else f"Prior: {prior} Encoder and decoder: {autoencoder}"
+
+
 def _attributes(model: Prior, splits: Path | None, folder: Path) -> list[dict[str, Any]]:
     """Writes which attributes training faces have, and returns what the manifest says of them before it is measured."""
     if not model.attributes:
@@ -197,11 +204,13 @@ def _measured(bundle: Bundle, splits: Path, measure: bool) -> Bundle:
     """The bundle with directions and, where `measure` says so, with what became of the attributes asked for."""
     bundle = add_directions(bundle, splits, measure)
     faces = LabelledFaces.load(splits)
-    if not (measure and bundle.attributes and faces.names):
+    known = {each["name"] for each in bundle.attributes}
+    names = [name for name in faces.names if name in known]
+    if not (measure and names):
         return bundle
     everything = replace(bundle, attributes=[{**each, "offered": True} for each in bundle.attributes])
     generator = Generator(everything)
-    drawn = {name: generator.sample(ASKED, ASKED_SEED, 1.0, attributes={name: 1}) for name in faces.names}
+    drawn = {name: generator.sample(ASKED, ASKED_SEED, 1.0, attributes={name: 1}) for name in names}
     found = asked(attribute_classifier(faces, CACHE), drawn, faces.held_out)
     return bundle.offer([_offer(each, found) for each in everything.attributes])
 

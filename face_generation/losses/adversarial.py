@@ -58,5 +58,6 @@ class GradientPenalty(nn.Module):
         images = torch.cat([real, fake]) if self.both else real
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float().requires_grad_()
-            (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
+            # Not the compiled network, which has no second derivative.
+            (gradient,) = torch.autograd.grad(discriminator.forward(images).sum(), images, create_graph=True)
         return 0.5 * self.weight * self.interval * gradient.square().sum() / len(real)

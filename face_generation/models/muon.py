@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-SMALLEST = 64  # rows and columns of a weight that is a matrix; embeddings and last layers have fewer
+SMALLEST = 64  # rows and columns of a weight that is a matrix; most embeddings and last layers have fewer
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that takes singular values from (0, 1] to about 1
 ITERATIONS = 5
 RMS = 0.2  # of an update, as AdamW's usually are (Liu et al. 2025)

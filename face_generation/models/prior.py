@@ -13,7 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
-from face_generation.generator import Generator
+from face_generation.generator import Bundle, Generator
+from face_generation.generator.bundle import DECODER
 from face_generation.losses import FlowMatching
 from face_generation.models.base import FaceModel
 from face_generation.networks import FlowSampler, FlowTransformer
@@ -31,7 +32,8 @@ class Prior(FaceModel):
         latent_shape: Channels, height and width of the latents.
         latent_mean, latent_std: Of each channel over the training faces, by which latents are normalised.
         attributes: Names of what it can be told.
-        autoencoder: The bundle whose latents it learns, a folder.
+        autoencoder: The bundle whose latents it learns, a name or folder.
+        decoder_sha256: Of that bundle's decoder, because another one would not draw these latents.
         network: Makes the network from `latent_shape` and the number of attributes.
         loss: What is minimised.
         optimizer: Makes the optimizer from the parameters.
@@ -52,6 +54,7 @@ class Prior(FaceModel):
         latent_std: Sequence[float],
         attributes: Sequence[str],
         autoencoder: str,
+        decoder_sha256: str,
         network: Callable[..., FlowTransformer],
         loss: FlowMatching,
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
@@ -67,7 +70,7 @@ class Prior(FaceModel):
         channels, height, width = latent_shape
         self.latent_shape = (channels, height, width)
         self.attributes = list(attributes)
-        self.autoencoder = autoencoder
+        self.autoencoder, self.decoder_sha256 = autoencoder, decoder_sha256
         self.told = (told_nothing, told_all)
         self.network = network(latent_shape=self.latent_shape, attributes=len(attributes))
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (latent_mean, latent_std))
@@ -76,9 +79,20 @@ class Prior(FaceModel):
         self.loss = loss
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
 
+    def load_autoencoder(self) -> Bundle:
+        """The bundle whose latents it learned.
+
+        Raises:
+            UserError: It is not there any more, or has other networks.
+        """
+        bundle = Bundle.load(self.autoencoder)
+        if bundle.files[DECODER] != self.decoder_sha256:
+            raise UserError(f"{self.autoencoder} has another decoder than when the prior was trained; train it again")
+        return bundle
+
     @cached_property
     def _generator(self) -> Generator:
-        return Generator.load(self.autoencoder)
+        return Generator(self.load_autoencoder())
 
     def preview(self, normal: Tensor, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """What it draws, N×3×H×W: `samples`, told the attributes of validation faces; `untold`, told nothing."""
@@ -110,10 +124,10 @@ class Prior(FaceModel):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         latents, attributes = batch
-        state = torch.get_rng_state()
+        seed = torch.initial_seed()  # of this batch, as StepSeeds sets it
         losses = []
         for share in TOLD:  # with the same noise and times
-            torch.set_rng_state(state)
+            torch.manual_seed(seed)
             losses.append(self.loss(self.network, self._normalised(latents), share * attributes))
         told, untold = losses
         self.log_dict(

@@ -1,5 +1,6 @@
 """The autoencoder of the main model: a convolutional VAE whose latents hold who somebody is."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +23,7 @@ from face_generation.losses import (
 from face_generation.models.adversarial import AdversarialModel
 from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 
+log = logging.getLogger(__name__)
 STATISTICS_RATE = 0.01  # of the running mean and standard deviation of the latents: over a hundred batches
 
 
@@ -93,6 +95,7 @@ class VAE(AdversarialModel):
         self.features = FeatureLikelihood() if feature_weight else None
         self.make_optimizers = optimizer, discriminator_optimizer
         self.make_scheduler = scheduler
+        self.losses = ("pixels", "likelihood", *(["EfficientNet-Lite0"] if feature_weight else []))
         self.weights = {"pixels": pixel_weight, "features": feature_weight, "kl": kl_weight}
         self.adversarial_weight = adversarial_weight
         self.adversarial_epoch = adversarial_epoch
@@ -127,6 +130,14 @@ class VAE(AdversarialModel):
         for network in (self.encoder, self.decoder, self.discriminator):
             network.compile()
 
+    def on_fit_start(self) -> None:
+        if self.adversarial_weight and self.adversarial_epoch >= (self.trainer.max_epochs or 0) > 0:
+            log.warning(
+                "No discriminator joins, because training ends before epoch %d: faces will be soft. "
+                "Train longer, or set model.adversarial_epoch.",
+                self.adversarial_epoch,
+            )
+
     def training_step(self, images: Tensor, batch_idx: int) -> None:
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         schedulers: Any = self.lr_schedulers()
@@ -140,14 +151,14 @@ class VAE(AdversarialModel):
         loss = self._weighted(losses) / images[0].numel()  # per value: gradients are of order one
         if self.adversarial_weight and self.current_epoch >= self.adversarial_epoch:
             figures |= self.train_discriminator(optimizers[1], images, reconstructions)
+            schedulers[1].step()
             figures["adversarial"] = self.adversarial_loss(images, reconstructions)
             loss = loss + self.adversarial_weight * figures["adversarial"]
         optimizers[0].zero_grad()
         self.manual_backward(loss)
         figures["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self._autoencoder(), self.clip)
         optimizers[0].step()
-        for scheduler in schedulers:
-            scheduler.step()
+        schedulers[0].step()
         self.log_dict({f"train/{name}": value for name, value in {**figures, "loss": loss}.items()})
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
@@ -163,10 +174,15 @@ class VAE(AdversarialModel):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         make, make_discriminator = self.make_optimizers
         optimizers = [make(self._autoencoder()), make_discriminator(self.discriminator.parameters())]
-        return optimizers, [self.make_scheduler(optimizer, self._batches) for optimizer in optimizers]
 
-    def _batches(self) -> int:
-        return int(self.trainer.estimated_stepping_batches)
+        def batches() -> int:
+            return int(self.trainer.estimated_stepping_batches)
+
+        def adversarial_batches() -> int:
+            return round(batches() * (1 - self.adversarial_epoch / (self.trainer.max_epochs or 1)))
+
+        counts = batches, adversarial_batches
+        return optimizers, [self.make_scheduler(*each) for each in zip(optimizers, counts, strict=True)]
 
     def _autoencoder(self) -> list[Tensor]:
         return [*self.encoder.parameters(), *self.decoder.parameters()]

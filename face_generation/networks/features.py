@@ -1,4 +1,4 @@
-"""What a network that was trained on photos sees in an image: the maps that losses compare and discriminators judge."""
+"""What a network that was trained on photos sees in an image: the maps that losses compare."""
 
 from typing import Any
 

@@ -129,8 +129,10 @@ class FlowSampler(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def forward(self, normal: Tensor, attributes: Tensor) -> Tensor:
-        """Normal vectors N×latent_dim and attributes N×K, 1, -1 or 0 → latents N×latent_dim."""
+    def forward(self, normal: Tensor, attributes: Tensor | None = None) -> Tensor:
+        """Normal vectors N×latent_dim and attributes N×K, 1, -1 or 0, if it can be told any → latents N×latent_dim."""
+        if attributes is None:
+            attributes = normal[:, :0]
         x = normal.unflatten(1, self.network.latent_shape)
         step = 1 / self.steps
         for i in range(self.steps):
@@ -143,7 +145,10 @@ class FlowSampler(nn.Module):
         return (x * self.std + self.mean).flatten(1)
 
     def _velocity(self, x: Tensor, time: float, attributes: Tensor) -> Tensor:
-        # Both at once: one pass over the weights. Ones times the time, since a full() of N would be a constant.
+        # Ones times the time, because a full() of N would be a constant in an export.
+        if not attributes.shape[1]:
+            return self.network(x, torch.ones_like(x[:, 0, 0, 0]) * time, attributes)
+        # Both at once: one pass over the weights.
         both = torch.cat([torch.zeros_like(attributes), attributes])
         times = torch.ones_like(both[:, 0]) * time
         # Not chunk(), which would make the N of the example a constant.

@@ -1,5 +1,6 @@
 """Latents of packed splits: encoded once, by the encoder of a bundle, with the attributes of their faces."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from face_generation.data.latents import LatentDataModule
+from face_generation.data.packing import pack
 from face_generation.data.splits import packed_attributes
 from face_generation.errors import UserError
 from face_generation.generator import Generator
@@ -75,3 +77,16 @@ def test_what_cannot_encode_is_refused(bundle: str, message: str, drawn_splits: 
     data = LatentDataModule(bundle, str(tmp_path), folder=str(drawn_splits))
     with pytest.raises(UserError, match=message):
         data.prepare_data()
+
+
+def test_the_same_names_with_other_pixels_are_encoded_again(
+    tiny_bundle: Path, drawn_splits: Path, tmp_path: Path
+) -> None:
+    raw = shutil.copytree(drawn_splits.with_name("splits-raw"), tmp_path / "raw")
+    pack(raw, tmp_path / "splits")
+    data = LatentDataModule(str(tiny_bundle), str(tmp_path / "cache"), folder=str(tmp_path / "splits"), batch_size=8)
+    data.prepare_data()
+    shutil.rmtree(tmp_path / "splits")
+    pack(raw, tmp_path / "splits", size=64)
+    data.prepare_data()
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -21,7 +21,7 @@ from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
 from face_generation.export.onnx import write_onnx
 from face_generation.generator import Bundle, Generator
-from face_generation.models import VAE, checkpoint
+from face_generation.models import VAE, Prior, checkpoint
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 Provenance = Callable[..., dict[str, Any]]
@@ -219,3 +219,35 @@ def test_a_prior_needs_the_splits_that_it_was_trained_on(
     with pytest.raises(UserError, match="splits="):
         export_bundle(checkpoint.build(described), tmp_path / "prior", "prior", described)
     assert not (tmp_path / "prior").exists()
+
+
+def test_a_prior_that_can_be_told_nothing_draws(
+    provenance: Provenance, latents: LatentDataModule, tmp_path: Path
+) -> None:
+    described = provenance("prior", **latents.shapes | {"attributes": []})
+    model = checkpoint.build(described)
+    assert isinstance(model, Prior)
+    with torch.no_grad():
+        previews = model.eval().preview(torch.randn(2, 200), (torch.empty(2, 200), torch.empty(2, 0)))
+    assert previews["samples"].shape == (2, 3, 150, 150)
+    bundle = export_bundle(model, tmp_path / "prior", "prior", described)
+    assert Generator(bundle).sample(2, seed=0).shape == (2, 150, 150, 3)
+
+
+def test_a_prior_keeps_to_the_decoder_that_it_was_trained_with(
+    provenance: Provenance, latents: LatentDataModule, drawn_splits: Path, tmp_path: Path
+) -> None:
+    described = provenance("prior", **latents.shapes | {"autoencoder": "vae"})
+    with pytest.raises(UserError, match="another decoder"):
+        export_bundle(checkpoint.build(described), tmp_path / "prior", "prior", described, drawn_splits)
+
+
+def test_data_and_licence_of_the_autoencoder_stay_with_the_prior(
+    provenance: Provenance, latents: LatentDataModule, drawn_splits: Path, tmp_path: Path
+) -> None:
+    described = provenance("prior", **latents.shapes) | {"data": "My photos.", "licence": "mine"}
+    model = checkpoint.build(described)
+    bundle = export_bundle(model, tmp_path / "mine", "mine", described, drawn_splits, directions=False)
+    assert bundle.training["data"] == "Prior: My photos. Encoder and decoder: none"
+    assert bundle.licence == "Prior: mine Encoder and decoder: MIT"
+    assert bundle.training["losses"] == ["pixels", "likelihood", "EfficientNet-Lite0"]
