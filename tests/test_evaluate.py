@@ -113,7 +113,6 @@ def test_a_bundle(run: Command, tiny_bundle: Path) -> None:
     assert [line.partition(" (")[0] for line in missing] == [
         "missing: FID, KID ×1000",
         "missing: LPIPS",
-        "missing: Bits per dimension",
         "missing: Copies",  # of the model, and, beside half as many faces, of real ones
         "missing: Copies",
     ]

@@ -4,10 +4,11 @@ The slope of an attribute's score in latent space is the direction that changes 
 al. 2020, *Interpreting the Latent Space of GANs for Semantic Face Editing*). But attributes go together: a step towards
 a beard also leads towards men, and away from make-up. So the direction of an attribute is the v that minimises
 
-    (slope · v - 1)² + Σ (other slope · v)² + ‖v‖²
+    (slope · v - 1)² + 10 Σ (other slope · v)² + ‖v‖²
 
 over all attributes' slopes, each of length 1: it changes what it names, leaves the others as far as it can, and is
-short, for a face that is moved far falls apart.
+short, because a face that is moved far falls apart. Lengths are those of whitened latents, where the shortest step is
+the most probable one.
 """
 
 import json
@@ -38,6 +39,7 @@ CACHE = Path("outputs/attributes")  # of the classifier
 DRAWS = 32  # faces to fit to, for each latent dimension
 FIT_SEED, TEST_SEED = 1_000_000_000, 2_000_000_000  # of drawn faces: to fit to, to test with
 TESTED = 1000  # faces
+OTHERS = 10.0  # weight of what a step changes of other attributes
 MIN_AUC = 0.7  # of the linear model on held-out faces
 MIN_CLASSIFIER_AUC = 0.8  # likewise of the classifier, to judge edits
 PRINCIPAL = 8  # directions
@@ -141,9 +143,12 @@ def _attributes(
         kept &= [accuracy.auc >= MIN_CLASSIFIER_AUC for accuracy in judge.accuracies]
     names = [name for name, keep in zip(names, kept, strict=True) if keep]
     fit, test = (replace(examples, presence=examples.presence[:, kept]) for examples in (fit, test))
+    # Where latents are white, the shortest step is the most probable one.
+    whiten, colour = _whitening(fit.latents)
+    fit, test = (replace(examples, latents=examples.latents @ whiten) for examples in (fit, test))
     slopes, offsets = _linear_model(fit.latents, fit.presence)
     units = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
-    steps = np.linalg.solve(units @ units.T + np.eye(len(units)), units)
+    steps = [_step(units, k) for k in range(len(units))]
     probabilities = test.latents @ slopes.T + offsets
     found = []
     for k, (name, slope, step) in enumerate(zip(names, slopes, steps, strict=True)):
@@ -152,7 +157,7 @@ def _attributes(
             continue
         # As long as changes the probability by its mean difference between faces with and without the attribute.
         having, lacking = (fit.latents[fit.labels[:, k] == has].mean(0) for has in (True, False))
-        vector = step * (slope @ (having - lacking)) / (slope @ step)
+        vector = step * (slope @ (having - lacking)) / (slope @ step) @ colour
         found.append({"name": name, "vector": _rounded(vector), "figures": _rounded(asdict(told))})
     return sorted(found, key=lambda attribute: -attribute["figures"]["auc"])
 
@@ -170,6 +175,21 @@ def _measured(
             attribute["figures"] |= {"classifier": _rounded(classifier), "edit": _rounded(edit)}
     working = [attribute for attribute in attributes if attribute["name"] in edits]
     return sorted(working, key=lambda attribute: -abs(attribute["figures"]["edit"]["change"]))
+
+
+def _step(units: NDArray, k: int) -> NDArray:
+    """Slopes of length 1, K×D → the step along slope k, D: the minimum that this module's docstring has."""
+    weights = np.full(len(units), OTHERS)
+    weights[k] = 1
+    return np.linalg.solve((units.T * weights) @ units + np.eye(units.shape[1]), units[k])
+
+
+def _whitening(latents: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
+    """Latents N×D → matrices D×K, to where they have unit covariance along the K axes that vary, and K×D, back."""
+    variances, axes = np.linalg.eigh(np.cov(latents.T.astype(np.float64)))
+    kept = variances > 1e-4 * variances[-1]
+    deviations, axes = np.sqrt(variances[kept]), axes[:, kept]
+    return axes / deviations, (axes * deviations).T
 
 
 def _linear_model(inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> tuple[NDArray, NDArray]:

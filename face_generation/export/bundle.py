@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from face_generation.data.datamodule import to_float
 from face_generation.data.splits import packed_attributes
@@ -210,7 +211,8 @@ def _measured(bundle: Bundle, splits: Path, measure: bool) -> Bundle:
         return bundle
     everything = replace(bundle, attributes=[{**each, "offered": True} for each in bundle.attributes])
     generator = Generator(everything)
-    drawn = {name: generator.sample(ASKED, ASKED_SEED, 1.0, attributes={name: 1}) for name in names}
+    bar = tqdm(names, desc="Drawing what is asked for", unit="attribute", delay=1)
+    drawn = {name: generator.sample(ASKED, ASKED_SEED, 1.0, attributes={name: 1}) for name in bar}
     found = asked(attribute_classifier(faces, CACHE), drawn, faces.held_out)
     return bundle.offer([_offer(each, found) for each in everything.attributes])
 
@@ -220,5 +222,5 @@ def _offer(attribute: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, 
     figures = found.get(attribute["name"])
     if figures is None or isinstance(figures, Gap):
         return {"name": attribute["name"], "offered": False}
-    offered = figures.found.value >= OFFERED * figures.found_in_photos.value
-    return {"name": attribute["name"], "offered": bool(offered), **asdict(figures)}
+    offered = figures.found.value >= OFFERED * figures.found_in_photos.value > 0
+    return {"name": attribute["name"], "offered": offered, **asdict(figures)}

@@ -386,7 +386,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     picture.save(path, quality=95)
     buffer = io.BytesIO()
     face.save(buffer, "PNG")
-    square = read_photo(buffer.getvalue(), 150).astype(float)
+    square = read_photo(buffer.getvalue(), 150, align=False).astype(float)
     return {"path": path, "eyes": [(eye - middle) * turn + middle for eye in eyes], "square": square}
 
 

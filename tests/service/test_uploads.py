@@ -264,7 +264,7 @@ def test_forms_that_are_broken(http: httpx.Client, kind: str, body: bytes, statu
 def test_bundle_without_encoder(http: httpx.Client, photo: Image.Image) -> None:
     answer = http.post("/api/v1/plain/reconstructions", files={"photo": saved(photo, "PNG")})
 
-    assert refused(answer, 409) == "the bundle plain has no encoder; use tiny"
+    assert refused(answer, 409) == "the bundle plain has no encoder; use tiny or told"
 
 
 def test_photos_are_in_no_file_and_in_no_log(server: Any, photo: Image.Image) -> None:
