@@ -49,14 +49,14 @@ def distance(found: Square, true: Square) -> float:
         (900, 700, 300 + 400j, 500, -35),
         (3000, 2000, 2300 + 500j, 124, 10),  # a face 60 pixels wide
         (5000, 500, 4500 + 250j, 150, -10),
-        (1200, 1600, 600 + 800j, 1500, 5),
+        (1200, 1600, 600 + 800j, 1500, 15),
     ],
 )
 def test_a_face_anywhere_is_found_where_it_is(
     faces: np.ndarray, width: int, height: int, middle: complex, side: float, degrees: float
 ) -> None:
-    true = turned(middle, side, degrees)
-    photo = laid(plain(width, height), faces[1], true)
+    true = turned(middle, side, degrees)  # of a face that is where CelebA has faces
+    photo = laid(plain(width, height), faces[0], true)
     (found,) = find_faces(photo)
 
     assert distance(found, true) < 5
@@ -64,7 +64,7 @@ def test_a_face_anywhere_is_found_where_it_is(
     assert np.array_equal(square, cut(photo, found, 150))
     assert square.shape == (150, 150, 3)
     assert square.dtype == np.uint8
-    assert np.abs(cut(photo, true, 150).astype(int) - faces[1])[40:120, 40:110].mean() < 8
+    assert np.abs(cut(photo, true, 150).astype(int) - faces[0])[40:120, 40:110].mean() < 8
 
 
 @pytest.mark.parametrize("size", [64, 150, 178, 256, 512])
