@@ -34,19 +34,14 @@ class ConvNormAct(nn.Sequential):
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions beside an identity (He et al. 2016): N×C×H×W → N×C×H×W.
 
-    Args:
-        channels: Of the maps.
-        hidden: Channels between the two convolutions; as many as `channels` where none are given.
-
     The second normalisation starts at gain 0, so a new block is the identity and deep stacks train from the first
     step (Goyal et al. 2017, section 5.1).
     """
 
-    def __init__(self, channels: int, hidden: int | None = None) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = hidden or channels
-        self.first = ConvNormAct(channels, hidden)
-        self.second = nn.Conv2d(hidden, channels, 3, padding=1, bias=False)
+        self.first = ConvNormAct(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.norm.weight)
 
