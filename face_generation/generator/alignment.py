@@ -148,8 +148,8 @@ def _look(photo: Image.Image, square: Square) -> Square | None:
         if straight is None or mirrored is None:
             return None
         score = (straight[0] + mirrored[0]) / 2
-        landmarks = np.asarray(straight[1] + (1 - mirrored[1].conj())[MIRRORED], dtype=complex) / 2
-        square = Square.around(square.in_photo(landmarks))
+        both = straight[1] + (1 - mirrored[1].conj())[MIRRORED]
+        square = Square.around(square.in_photo(np.asarray(both, dtype=np.complex128) / 2))
     return square if score >= FACE else None
 
 
