@@ -182,7 +182,8 @@ class VAE(AdversarialModel):
             return round(batches() * (1 - self.adversarial_epoch / (self.trainer.max_epochs or 1)))
 
         counts = batches, adversarial_batches
-        return optimizers, [self.make_scheduler(*each) for each in zip(optimizers, counts, strict=True)]
+        schedulers = [self.make_scheduler(*each) for each in zip(optimizers, counts, strict=True)]
+        return optimizers, [{"scheduler": scheduler, "interval": "step"} for scheduler in schedulers]
 
     def _autoencoder(self) -> list[Tensor]:
         return [*self.encoder.parameters(), *self.decoder.parameters()]

@@ -1,6 +1,7 @@
 """Sheets of faces for the eye, and the record of what was counted on them."""
 
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -34,9 +35,8 @@ def test_a_sheet_has_a_hundred_faces_of_their_own_above_their_numbers(bundle: Bu
     assert min(np.frombuffer(number, np.uint8).min() for number in numbers) < 64  # something is written there
 
 
-def test_the_default_truncation_of_a_bundle_has_a_sheet_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Bundle, "truncation", 0.7, raising=False)
-    generator = Generator(bundle)
+def test_the_default_truncation_of_a_bundle_has_a_sheet_too(bundle: Bundle) -> None:
+    generator = Generator(replace(bundle, truncation=0.7))
 
     assert [sheet.truncation for sheet in sheets.draw(generator, 0, 1.0)] == [1.0, 0.7]
     assert [sheet.truncation for sheet in sheets.draw(generator, 0, 0.7)] == [0.7]
