@@ -182,8 +182,11 @@ class VAE(AdversarialModel):
             return round(batches() * (1 - self.adversarial_epoch / (self.trainer.max_epochs or 1)))
 
         counts = batches, adversarial_batches
-        schedulers = [self.make_scheduler(*each) for each in zip(optimizers, counts, strict=True)]
-        return optimizers, [{"scheduler": scheduler, "interval": "step"} for scheduler in schedulers]
+        every_step: Any = [
+            {"scheduler": self.make_scheduler(*each), "interval": "step"}
+            for each in zip(optimizers, counts, strict=True)
+        ]
+        return optimizers, every_step
 
     def _autoencoder(self) -> list[Tensor]:
         return [*self.encoder.parameters(), *self.decoder.parameters()]
