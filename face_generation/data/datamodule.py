@@ -84,7 +84,7 @@ class PackedDataModule(pl.LightningDataModule):
 
     @property
     def licence(self) -> str:
-        """On which terms the images, and so a model trained on them, may be used; "unknown" as long as there are no splits."""
+        """On which terms images and a model trained on them may be used; "unknown" as long as there are no splits."""
         summary = Summary.read(self.folder)
         return self._licence or (summary.licence if summary else "unknown")
 
