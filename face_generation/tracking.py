@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
@@ -45,6 +46,7 @@ class Tracker(MLFlowLogger):
         tracking_uri: `sqlite:///mlflow.db`, or a server such as `http://127.0.0.1:8080`.
         when_unreachable: `stop` before the first step, or go on in the `local` store.
         resume: The checkpoint that training goes on from, if any: the MLflow run that the folder remembers goes on too.
+        study: The search that the run is a trial of, if any: the run is then a child of the one that stands for it.
 
     Raises:
         UserError: An argument is out of range, or MLflow does not answer at the start and `when_unreachable` is `stop`.
@@ -58,9 +60,10 @@ class Tracker(MLFlowLogger):
         tracking_uri: str = LOCAL_STORE,
         when_unreachable: str = "stop",
         resume: str | None = None,
+        study: str | None = None,
     ) -> None:
         if when_unreachable not in ("stop", "local"):
-            raise UserError(f"logger.when_unreachable={when_unreachable}; choose stop or local")
+            raise UserError(f"logger.mlflow.when_unreachable={when_unreachable}; choose stop or local")
         if set(run_name) & set("/:"):
             raise UserError(f"name={run_name}; the name of a registered model has no / and no :")
         for variable, value in PATIENCE.items():
@@ -70,8 +73,8 @@ class Tracker(MLFlowLogger):
         except MlflowException as error:
             if when_unreachable == "stop" or tracking_uri == LOCAL_STORE:
                 raise UserError(
-                    f"MLflow does not answer at {tracking_uri}; start the server, correct logger.tracking_uri, or set "
-                    f"logger.when_unreachable=local ({_gist(error)})"
+                    f"MLflow does not answer at {tracking_uri}; start the server, correct logger.mlflow.tracking_uri, "
+                    f"or set logger.mlflow.when_unreachable=local ({_gist(error)})"
                 ) from error
             log.warning("MLflow does not answer at %s (%s): logging to %s.", tracking_uri, _gist(error), LOCAL_STORE)
             tracking_uri = LOCAL_STORE
@@ -79,6 +82,7 @@ class Tracker(MLFlowLogger):
         self._record = Path(run_dir) / RECORD
         self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
         self._params: dict[str, Any] = {}
+        self._study = study
         self._git_tags = _git_tags()
         run_id = self._recorded_run(tracking_uri)
         super().__init__(experiment_name, run_name, tracking_uri, tags=dict(self._git_tags), run_id=run_id)
@@ -88,6 +92,8 @@ class Tracker(MLFlowLogger):
     def experiment(self) -> MlflowClient:
         """The client of the store. The first use starts the run, or reopens it."""
         started = self._initialized
+        if self._study and self._run_id is None:
+            self.tags = {**(self.tags or {}), MLFLOW_PARENT_RUN_ID: self._run_of_study()}
         client = super().experiment
         if not started:
             assert self._run_id is not None
@@ -134,6 +140,18 @@ class Tracker(MLFlowLogger):
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
         self._send(lambda: super(Tracker, self).finalize(status))
+
+    def _run_of_study(self) -> str:
+        """The run that all trials of the study are children of, which the first of them makes."""
+        client, name = self._mlflow_client, self._experiment_name
+        experiment = client.get_experiment_by_name(name)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
+        found = client.search_runs([experiment_id], f"tags.study = '{self._study}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        run = client.create_run(experiment_id, tags={"study": self._study, **self._git_tags}, run_name=self._study)
+        client.set_terminated(run.info.run_id)
+        return run.info.run_id
 
     def _remember(self, run_id: str) -> None:
         self._runs[self._tracking_uri] = run_id
