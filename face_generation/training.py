@@ -4,7 +4,8 @@ import json
 import logging
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,20 +166,30 @@ def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback])
 
 def _fit(trainer: pl.Trainer, model: FaceModel, datamodule: PackedDataModule, resume_from: str | None) -> None:
     try:
-        trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
+        with _interruptible(trainer):
+            trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(" ".join(str(error).split())) from error
-    except SystemExit as error:
-        if trainer.interrupted:  # Lightning makes an exit with status 1 of Ctrl-C
-            raise KeyboardInterrupt from error
-        raise
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         trainer.strategy.barrier()
         torch.distributed.destroy_process_group()  # the first process goes on alone and must wait for nobody
 
 
+@contextmanager
+def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+    """Lets Ctrl-C through, of which Lightning makes an exit with status 1."""
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+
+
 def _how_to_go_on(config: DictConfig) -> str:
     """The command that takes an interrupted run up again."""
+    if config.study:
+        return "the same command goes on with the search"
     last = Path(config.run_dir) / "checkpoints/last.ckpt"
     if not last.exists():
         return "there is no checkpoint yet to go on from"
@@ -269,5 +280,6 @@ def _validate(
         callbacks=[StepSeeds(config.seed), *shown],
         limit_val_batches=config.trainer.limit_val_batches,
     )
-    measured = trainer.validate(model, datamodule, verbose=False)  # empty where limit_val_batches is 0
+    with _interruptible(trainer):
+        measured = trainer.validate(model, datamodule, verbose=False)  # empty where limit_val_batches is 0
     return {name: float(value) for metrics in measured for name, value in metrics.items()}

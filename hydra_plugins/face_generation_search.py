@@ -76,11 +76,16 @@ class StudySweeper(Sweeper):
             study_name=self.study_name,
             storage=self.storage,
             direction=self.direction,
-            sampler=optuna.samplers.TPESampler(seed=self.seed),
             load_if_exists=True,
         )
+        # One that goes on tries something new, with another seed than at its beginning.
+        seed = None if self.seed is None else self.seed + len(study.trials)
+        study.sampler = optuna.samplers.TPESampler(seed=seed)
         while (ended := len(study.get_trials(states=(states.COMPLETE, states.FAIL)))) < self.n_trials:
-            trial = study.ask(space)
+            try:
+                trial = study.ask(space)
+            except ValueError as error:
+                raise UserError(f"the study {self.study_name} had other choices; give another study=…") from error
             chosen = [f"{name}={value}" for name, value in trial.params.items()]
             print(f"trial {ended + 1} of {self.n_trials}: {' '.join(chosen)}")
             try:
