@@ -77,4 +77,5 @@ def end(logger: Logger, status: str) -> None:
 @end.register
 def _(logger: WandbLogger, status: str) -> None:
     logger.finalize(status)
-    logger.experiment.finish(exit_code=int(status != "success"))  # else the next run of this process would go on in it
+    if logger._experiment is not None:  # else asking for it would begin a run
+        logger.experiment.finish(exit_code=int(status != "success"))  # the next run of this process is another one

@@ -260,7 +260,8 @@ def _finish(
         end(logger, "success")
     if config.push:
         add_and_push(checkpoints)
-    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")
+    option = shlex.quote(f"bundle={bundle.folder}")
+    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference {option} draws")
     return metrics
 
 
