@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 
 SPEED = "train/images_per_second"  # as `Throughput` logs it
 
@@ -53,7 +54,7 @@ class Progress(pl.Callback):
         self._show(trainer, "done", last=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.validating:  # by itself, not within training
+        if _alone(trainer):
             self._show(trainer, "validation done", last=True)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -76,7 +77,7 @@ class Progress(pl.Callback):
     def _parts(self, trainer: pl.Trainer, place: str) -> Iterator[str]:
         """What the line says, what matters most first."""
         metrics = trainer.callback_metrics
-        if trainer.validating:
+        if _alone(trainer):
             yield place
         else:
             epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or -1
@@ -84,7 +85,7 @@ class Progress(pl.Callback):
             if left := self._left(trainer):
                 yield left
         yield from (f"{label} {float(metrics[name]):.4g}" for label, name in self.figures.items() if name in metrics)
-        if SPEED in metrics and not trainer.validating:
+        if SPEED in metrics and not _alone(trainer):
             yield f"{float(metrics[SPEED]):.0f} images/s"
 
     def _left(self, trainer: pl.Trainer) -> str | None:
@@ -111,6 +112,11 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _alone(trainer: pl.Trainer) -> bool:
+    """Whether it validates without training."""
+    return trainer.state.fn == TrainerFn.VALIDATING
 
 
 def _done(trainer: pl.Trainer) -> int:
