@@ -38,8 +38,8 @@ class RelativisticPairing(nn.Module):
 class GradientPenalty(nn.Module):
     """γ/2·E‖∇D‖² (R1 on photos, R2 on samples; Mescheder et al. 2018).
 
-    Where a discriminator has a logit for each patch, the mean over patches is taken, as it is of their losses. Gradients
-    of patches that overlap are taken to be orthogonal.
+    Where a discriminator has a logit for each patch, the mean over patches is taken, as it is of their losses. The
+    gradients of patches that overlap are taken to be orthogonal.
 
     Args:
         weight: γ; 0 is none.
