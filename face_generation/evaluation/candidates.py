@@ -1,4 +1,4 @@
-"""What can be evaluated: a bundle, a checkpoint, a folder of images, or an MLflow URI, each as a source of images."""
+"""What can be evaluated: a bundle on this disk or elsewhere, a checkpoint, or a folder, each as a source of images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
 from face_generation.generator import Bundle, Generator
-from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, shipped
+from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, is_remote, shipped
 from face_generation.generator.parallel import parallel_map
 from face_generation.models import checkpoint
 from face_generation.tracking import Run, recorded_run, run_of_uri
@@ -35,7 +35,7 @@ class Candidate:
     @property
     def bundle(self) -> Bundle | None:
         """The bundle that was named, on this machine, where what is found out can be written down."""
-        kept = self.generator and not self.is_checkpoint and not MLFLOW_URI.match(self.source)
+        kept = self.generator and not self.is_checkpoint and not is_remote(self.source)
         return self.generator.bundle if self.generator and kept else None
 
     def images(self, n: int, seed: int, truncation: float, size: int) -> Iterator[NDArray[np.uint8]]:
