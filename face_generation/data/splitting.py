@@ -211,7 +211,7 @@ def _attributes(
 
 
 def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], Table]) -> tuple[str, Table] | None:
-    """Where the first of these files is, and what all of them say alike; `None` if there are none."""
+    """Where the first of these files is, and what all of them agree on; `None` if there are none."""
     tables = []
     for file in files:
         label = os.path.normpath(source.path / file.path)
