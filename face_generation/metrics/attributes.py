@@ -133,7 +133,7 @@ class AttributeClassifier:
         return out
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same as probabilities, 0 to 1."""
+        """Scores as probabilities, 0 to 1."""
         return torch.from_numpy(self.scores(images)).sigmoid().numpy()
 
 

@@ -125,7 +125,7 @@ def centred(value: float, resampled: ArrayLike, bounds: tuple[float, float] = (0
 
 
 def equal_rows(n: int, m: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """As many rows of a set of n as of a set of m, in order: all of the smaller set, a random part of the larger."""
+    """Rows of two sets of n and m, as many of each, in order: all of the smaller set, a random part of the larger."""
     random = np.random.default_rng(seed)
     size = min(n, m)
     return np.sort(random.permutation(n)[:size]), np.sort(random.permutation(m)[:size])
