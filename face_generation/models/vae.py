@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import torch
@@ -21,10 +22,12 @@ from face_generation.losses import (
     RelativisticPairing,
 )
 from face_generation.models.adversarial import AdversarialModel
+from face_generation.models.calibration import fresh_statistics
 from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 
 log = logging.getLogger(__name__)
 TINY = 1e-12
+CALIBRATION_BATCHES = 20
 STATISTICS_RATE = 0.01  # of the running mean and standard deviation of the latents: over a hundred batches
 
 
@@ -168,6 +171,15 @@ class VAE(AdversarialModel):
         schedulers[0].step()
         figures["loss"] = likelihood + kl
         self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()})
+
+    @torch.no_grad()
+    def on_validation_epoch_start(self) -> None:
+        """Measures the statistics of batch normalisations for the averaged weights, which validation is of."""
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        batches = islice(datamodule.ordered_loader("train"), CALIBRATION_BATCHES)
+        with fresh_statistics(self.encoder, self.decoder):
+            for batch in batches:
+                self.decoder(self.encoder(datamodule.on_after_batch_transfer(batch.to(self.device), 0))[0])
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
         mean, log_variance = self.encoder(images)
