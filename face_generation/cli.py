@@ -11,6 +11,7 @@ COMMANDS = {
     "draw": ("face_generation.inference", "draw faces, edit them, go from one to another"),
     "evaluate": ("face_generation.evaluate", "measure how good the faces of models are"),
     "export": ("face_generation.export", "write a checkpoint as a bundle"),
+    "push": ("face_generation.push", "publish a bundle on the Hugging Face Hub"),
     "serve": ("face_generation.serve", "serve faces over HTTP, with a page"),
 }
 HELP = """usage: face-generation COMMAND [--help] [OPTION=VALUE …]

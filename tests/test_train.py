@@ -357,7 +357,7 @@ def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> Non
     figures = {path: json.loads(path.read_text()) for path in tmp_path.glob("outputs/demo_search/*/metrics.json")}
     assert len(study.trials) == len(figures) == 4
     assert study.best_value == pytest.approx(min(each["val/loss"] for each in figures.values()))
-    assert set(study.best_params) == {"model.optimizer.lr", "model.scheduler.warmup_steps"}
+    assert set(study.best_params) == {"model.optimizer.adamw_lr", "model.scheduler.warmup_steps"}
     assert f"best of 4 trials: {study.best_value:.6g} with " in done.stdout
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from face_generation.errors import UserError
-from face_generation.generator import pictures
+from face_generation.generator import hub, pictures
+from face_generation.generator.hub import HUB_URI
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -84,8 +85,9 @@ class Bundle:
         """Opens a bundle and verifies its files.
 
         Args:
-            where: The name of a shipped bundle, a folder, or an MLflow URI: `models:/<name>/<version>`,
-                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`.
+            where: The name of a shipped bundle, a folder, an MLflow URI (`models:/<name>/<version>`,
+                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`), or a repository on the
+                Hugging Face Hub (`hf://<owner>/<name>` or `hf://<owner>/<name>@<revision>`).
 
         Raises:
             UserError: There is no such bundle, or it is damaged or of another format.
@@ -195,6 +197,11 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
 
 
+def is_remote(where: str) -> bool:
+    """Whether a bundle is named by an address, from which it is fetched, and not on this disk."""
+    return bool(MLFLOW_URI.match(where) or HUB_URI.match(where))
+
+
 def sha256(path: Path) -> str:
     """The file's checksum in hexadecimal."""
     with path.open("rb") as file:
@@ -206,13 +213,15 @@ def _find(where: str) -> Path:
         return SHIPPED / where
     if MLFLOW_URI.match(where):
         return _download(where)
+    if HUB_URI.match(where):
+        return hub.fetch(where)
     folder = Path(where).expanduser()
     if (folder / MANIFEST).is_file():
         return folder
     if folder.is_dir():
         raise UserError(f"the folder {where} is no bundle: it has no {MANIFEST}; export one there first")
     names = ", ".join(shipped()) or "none"
-    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an MLflow URI such as models:/…")
+    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an address: models:/… or hf://…")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

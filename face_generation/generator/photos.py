@@ -87,7 +87,7 @@ def open_photo(file: IO[bytes], formats: Sequence[str] | None = None) -> Image.I
     """Opens a picture without decoding it.
 
     Raises:
-        UnidentifiedImageError: It is none, or not of these formats. Of broken files Pillow raises many kinds.
+        UnidentifiedImageError: It is none, or not of these formats. Pillow raises many kinds of error on broken files.
     """
     head = file.read(3)
     file.seek(0)
@@ -118,7 +118,7 @@ def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """The square in the middle of an opened image, turned upright, uint8 sRGB size×size×3.
 
     Raises:
-        TooLarge: It has more than `MAX_PIXELS` to decode. Of broken files Pillow raises many kinds.
+        TooLarge: It has more than `MAX_PIXELS` to decode. Pillow raises many kinds of error on broken files.
     """
     # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
     with _upright(image, 2 * size) as (photo, profile):
