@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from face_generation.data.annotations import read_attributes, write_attributes
 from face_generation.data.celeba import ATTRIBUTE_FILE
-from face_generation.errors import UserError
+from face_generation.errors import UserError, printable
 from face_generation.generator import Generator, pictures
 from face_generation.generator.attributes import Asked
 from face_generation.generator.directions import Directions
@@ -145,7 +145,7 @@ def reconstruct(config: DictConfig) -> None:
     with pictures.writing(output) as file:
         face = generator.decode(generator.directions.move(latents, edits))[0]
         file.write(pictures.encode(pictures.grid([photo, face], 2, columns=2), suffix))
-    print(f"{output}: {path.name}, and what bundle {generator.bundle.name} makes of it")
+    print(f"{output}: {printable(path.name)}, and what bundle {generator.bundle.name} makes of it")
 
 
 MODES: dict[str, Callable[[DictConfig], None]] = {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from face_generation.generator import pictures
+from face_generation.generator.decoding import SIDE, Room
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import SEEDS
 from face_generation.generator.photos import UPLOADS, read_photo
@@ -20,6 +21,7 @@ from face_generation.service.answers import MEDIA_TYPES, Drawn
 from face_generation.service.catalogue import Catalogue, Entry
 from face_generation.service.metrics import Metrics
 from face_generation.service.problems import Problem, documented
+from face_generation.service.rates import Rates
 from face_generation.service.schemas import (
     BundleAbout,
     BundlesAnswer,
@@ -54,7 +56,10 @@ class Service:
 
     settings: Settings
     catalogue: Catalogue
-    workers: Workers
+    workers: Workers  # draw faces
+    photos: Workers  # read photos, away from those who draw
+    room: Room  # that they have for it
+    rates: Rates
     metrics: Metrics
 
     def entry(self, name: str) -> Entry:
@@ -62,6 +67,20 @@ class Service:
         if name not in self.catalogue:
             raise Problem(404, f"there is no bundle {name!r}; there are {', '.join(self.catalogue)}")
         return self.catalogue[name]
+
+    @property
+    def idle(self) -> bool:
+        return self.workers.idle and self.photos.idle
+
+    def stop(self) -> None:
+        """Refuses all further work; what was let in is done."""
+        self.photos.stop()
+        self.workers.stop()
+
+    def close(self) -> None:
+        """Ends the threads. See `Workers.close`."""
+        self.photos.close()
+        self.workers.close()
 
 
 BundleName = Annotated[str, Path(description="The name of a bundle")]
@@ -89,7 +108,8 @@ async def bundles(request: Request) -> BundlesAnswer:
             faces=limits.faces,
             frames=limits.frames,
             upload_bytes=limits.upload_bytes,
-            upload_pixels=limits.upload_pixels,
+            upload_side=SIDE,
+            upload_pixels={format: limits.room.pixels_of(format) for format in UPLOADS},
             max_strength=MAX_STRENGTH,
         ),
     )
@@ -139,7 +159,7 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
     headers = caching(service, entry, wanted, suffix)
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
-    (picture,) = await work.run(request, [draw], list)
+    (picture,) = await work.run(request, service.workers, [draw], list)
     service.metrics.images(bundle, "face", 1)
     return Response(picture, headers=headers, media_type=MEDIA_TYPES[suffix])
 
@@ -167,7 +187,7 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: 
     headers = caching(service, entry, wanted, suffix)
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
-    (latent,) = await work.run(request, [partial(faces.latent, entry.generator, wanted)], list)
+    (latent,) = await work.run(request, service.workers, [partial(faces.latent, entry.generator, wanted)], list)
     if suffix == "npy":
         return Response(answers.as_npy(latent[None]), headers=headers, media_type=MEDIA_TYPES["npy"])
     answer = LatentsAnswer(latents=latent.tolist()).model_dump_json()
@@ -254,7 +274,7 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
     def frame(latent: Callable[[], NDArray[np.float32]]) -> NDArray[np.uint8]:
         return faces.image(entry.generator, latent())
 
-    answer = await work.run(request, [partial(frame, latent) for latent in path], animate)
+    answer = await work.run(request, service.workers, [partial(frame, latent) for latent in path], animate)
     service.metrics.images(bundle, "interpolation", order.frames)
     return Response(answer, media_type=MEDIA_TYPES[order.as_])
 
@@ -315,9 +335,11 @@ async def reconstruction(
         raise Problem(422, f"edits: {sentence(error.errors())}") from error
     generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # says at once what it cannot edit
 
+    size, room = generator.bundle.image_size, service.room
+    read = partial(read_photo, photo, size, formats=UPLOADS, room=room, align=align)
+    (square,) = await work.run(request, service.photos, [read], list)
+
     def reconstruct() -> bytes:
-        limit = service.settings.limits.upload_pixels
-        square = read_photo(photo, generator.bundle.image_size, formats=UPLOADS, max_pixels=limit, align=align)
         latent = generator.encode(square[None])[0]
         suffix = "png" if as_ == "json" else as_
         picture = faces.picture(generator, generator.directions.move(latent, edits), suffix)
@@ -326,7 +348,7 @@ async def reconstruction(
         original = pictures.encode(square, suffix)
         return answers.reconstruction(entry, latent, align, original, picture, suffix)
 
-    (answer,) = await work.run(request, [reconstruct], list)
+    (answer,) = await work.run(request, service.workers, [reconstruct], list)
     service.metrics.images(bundle, "reconstruction", 1)
     return Response(answer, headers={ALIGNED: str(align).lower()}, media_type=MEDIA_TYPES[as_])
 
@@ -361,7 +383,7 @@ def asked_by_query(request: Request, entry: Entry, seed: int) -> Face:
 
 def caching(service: Service, entry: Entry, face: Face, suffix: str) -> dict[str, str]:
     """Headers that let browsers, and CDNs unless there is an API key, keep an answer for ever."""
-    scope = "public" if service.settings.api_key is None else "private"
+    scope = "private" if service.settings.guarded else "public"
     truncation = entry.generator.bundle.truncation if face.truncation is None else face.truncation
     said = entry.generator.attributes.check(face.asked)
     asked = (face.seed, truncation, said, face.toward, face.amount, sorted(face.edits.items()), suffix)
@@ -392,7 +414,8 @@ async def drawn(
     def finish(drawings: list[Drawn]) -> bytes:
         return answers.as_zip(drawings) if as_ == "zip" else answers.as_json(entry, drawings)
 
+    service = service_of(request)
     jobs = [partial(draw, seed, latent) for seed, latent in zip(seeds, latents, strict=True)]
-    answer = await work.run(request, jobs, finish)
-    service_of(request).metrics.images(entry.name, kind, len(jobs))
+    answer = await work.run(request, service.workers, jobs, finish)
+    service.metrics.images(entry.name, kind, len(jobs))
     return Response(answer, media_type=MEDIA_TYPES[as_])

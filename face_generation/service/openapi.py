@@ -71,7 +71,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if "422" in operation["responses"]:
                 operation["responses"] |= {"422": documented(422)[422]}
-            if path.startswith("/api/") and settings.api_key is not None:
+            if path.startswith("/api/") and settings.guarded:
                 operation["security"] = [{name: []} for name in KEYS]
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "bundle":
@@ -80,7 +80,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                     parameter["example"] = 42
             if operation["operationId"] in OF_A_SEED:
                 operation["parameters"] += _face_parameters(sorted(edits), sorted(attributes))
-    if settings.api_key is not None:
+    if settings.guarded:
         content["components"]["securitySchemes"] = KEYS
     return content
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from face_generation.service import problems, security
 from face_generation.service.metrics import Metrics
 from face_generation.service.problems import Problem
+from face_generation.service.rates import KEY
 from face_generation.service.workers import Refusal
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -81,6 +82,7 @@ class Requests:
                 status=status,
                 ms=round(1000 * seconds, 1),
                 client=scope["client"][0] if scope.get("client") else None,
+                **{key: value for key, value in scope["state"].items() if key == KEY},
             )
 
     def _answer(self, request_id: str, error: Exception) -> Response:

@@ -165,7 +165,10 @@ class LimitsAbout(BaseModel):
     faces: int = Field(description="In a request")
     frames: int = Field(description="Of an interpolation")
     upload_bytes: int
-    upload_pixels: int
+    upload_side: int = Field(description="Pixels of a photo's longer side")
+    upload_pixels: dict[str, int] = Field(
+        description="By format: how many every photo may have; a JPEG in one scan may have more"
+    )
     max_strength: float = Field(description="Of an edit, either way")
 
 

@@ -72,7 +72,8 @@ def test_bundles(http: httpx.Client, generator: Generator) -> None:
         "faces": 20,
         "frames": 30,
         "upload_bytes": 500_000,
-        "upload_pixels": 1_000_000,
+        "upload_side": 32_767,
+        "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP"), 1_000_000),
         "max_strength": 10.0,
     }
     assert (tiny["name"], tiny["latent_dim"], tiny["image_size"], tiny["has_encoder"]) == ("tiny", 8, 150, True)
