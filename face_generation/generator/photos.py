@@ -4,7 +4,8 @@ This is the one way in which a photo is read, whether it is packed for training,
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from typing import IO
@@ -25,8 +26,15 @@ UPLOADS = ("PNG", "JPEG", "WEBP")  # what browsers send; every other decoder sta
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
 
+# x and y of the eye on the left of a photo, and then of the other: in pixels of the upright photo, from the upper left.
+Eyes = tuple[float, float, float, float]
+
 # A photo's size is judged below, in words that help, so Pillow need not warn of it as well.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class NoFace(UserError):
+    """There is no face in a photo."""
 
 
 def read_photo(
@@ -36,6 +44,7 @@ def read_photo(
     formats: Sequence[str] | None = None,
     room: Room = ROOM,
     align: bool = True,
+    eyes: Eyes | None = None,
 ) -> NDArray[np.uint8]:
     """A photo's file → the face in it, as CelebA has faces (see `aligned_faces`), uint8 sRGB size×size×3.
 
@@ -47,14 +56,20 @@ def read_photo(
         formats: What the file may be, in Pillow's words, such as `UPLOADS`; anything that Pillow decodes if `None`.
         room: What photos that are read side by side have together. A larger one is refused.
         align: Whether to find the face; otherwise it is the square in the photo's middle, turned upright.
+        eyes: Where the eyes are, in place of finding them.
 
     Raises:
-        UserError: It is no whole picture of these formats, has too many pixels, or no face where one is sought.
+        UserError: It is no whole picture of these formats, is too large, or has no face where one is sought (`NoFace`).
     """
     kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
     try:
         with open_photo(BytesIO(data), formats) as image:
-            faces = aligned_faces(image, size, room=room) if align else [centred_square(image, size, room=room)]
+            if eyes is not None:
+                faces = [face_by_eyes(image, size, eyes, room=room)]
+            else:
+                faces = aligned_faces(image, size, room=room) if align else [centred_square(image, size, room=room)]
+    except UserError:
+        raise
     except TooLarge as error:
         raise UserError(f"the photo has {error}; make it smaller") from error
     except UnidentifiedImageError as error:
@@ -65,7 +80,7 @@ def read_photo(
     except Exception as error:  # broken files make Pillow and its decoders raise many kinds
         raise UserError(f"the photo is damaged; choose another file that is {kinds}") from error
     if not faces:
-        raise UserError("no face was found in the photo; choose another, or take the square in its middle: align=false")
+        raise NoFace("no face was found in the photo; choose another, or take the square in its middle: align=false")
     return faces[0]
 
 
@@ -123,14 +138,35 @@ def aligned_faces(image: Image.Image, size: int, *, every: bool = False, room: R
     Raises:
         TooLarge: As `decoded`.
     """
+    with _upright(image, room) as (photo, profile):
+        faces = alignment.align(photo, size, every=every)
+    return [np.asarray(_srgb(Image.fromarray(face), profile)) for face in faces]
+
+
+def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM) -> NDArray[np.uint8]:
+    """The face of an opened image whose eyes somebody has placed, uint8 sRGB size×size×3. See `Eyes`.
+
+    Raises:
+        TooLarge: As `decoded`.
+        UserError: As `Square.by_eyes`.
+    """
+    longest = max(image.size)
+    with _upright(image, room) as (photo, profile):
+        left, right = (complex(*eye) * max(photo.size) / longest for eye in (eyes[:2], eyes[2:]))
+        face = alignment.cut(photo, alignment.Square.by_eyes(photo, left, right), size)
+    return np.asarray(_srgb(Image.fromarray(face), profile))
+
+
+@contextmanager
+def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, bytes | None]]:
+    """An opened image for faces to be found in, turned upright, RGB, and its colour profile."""
     with decoded(image, alignment.LAST_SIDE // 2, room) as (photo, turn):
         profile = photo.info.get("icc_profile")
         if turn is not None:
             photo = photo.transpose(turn)
         if photo.mode != "RGB":
             photo, profile = _srgb(photo, profile), None
-        faces = alignment.align(photo, size, every=every)
-    return [np.asarray(_srgb(Image.fromarray(face), profile)) for face in faces]
+        yield photo, profile
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

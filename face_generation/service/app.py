@@ -27,7 +27,16 @@ PHOTOS_THAT_WAIT = 16
 # What other people's pages may send, and read of answers.
 METHODS = ("GET", "HEAD", "POST")
 HEADERS = ("Authorization", "If-None-Match", "X-API-Key", "X-Request-ID")
-EXPOSED = ("ETag", "Retry-After", "X-Request-ID")
+EXPOSED = (
+    "Content-Location",
+    "ETag",
+    "Retry-After",
+    "X-Aligned",
+    "X-Difference",
+    "X-Face-Found",
+    "X-Request-ID",
+    "X-Seed",
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -70,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.service = service
+    app.state.openapi = None  # made when it is asked for
     problems.install(app)
     for part in (operation, pages, openapi, api):  # the API last, for a bundle's name can be any other word
         app.include_router(part.router)

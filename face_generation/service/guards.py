@@ -10,7 +10,7 @@ from face_generation.service.problems import Problem
 from face_generation.service.rates import KEY, Rates, client_of
 from face_generation.service.workers import Workers
 
-OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json)")  # a browser that opens these sends no key
+OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # a browser that opens these sends no key
 DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions)")
 PHOTOS = re.compile(r"/api/v1/[^/]+/reconstructions")
 BODIES_AT_ONCE = 8  # of the largest size, together

@@ -1,14 +1,15 @@
 """The OpenAPI document: FastAPI's, and what only the bundles that are served can tell."""
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 import face_generation
 from face_generation.generator.directions import MAX_STRENGTH
+from face_generation.service.documents import MINUTE, Document
 from face_generation.service.problems import ProblemDetails, documented
 from face_generation.service.schemas import Face
 
@@ -25,13 +26,14 @@ TAGS = {
     "photos": "What a model makes of a photo; bundles with an encoder only",
     "latents": "The numbers behind a face, in and out",
     "bundles": "What draws the faces",
+    "problems": "What can go wrong",
     "operation": "For those who run the service",
 }
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-OF_A_SEED = ("face", "latents")  # operations that take the options of a face from the query
+OF_A_SEED = ("face", "random_face", "latents")  # operations that take the options of a face from the query
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,9 +41,10 @@ router = APIRouter(include_in_schema=False)
 @router.get("/api/v1/openapi.json")
 async def document(request: Request) -> Response:
     app: FastAPI = request.app
-    if app.openapi_schema is None:
-        app.openapi_schema = _document(app)
-    return JSONResponse(app.openapi_schema)
+    if app.state.openapi is None:
+        app.state.openapi = Document(json.dumps(_document(app)).encode(), "application/json")
+    answer: Response = app.state.openapi.answer(request, f"public, max-age={MINUTE}")
+    return answer
 
 
 def operation_id(route: APIRoute) -> str:

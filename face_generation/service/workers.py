@@ -17,9 +17,10 @@ SMOOTHING = 0.05  # weight of the latest job in the average time of one
 class Refusal(Exception):
     """Work that is not begun, for there is too much of it, or the end is near."""
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: int, *, stopping: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+        self.stopping = stopping
 
 
 class _Batch(Generic[T, R]):
@@ -95,7 +96,7 @@ class Workers:
     def refusal(self, n: int) -> Refusal:
         """Why `n` jobs are not let in."""
         if self.stopping:
-            return Refusal("the service is stopping; ask again, and another one may answer", 1)
+            return Refusal("the service is stopping; ask again, and another one may answer", 1, stopping=True)
         seconds = (self.waiting + self.running) * self._seconds / self.threads
         return Refusal(
             f"{self.waiting} {self.what}, and {n} more do not fit; ask again a little later",
