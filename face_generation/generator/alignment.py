@@ -26,6 +26,7 @@ FIRST_SIDE, LAST_SIDE = 320, 4096  # pixels of the longer side, at the smallest 
 TILE, OVERLAP = 512, 128  # pixels; faces larger than the overlap are found at a smaller size of the photo
 CANDIDATE, FACE = 0.5, 0.8  # least scores in the search, and when a face is looked at again
 LEAST_EYES = 4.0  # pixels between eyes that somebody places
+CROWD = 32  # faces of a size of the photo that are looked at, the largest of them, where one is sought
 PART = 0.5  # boxes that share more than this part of the smaller one are of one face
 
 _Box = NDArray[np.float32]  # left, top, right, bottom, in pixels of the photo
@@ -93,7 +94,7 @@ def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
     boxes: list[_Box] = []
     squares: list[Square] = []
     for found in _search(photo):
-        for box, rough in found:
+        for box, rough in found if every else found[:CROWD]:
             if any(_share(box, other) for other in boxes):
                 continue
             if square := _look(photo, rough):

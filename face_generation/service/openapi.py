@@ -18,8 +18,9 @@ DESCRIPTION = """Faces of people who do not exist, drawn by the models of this s
 
 The same request always gives the same face: here, on [the page](../../) and in `python -m face_generation.inference`.
 
-Errors are [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a sentence that says what to do. Each answer
-has an `X-Request-ID`, which is in the service's log too; send one, and it is kept. What has a GET has a HEAD.
+Errors are [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a sentence that says what to do, and a `type`
+that `/api/v1/problems` describes. Where something is wrong at a place, `errors` has a pointer to it. Each answer has an
+`X-Request-ID`, which is in the service's log too; send one, and it is kept. What has a GET has a HEAD.
 """
 TAGS = {
     "faces": "Pictures of seeds, and of the ways between them",
@@ -65,9 +66,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas = content["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
         schemas.pop(unused, None)
-    schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
+    details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= details.pop("$defs") | {"ProblemDetails": details}
 
-    bundle = {"type": "string", "enum": list(catalogue)}
+    schemas["BundleName"] = {"type": "string", "enum": list(catalogue)}
     edits = {name for entry in catalogue.values() for name in entry.generator.directions}
     attributes = {name for entry in catalogue.values() for name in entry.generator.attributes.offered}
     for path, operations in content["paths"].items():
@@ -78,7 +80,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 operation["security"] = [{name: []} for name in KEYS]
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "bundle":
-                    parameter["schema"] = bundle
+                    parameter["schema"] = {"$ref": "#/components/schemas/BundleName"}
                 if parameter["name"] == "seed":
                     parameter["example"] = 42
             if operation["operationId"] in OF_A_SEED:

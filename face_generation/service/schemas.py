@@ -127,7 +127,7 @@ class ReconstructionAnswer(BaseModel):
     aligned: bool = Field(description="Whether a face was looked for; it was found then, and original shows it aligned")
     found: bool = Field(description="Whether there is a face in original")
     difference: float = Field(
-        description="How far the reconstruction is from original, before edits: the mean of absolute differences, of 255"
+        description="How far the reconstruction is from original, before edits: mean absolute difference, of 255"
     )
     original: str = Field(description="The square of the photo that the encoder saw, as a data URL")
     image: str = Field(description="What the decoder makes of the latents after edits, as a data URL")

@@ -285,6 +285,25 @@ def test_api_key(guarded: Any) -> None:
     assert KEY not in guarded.log_file.read_text()
 
 
+def test_other_peoples_pages(serving: Callable[..., Any], tiny_bundle: Path, tmp_path: Path) -> None:
+    options = [f"bundles={tiny_bundle}", "cors=[https://example.com,http://localhost:3000]"]
+    with serving(tmp_path, *options, FACE_GENERATION_API_KEY=KEY) as server:
+        ours, others = ({"Origin": origin} for origin in ("https://example.com", "https://example.org"))
+        asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-api-key"}
+        before = server.http.options(f"{TINY}/faces", headers=ours | asking)
+        answer = server.http.get(f"{TINY}/faces/1.png", headers=ours | {"X-API-Key": KEY})
+        refused = server.http.get(f"{TINY}/faces/1.png", headers=ours)
+        strange = server.http.get(f"{TINY}/faces/1.png", headers=others | {"X-API-Key": KEY})
+
+    assert (before.status_code, answer.status_code, refused.status_code) == (200, 200, 401)
+    assert "X-API-Key" in before.headers["access-control-allow-headers"]
+    for each in (before, answer, refused):
+        assert each.headers["access-control-allow-origin"] == "https://example.com"
+    for name in ("X-Request-ID", "Retry-After", "X-Seed"):
+        assert name in refused.headers["access-control-expose-headers"]
+    assert "access-control-allow-origin" not in strange.headers
+
+
 def test_prefix(guarded: Any) -> None:
     """Whether a proxy strips it or not."""
     for path in ("/", "/health", "/static/nothing", f"{TINY}/card", "/api/v1/docs", "/api/v1/openapi.json"):
