@@ -78,7 +78,7 @@ def decoded(image: Image.Image, least: int, room: Room) -> Iterator[tuple[Image.
         room: What the image waits for, and has until the block ends.
 
     Yields:
-        The image, "RGB", or "L", "CMYK" or "LAB" where a profile belongs to these; and how to turn it upright.
+        The image, "RGB" or "L", or "CMYK" or "LAB" where its colours are still to be told; and how to turn it upright.
 
     Raises:
         TooLarge: The image has too long a side, or too many pixels. Of broken files Pillow raises many kinds.
@@ -142,7 +142,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if _is_plain(image):
         return image
     if image.mode.startswith("I"):  # Pillow would clip its 65,536 greys at 255
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))

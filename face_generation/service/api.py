@@ -517,8 +517,8 @@ async def reconstructed(
     try:
         edits = EDITS.validate_json(text or "{}", strict=True)
     except ValidationError as error:
-        found = findings(error.errors(), "body", "edits")
-        raise Problem(422, f"edits: {sentence(error.errors())}", errors=found) from error
+        wrong = findings(error.errors(), "body", "edits")
+        raise Problem(422, f"edits: {sentence(error.errors())}", errors=wrong) from error
     generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # says at once what it cannot edit
 
     eyes = None

@@ -22,7 +22,8 @@ class Rates:
 
     def wait(self, client: str) -> int:
         """Seconds until a client may ask for more; 0 if it may now."""
-        return max(0, math.ceil(self._paid.get(client, -math.inf) - self._clock() - BURST)) if self.rate else 0
+        owed = self._paid[client] - self._clock() if client in self._paid else 0.0
+        return max(0, math.ceil(owed - BURST))
 
     def spend(self, client: str, faces: int) -> None:
         """Adds faces to a client's account."""
