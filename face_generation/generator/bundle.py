@@ -80,6 +80,13 @@ class Bundle:
     def has_encoder(self) -> bool:
         return ENCODER in self.files
 
+    @property
+    def version(self) -> str:
+        """Another one whenever the same request may give another face."""
+        files = [self.files.get(name) for name in (PRIOR, DECODER, ATTRIBUTES, DIRECTIONS)]
+        content = json.dumps([*files, self.truncation, [each["name"] for each in self.attributes]])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
     @classmethod
     def load(cls, where: str | Path) -> "Bundle":
         """Opens a bundle and verifies its files.
