@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from face_generation.generator.parallel import cores
-from face_generation.service import api, openapi, operation, pages, problems
+from face_generation.service import api, openapi, operation, pages, problems, sharing
 from face_generation.service.api import Service
 from face_generation.service.catalogue import Catalogue
 from face_generation.service.guards import Admission, ApiKey, BodyLimits
@@ -57,6 +57,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = Service(settings, catalogue, workers, metrics)
     problems.install(app)
-    for part in (operation, pages, openapi, api):  # the API last, for a bundle's name can be any other word
+    for part in (operation, pages, sharing, openapi, api):  # the API last, for a bundle's name can be any other word
         app.include_router(part.router)
     return app

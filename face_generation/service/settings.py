@@ -12,7 +12,7 @@ from face_generation.service.sentences import sentence
 
 API_KEY = "FACE_GENERATION_API_KEY"
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-ROOMS = ("/api", "/static", "/health", "/ready", "/metrics")  # where our own paths begin
+ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics")  # where our own paths begin
 
 
 def _several(bundles: object) -> object:
