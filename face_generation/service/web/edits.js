@@ -20,14 +20,17 @@ let bundle;
 let rows = new Map();
 /** @type {string[]} The edits that the model knows best. */
 let best = [];
-/** @type {(edits: Strengths) => void} */
+/** @type {(edits: Strengths, what?: string) => void} */
 let changed;
 
-/** @param {(edits: Strengths) => void} onChange Told the strengths of all that are not 0. */
+/**
+ * @param {(edits: Strengths, what?: string) => void} onChange Told the strengths of all that are not 0, and which slider
+ *   was moved.
+ */
 export function setUp(onChange) {
   changed = onChange;
   const panel = byId("edits");
-  panel.addEventListener("input", ({ target }) => isSlider(target) && moved());
+  panel.addEventListener("input", ({ target }) => isSlider(target) && moved(target.id));
   panel.addEventListener("dblclick", ({ target }) => isSlider(target) && reset(target));
   panel.addEventListener("keydown", (event) => {
     if (!isSlider(event.target) || !["Delete", "Backspace"].includes(event.key)) return;
@@ -75,9 +78,10 @@ function reset(input) {
   moved();
 }
 
-function moved() {
+/** @param {string} [what] Which slider was moved, if it was one. */
+function moved(what) {
   tidy();
-  changed(values());
+  changed(values(), what);
 }
 
 function values() {

@@ -36,7 +36,7 @@ let now;
 /** @type {Tab} */
 let tab = TABS[0];
 let frame = 0; // how many pictures came from elsewhere than `draw`
-/** @type {Undo<Open>} */
+/** @type {Undo<Face>} */
 const undo = new Undo();
 /** @type {Complaint} */
 let complaint;
@@ -48,7 +48,7 @@ let visiting;
 /** @param {Catalogue} catalogue */
 export function setUp(catalogue) {
   complaint = new Complaint(byId("portraits"));
-  edits.setUp((strengths) => change({ ...now.face, edits: strengths }));
+  edits.setUp((strengths, what) => change({ ...now.face, edits: strengths }, what));
   variations.setUp((face) => go(linkTo(face)));
   morph.setUp({ catalogue, onChange: change, onFrame: showFrame });
   mixing.setUp(change);
@@ -170,9 +170,9 @@ export function surprise() {
  * @param {1|-1} way
  */
 export function step(way) {
-  const state = undo.step(way);
-  if (!state) return;
-  now = state;
+  const face = undo.step(way);
+  if (!face) return;
+  now = { ...now, face };
   adjust(linkTo(now.face));
   changed();
   draw(now);
@@ -207,19 +207,24 @@ function spoken({ attributes }, face) {
 }
 
 /**
- * Shows a face that came from the open one by a slider.
+ * Shows a face that came from the open one.
  * @param {Face} face
+ * @param {string} [what] By which slider, if by one.
+ * @param {boolean} [drawn] Whether its picture is there already.
  */
-function change(face, drawn = false) {
+function change(face, what, drawn = false) {
   now = { ...now, face };
   adjust(linkTo(face));
-  changed();
+  changed(what);
   if (!drawn) draw(now);
 }
 
-/** Has all that tells of the face follow it. */
-function changed() {
-  undo.add(now);
+/**
+ * Has all that tells of the face follow it.
+ * @param {string} [what] Which slider was moved, if one was.
+ */
+function changed(what) {
+  undo.add(now.face, what);
   buttonById("undo").disabled = !undo.can(-1);
   buttonById("redo").disabled = !undo.can(1);
   buttonById("before").disabled = !isChanged(now.face);
@@ -233,9 +238,9 @@ function changed() {
   visiting = setTimeout(visit, VISIT);
 }
 
-/** Keeps the face among the recent ones. What people's photos became is kept only where they say so. */
+/** Keeps the face among the recent ones, unless it may come from a photo: that is kept only where people say so. */
 function visit() {
-  if (photoOf(now.face)) return;
+  if (now.face.seed === undefined || Array.isArray(now.face.toward)) return;
   const link = linkTo(now.face);
   kept.keep("recent", link, visited);
   visited = link;

@@ -73,6 +73,17 @@ export function overHttp(host) {
     return (await (await post(`${bundle.name}/faces`, order, signal)).json()).faces;
   }
 
+  /**
+   * @param {Bundle} bundle
+   * @param {Face} face
+   * @returns {Promise<number[]>}
+   */
+  async function askForLatents(bundle, face) {
+    if (face.seed === undefined || Array.isArray(face.toward))
+      return (await many(bundle, [face], FORMATS.tile))[0].latents;
+    return (await (await request(`${bundle.name}/latents/${face.seed}.json?${versioned(bundle, face)}`)).json()).latents;
+  }
+
   /** @type {Map<string, Promise<number[]>>} */
   const starts = new Map();
 
@@ -85,7 +96,7 @@ export function overHttp(host) {
     const { latents: own, toward, edits } = face;
     if (own && toward === undefined && !Object.keys(edits).length) return Promise.resolve(own);
     const key = JSON.stringify([bundle.name, bundle.version, face]);
-    const found = starts.get(key) ?? many(bundle, [face], FORMATS.tile).then(([drawn]) => drawn.latents);
+    const found = starts.get(key) ?? askForLatents(bundle, face);
     found.catch(() => starts.delete(key));
     starts.delete(key);
     starts.set(key, found);
@@ -120,9 +131,7 @@ export function overHttp(host) {
       const [{ image }] = await many(bundle, [face], format, signal);
       return fromDataUrl(image);
     }
-    const options = queryOf(face);
-    options.set("version", bundle.version); // so that no cache gives the face of another model
-    return (await request(`${bundle.name}/faces/${face.seed}.${format}?${options}`, { signal })).blob();
+    return (await request(`${bundle.name}/faces/${face.seed}.${format}?${versioned(bundle, face)}`, { signal })).blob();
   }
 
   return {
@@ -171,6 +180,17 @@ function queryOf(face) {
   return options;
 }
 
+/**
+ * The same with the version, so that no cache gives the face of another model.
+ * @param {Bundle} bundle
+ * @param {Face} face
+ */
+function versioned(bundle, face) {
+  const options = queryOf(face);
+  options.set("version", bundle.version);
+  return options;
+}
+
 /** @type {Backend["recipes"]} */
 function recipes(bundle, face) {
   const root = new URL(`${ROOT}/${bundle.name}`, document.baseURI).href;
@@ -183,8 +203,8 @@ function recipes(bundle, face) {
       { title: "On a command line", text: `curl ${key}-o ${bundle.name}-${face.seed}.png '${address}'` },
     ];
   }
-  if (face.toward !== undefined) return []; // the page goes this way by itself
-  const order = JSON.stringify({ faces: [{ latents: face.latents, edits: face.edits }], as: "zip" });
+  if (Array.isArray(face.toward)) return []; // the page goes this way by itself
+  const order = JSON.stringify({ faces: [face], as: "zip" });
   return [
     {
       title: "On a command line, from the numbers of this face",
@@ -197,9 +217,8 @@ function recipes(bundle, face) {
 function preview(bundle, face) {
   // A photo's numbers are not for the server's log; and whoever looks for a preview has no key.
   if (face.seed === undefined || Array.isArray(face.toward) || sessionStorage.getItem(KEY)) return undefined;
-  const options = queryOf(face);
-  options.set("version", bundle.version);
-  return new URL(`share/${bundle.name}/${face.seed}?${options}`, document.baseURI).href.replaceAll("%2C", ",");
+  const path = `share/${bundle.name}/${face.seed}?${versioned(bundle, face)}`;
+  return new URL(path, document.baseURI).href.replaceAll("%2C", ",");
 }
 
 /**

@@ -47,6 +47,8 @@ export function slerp(start, end, amount) {
  * @param {{latents: number[], share: number}[]} parts At least one has a share above 0.
  */
 export function mix(parts) {
+  const present = parts.filter(({ share }) => share > 0);
+  if (present.length === 1) return present[0].latents;
   const total = parts.reduce((sum, { share }) => sum + share, 0);
   const mean = parts[0].latents.map(() => 0);
   let goal = 0;

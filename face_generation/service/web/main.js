@@ -11,7 +11,7 @@ import { overHttp } from "./http.js";
 import * as keyboard from "./keyboard.js";
 import { banner, hideBanner, notice, setUp as setUpNotices } from "./notices.js";
 import * as picker from "./picker.js";
-import { asking, BadLink, faceLink, parse, YOURS } from "./state.js";
+import { asking, BadLink, faceLink, gridLink, parse, YOURS } from "./state.js";
 import * as upload from "./upload.js";
 import * as yours from "./yours.js";
 
@@ -95,6 +95,7 @@ function route() {
   if (location.hash === YOURS) {
     turnTo("yours");
     document.title = "Your faces · Faces of no one";
+    byId("yours-back", HTMLAnchorElement).href = gridLink({ ...grid.place(bundle), bundle: bundle.name });
     yours.show();
     byId("yours-title").focus();
     return;
@@ -204,7 +205,7 @@ function shortcut(key) {
       "ctrl+y": () => face.step(1),
       Escape: () => byId("back").click(),
     },
-    yours: { Escape: () => go("#") },
+    yours: { Escape: () => byId("yours-back").click() },
   };
   return anywhere[key] ?? ofView[view]?.[key];
 }

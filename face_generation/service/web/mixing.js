@@ -17,7 +17,7 @@ import { Complaint, fill } from "./tiles.js";
 
 const MOST = 6; // parts
 
-/** @type {(face: Face) => void} */
+/** @type {(face: Face, what?: string) => void} */
 let changed;
 /** @type {{bundle: Bundle, face: Face}} */
 let now;
@@ -28,7 +28,7 @@ const made = new Map();
 /** @type {Complaint} */
 let complaint;
 
-/** @param {(face: Face) => void} onChange Told the mixed face. */
+/** @param {(face: Face, what?: string) => void} onChange Told the mixed face, and which slider made it. */
 export function setUp(onChange) {
   changed = onChange;
   complaint = new Complaint(byId("parts"));
@@ -46,7 +46,8 @@ export function setUp(onChange) {
  */
 export function show(bundle, face) {
   now = { bundle, face };
-  parts = (face.latents && face.toward === undefined && made.get(encodeLatents(face.latents))) || [];
+  const found = face.latents && face.toward === undefined ? made.get(encodeLatents(face.latents)) : undefined;
+  parts = (found ?? []).map((part) => ({ ...part }));
   list();
 }
 
@@ -68,12 +69,13 @@ async function add(other) {
   }
 }
 
-const settle = latest(async () => {
-  change();
+const settle = latest(async (/** @type {string} */ what) => {
+  change(what);
   await new Promise((resolve) => requestAnimationFrame(resolve)); // one mix for each picture of the screen
 });
 
-function change() {
+/** @param {string} [what] Which slider was moved. */
+function change(what) {
   if (!parts.some(({ share }) => share > 0)) return;
   const latents = mix(parts);
   made.set(
@@ -81,7 +83,7 @@ function change() {
     parts.map((part) => ({ ...part })),
   );
   now.face = { latents, edits: now.face.edits };
-  changed(now.face);
+  changed(now.face, what);
 }
 
 function list() {
@@ -107,7 +109,7 @@ function row(part, i) {
     part.share = Number(input.value);
     setRange(input, part.share);
     tellShares();
-    settle();
+    settle(input.id);
   });
   setRange(input, part.share);
   const remove = make("button", { type: "button", "aria-label": `Leave ${name} out`, title: "Leave out" }, "×");

@@ -19,7 +19,7 @@ const STRIDES = [20, 5, 1]; // first every 20th step, then every 5th, then all
 const SECONDS = 2; // from one end to the other
 const CANDIDATES = 12; // other faces to choose from
 
-/** @type {(face: Face, drawn: boolean) => void} */
+/** @type {(face: Face, what?: string, drawn?: boolean) => void} */
 let changed;
 /** @type {(face: Face, picture: Blob) => void} */
 let showFrame;
@@ -48,8 +48,8 @@ let candidatesComplaint;
 /**
  * @param {Object} options
  * @param {Catalogue} options.catalogue
- * @param {(face: Face, drawn: boolean) => void} options.onChange Told the face that was gone to, and whether its picture
- *   was already shown by `onFrame`.
+ * @param {(face: Face, what?: string, drawn?: boolean) => void} options.onChange Told the face that was gone to, which
+ *   slider was moved, if any, and whether the picture was already shown by `onFrame`.
  * @param {(face: Face, picture: Blob) => void} options.onFrame Told a face on the way, and its picture.
  */
 export function setUp({ catalogue, onChange, onFrame }) {
@@ -153,7 +153,7 @@ function choose(toward) {
   stop();
   const { bundle, face } = now;
   const next = { ...face, toward, amount: face.toward === undefined ? 0.5 : face.amount };
-  changed(next, false);
+  changed(next);
   show(bundle, next, firstCandidate);
   byId("walk").scrollIntoView({ block: "nearest" });
 }
@@ -165,7 +165,7 @@ function goTo(amount) {
   const step = amount * STEPS;
   const near = frames.reduce((best, _, i) => (Math.abs(i - step) < Math.abs(best - step) ? i : best), -STEPS);
   if (frames[near]) showFrame({ ...now.face, amount: near / STEPS }, frames[near]);
-  if (playing === undefined) changed(now.face, near === step);
+  if (playing === undefined) changed(now.face, "walk-amount", near === step);
 }
 
 /** Fetches the pictures of the way, unless they are there. */

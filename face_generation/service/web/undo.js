@@ -1,30 +1,32 @@
 // Steps that can be taken back and made again.
 
-const PAUSE = 800; // milliseconds; changes that follow each other sooner are one step, such as those of a moving slider
+const PAUSE = 800; // milliseconds until what a slider makes is another step
 
 /** @template T */
 export class Undo {
   /** @type {T[]} */
   #states = [];
   #at = -1;
-  #last = -Infinity; // when the newest state came
+  /** @type {{what?: string, time: number}} How, and when, the newest state came. */
+  #last = { time: -Infinity };
 
   /** Forgets all steps. */
   clear() {
     this.#states = [];
     this.#at = -1;
-    this.#last = -Infinity;
+    this.#last = { time: -Infinity };
   }
 
   /**
    * Says what is there now. What was taken back before is forgotten.
    * @param {T} state
+   * @param {string} [what] Which slider made it; what one makes in a row is one step.
    */
-  add(state) {
+  add(state, what) {
     if (this.#at >= 0 && JSON.stringify(state) === JSON.stringify(this.#states[this.#at])) return;
     const now = performance.now();
-    const same = now - this.#last < PAUSE && this.#at > 0 && this.#at === this.#states.length - 1;
-    this.#last = now;
+    const same = what !== undefined && what === this.#last.what && now - this.#last.time < PAUSE;
+    this.#last = { what, time: now };
     this.#at += same ? 0 : 1;
     this.#states.splice(this.#at, Infinity, state);
   }
@@ -36,7 +38,7 @@ export class Undo {
   step(way) {
     if (!this.can(way)) return undefined;
     this.#at += way;
-    this.#last = -Infinity;
+    this.#last = { time: -Infinity };
     return this.#states[this.#at];
   }
 

@@ -26,7 +26,7 @@ let complaint;
 /** @param {Catalogue} about */
 export function setUp(about) {
   catalogue = about;
-  complaint = new Complaint(byId("favourites"));
+  complaint = new Complaint(byId("favourites-part"));
   onClick("save-favourites", () => saveMany(facesOf("favourites"), "faces.zip", "save-favourites"));
   onClick("clear-recent", () => {
     forget("recent");
