@@ -1007,9 +1007,13 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tabpanel").get_by_role("alert").first).to_be_visible()
         page.unroute(DRAWING)
-        while (again := page.get_by_role("button", name="Try again")).count():
-            again.first.click()
-        expect(page.locator(shown).first).to_be_visible()
+
+        def ask_again(shown: str = shown) -> int:
+            for button in page.get_by_role("button", name="Try again").all():
+                button.click()
+            return page.locator(shown).count()
+
+        until(ask_again, bool)
         page.route(DRAWING, lambda route: route.fulfill(status=500))
     page.get_by_role("tab", name="Edit").click()
     page.get_by_role("slider", name="Smile").fill("1")
@@ -1018,7 +1022,7 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
     changes(page.locator("#portrait"), page.get_by_role("button", name="Try again").click)
 
 
-def test_comes_to_life_when_the_api_does(visit: Any, browser: Browser, site: str) -> None:
+def test_comes_to_life_when_the_api_does(visit: Any) -> None:
     page = visit("#vae?from=0", refused=True)
     grid(page)
     page.route("**/api/v1/bundles", lambda route: route.fulfill(body="<html>soon</html>", content_type="text/html"))

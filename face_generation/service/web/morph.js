@@ -229,6 +229,7 @@ async function showCandidates(first) {
   try {
     await Promise.all(work);
   } catch (error) {
+    if (candidatesKey !== key) return;
     for (const { button } of tiles) if (!button.matches(".ready")) button.classList.add("failed");
     candidatesKey = undefined;
     candidatesComplaint.show(error, () => showCandidates(first));
