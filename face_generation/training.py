@@ -80,6 +80,7 @@ def train(config: DictConfig) -> None:
 
 
 def _trainer(config: DictConfig, model: FaceModel, **options: Any) -> pl.Trainer:
+    options["plugins"] = [checkpoint.CheckpointFiles()]
     trainer: pl.Trainer = instantiate(config.trainer, **options)
     if trainer.world_size > 1 and not model.automatic_optimization and config.trainer.strategy in ("auto", "ddp"):
         # Each of several optimizers has a backward pass that reaches its own network only.

@@ -89,7 +89,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) ->
     options = [
         "logger=none",
         "runs_dir=killed",
-        "callbacks.last_in_epoch.every_n_train_steps=4",
+        "callbacks.last.every_n_batches=4",
     ]
     process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
@@ -242,7 +242,7 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["data.folder=nowhere"], "no packed splits in nowhere"),
         (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
-        (["ckpt_path=splits/train.npy"], "not a whole checkpoint"),
+        (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
         (["model.optimizer.lr=1e30", "model.clip=1e30"], "the loss is"),
         (["start=nowhere"], "no finished training in nowhere"),

@@ -24,7 +24,8 @@ from face_generation.evaluation.measurement import Measured, Yardstick
 from face_generation.evaluation.report import table, write_report
 from face_generation.evaluation.sheets import Sheet
 from face_generation.export.card import write_card
-from face_generation.generator import Bundle, pictures
+from face_generation.files import writing
+from face_generation.generator import Bundle
 from face_generation.generator.generator import check_request
 from face_generation.metrics import Estimate
 from face_generation.metrics.catalogue import CATALOGUE
@@ -211,7 +212,7 @@ def _csv(columns: Sequence[str], rows: Iterable[dict]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with pictures.writing(path) as file:
+    with writing(path) as file:
         file.write(text.encode())
 
 

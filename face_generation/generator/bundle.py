@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from face_generation.errors import UserError
-from face_generation.generator import pictures
+from face_generation.files import writing
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -161,7 +161,7 @@ class Bundle:
         Raises:
             UserError: It cannot be written.
         """
-        with pictures.writing(self.folder / name) as file:
+        with writing(self.folder / name) as file:
             file.write(text.encode())
         bundle = replace(self, files={**self.files, name: sha256(self.folder / name)})
         bundle._write_manifest()
@@ -172,9 +172,8 @@ class Bundle:
         del manifest["folder"]
         if not self.evaluation:
             del manifest["evaluation"]
-        partial = self.folder / f"{MANIFEST}.part"
-        partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(self.folder / MANIFEST)
+        with writing(self.folder / MANIFEST) as file:
+            file.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
