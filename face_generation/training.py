@@ -8,12 +8,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from face_generation import hardware
+from face_generation import hardware, runs
 from face_generation.callbacks import RecordProvenance, StepSeeds
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
@@ -33,14 +35,24 @@ def train(config: DictConfig) -> None:
         UserError: Something in the configuration, the data or the surroundings keeps the run from starting, or the loss
             became NaN.
     """
-    hardware.keep_memory()
     resume_from = _resume(config)
+    if rank_zero_only.rank:  # the first process holds the folder
+        _train(config, resume_from)
+        return
+    chosen = any(override.startswith("hydra.run.dir=") for override in HydraConfig.get().overrides.hydra)
+    with runs.holding(Path(config.run_dir), again=chosen or resume_from is not None) as own:
+        config.run_dir = str(own)
+        _train(config, resume_from)
+
+
+def _train(config: DictConfig, resume_from: str | None) -> None:
+    hardware.keep_memory()
     run_dir = Path(config.run_dir)
     if config.trainer.precision == "auto":
         before = checkpoint.read(Path(resume_from))["provenance"]["config"]["trainer"] if resume_from else {}
         config.trainer.precision = before.get("precision", hardware.best_precision())
-    run_dir.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, run_dir / "config.yaml", resolve=True)
+    if not rank_zero_only.rank:
+        OmegaConf.save(config, run_dir / runs.CONFIG, resolve=True)
     pl.seed_everything(config.seed, workers=True, verbose=False)
 
     datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
@@ -65,7 +77,7 @@ def train(config: DictConfig) -> None:
     trainer = _trainer(config, model, callbacks=callbacks, logger=tracker or False, default_root_dir=str(run_dir))
     if tracker:
         tracker.log_hyperparams(settings)
-        tracker.log_file(run_dir / "config.yaml")
+        tracker.log_file(run_dir / runs.CONFIG)
     if config.compile:
         model.compile_networks()
     try:
@@ -127,7 +139,7 @@ def _finish(
 ) -> None:
     """Trained model → measured → `final.ckpt` → bundle with directions, all on the first process."""
     run_dir = Path(config.run_dir)
-    checkpoints = run_dir / "checkpoints"
+    checkpoints = run_dir / runs.CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
     model.to(trainer.strategy.root_device)
     metrics = _validate(model, datamodule, config)

@@ -84,16 +84,14 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle_that_draws(run: Path) -> 
     assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
-def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) -> None:
-    """Killed in the middle of an epoch: weights, their average and the optimizer's state end alike, bit for bit."""
-    options = [
-        "logger=none",
-        "runs_dir=killed",
-        "callbacks.last.every_n_batches=4",
-    ]
+@pytest.mark.parametrize("batches", [4, 1000])
+def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, batches: int) -> None:
+    """Killed in the middle of an epoch, or as soon as the first one has its last batch, before it is validated:
+    weights, their average and the optimizer's state end alike, bit for bit."""
+    options = ["logger=none", f"runs_dir=killed{batches}", f"callbacks.last.every_n_batches={batches}"]
     process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not (found := list(workspace.glob("killed/*/checkpoints/last.ckpt"))):
+    while not (found := list(workspace.glob(f"killed{batches}/*/checkpoints/last.ckpt"))):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -115,7 +113,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) ->
         for mine, theirs in zip(optimizer["state"].values(), other["state"].values(), strict=True):
             assert all(torch.equal(mine[name], value) for name, value in theirs.items())
     assert ours["lr_schedulers"] == whole["lr_schedulers"]
-    assert len(list((workspace / "killed").iterdir())) == 1  # it went on in the folder that it began in
+    assert len(list((workspace / f"killed{batches}").iterdir())) == 1  # it went on in the folder that it began in
 
 
 @pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
