@@ -48,4 +48,7 @@ def holding(folder: Path, *, again: bool) -> Iterator[Path]:
         sweep(own / CHECKPOINTS)
         yield own
     finally:
+        if [path.name for path in own.iterdir()] == [LOCK]:  # the run could not start
+            (own / LOCK).unlink()
+            own.rmdir()
         lock.release()

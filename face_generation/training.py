@@ -78,6 +78,8 @@ def _train(config: DictConfig, resume_from: str | None) -> None:
     if tracker:
         tracker.log_hyperparams(settings)
         tracker.log_file(run_dir / runs.CONFIG)
+        for path, images, checksum, context in datamodule.sources:
+            tracker.log_split(path, images, checksum, context)
     if config.compile:
         model.compile_networks()
     try:
@@ -159,7 +161,7 @@ def _finish(
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # global_step counts every optimizer's
         tracker.log_metrics({f"final/{name}": value for name, value in metrics.items()}, batches)
         tracker.register(bundle.folder, config.name)
-        tracker.finalize("success")
+        tracker.end()
     if config.push:
         add_and_push(checkpoints)
     print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")

@@ -89,6 +89,17 @@ class PackedDataModule(pl.LightningDataModule):
         return self._licence or (summary.licence if summary else "unknown")
 
     @property
+    def sources(self) -> list[tuple[Path, int, str, str]]:
+        """The splits that a training sees: file, images, checksum where there is one, and what they are for."""
+        checksums = summary.checksums if (summary := Summary.read(self.folder)) else {}
+        uses = {"train": "training", "val": "validation"}
+        paths = {name: self.folder / f"{name}.npy" for name in uses}
+        return [
+            (path, len(self.splits[name]), checksums.get(path.name, "unknown"), uses[name])
+            for name, path in paths.items()
+        ]
+
+    @property
     def shapes(self) -> dict[str, Any]:
         """What a model takes from the data, as arguments of its constructor. Known after `setup`."""
         return {"image_size": self.image_size}

@@ -257,9 +257,10 @@ def _download(uri: str) -> Path:
     folder = tempfile.mkdtemp(prefix="bundle-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
     except (MlflowException, OSError) as error:
         raise UserError(
             f"cannot fetch {uri} from {mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}); "
             "check the URI and MLFLOW_TRACKING_URI"
         ) from error
+    return next((path.parent for path in fetched.glob(f"**/{MANIFEST}")), fetched)  # a registered one lies in data/
