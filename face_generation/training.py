@@ -16,7 +16,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from face_generation import hardware, runs
-from face_generation.callbacks import RecordProvenance, StepSeeds
+from face_generation.callbacks import ApplyOptions, RecordProvenance, StepSeeds
+from face_generation.callbacks.resuming import changes
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError
@@ -66,6 +67,7 @@ def _train(config: DictConfig, resume_from: str | None) -> None:
         "shapes": datamodule.shapes,
         "git_commit": git_commit(),
     }
+    changed = _note_changes(resume_from, provenance)
     model: FaceModel = instantiate(config.model, **datamodule.shapes, _convert_="all")
     if config.start and resume_from is None:
         path = checkpoint.finished(Path(config.start))
@@ -74,9 +76,11 @@ def _train(config: DictConfig, resume_from: str | None) -> None:
     tracker: Tracker | None = instantiate(config.logger)
     callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]
     callbacks.append(RecordProvenance(provenance))
+    if resume_from:
+        callbacks.append(ApplyOptions())
     trainer = _trainer(config, model, callbacks=callbacks, logger=tracker or False, default_root_dir=str(run_dir))
     if tracker:
-        tracker.log_hyperparams(settings)
+        tracker.log_hyperparams(settings | changed)
         tracker.log_file(run_dir / runs.CONFIG)
         for path, images, checksum, context in datamodule.sources:
             tracker.log_split(path, images, checksum, context)
@@ -121,6 +125,26 @@ def _resume(config: DictConfig) -> str | None:
         config.run_dir = str(path.parents[1])
     print(f"Going on from {path}")
     return str(path)
+
+
+def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Says which options are not those that the checkpoint was trained with, and adds them to `provenance`. Returns
+    them as settings whose names say from which batch on they hold."""
+    if resume_from is None:
+        return {}
+    content = checkpoint.read(Path(resume_from))
+    if "loops" not in content:
+        raise UserError(
+            f"{resume_from} has the weights of a finished training, without its state; begin a new one with them: "
+            "start=… in place of ckpt_path, or go on from the last.ckpt beside it"
+        )
+    changed = changes(content["provenance"]["config"], provenance["config"])
+    batch = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
+    noted = [{"batch": batch, "option": name, "before": was, "now": now} for name, (was, now) in changed.items()]
+    provenance["changes"] = [*content["provenance"].get("changes", []), *noted]
+    for name, (was, now) in changed.items():
+        print(f"From here on {name} is {now}; it was {was}")
+    return {f"{name.replace('.', '/')} from step {batch}": now for name, (_, now) in changed.items()}
 
 
 def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,19 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, ba
             assert all(torch.equal(mine[name], value) for name, value in theirs.items())
     assert ours["lr_schedulers"] == whole["lr_schedulers"]
     assert len(list((workspace / f"killed{batches}").iterdir())) == 1  # it went on in the folder that it began in
+
+
+def test_a_resumed_run_takes_changed_options_and_says_so(workspace: Path, run: Path) -> None:
+    shutil.copytree(run, workspace / "changed")
+    options = ["ckpt_path=changed/checkpoints/last.ckpt", "logger=none", "model.optimizer.lr=1e-4"]
+    done = train(workspace, *options, "trainer.max_epochs=3")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "From here on model.optimizer.lr is 0.0001; it was 0.002" in done.stdout
+    last = checkpoint.read(workspace / "changed/checkpoints/last.ckpt")
+    assert [group["initial_lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-4]
+    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [2e-4]]
+    assert {"batch": 12, "option": "model.optimizer.lr", "before": 2e-3, "now": 1e-4} in last["provenance"]["changes"]
 
 
 @pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
@@ -242,6 +256,9 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8"], "6 batches an epoch, and now there are 12"),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "model.optimizer._target_=torch.optim.SGD"], "cannot become"),
+        (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.lr=1e30", "model.clip=1e30"], "the loss is"),
         (["start=nowhere"], "no finished training in nowhere"),
         (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),

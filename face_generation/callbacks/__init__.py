@@ -5,7 +5,17 @@ from face_generation.callbacks.keeping import KeepLast
 from face_generation.callbacks.nan import StopOnNaN
 from face_generation.callbacks.pictures import Pictures
 from face_generation.callbacks.provenance import RecordProvenance
+from face_generation.callbacks.resuming import ApplyOptions
 from face_generation.callbacks.seeding import StepSeeds
 from face_generation.callbacks.throughput import Throughput
 
-__all__ = ["KeepLast", "Pictures", "RecordProvenance", "ReportCollapse", "StepSeeds", "StopOnNaN", "Throughput"]
+__all__ = [
+    "ApplyOptions",
+    "KeepLast",
+    "Pictures",
+    "RecordProvenance",
+    "ReportCollapse",
+    "StepSeeds",
+    "StopOnNaN",
+    "Throughput",
+]

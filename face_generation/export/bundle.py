@@ -137,7 +137,7 @@ def _write(
 ) -> Bundle:
     """The networks, the manifest and the preview."""
     model = model.cpu().eval()
-    training = {key: provenance[key] for key in ("data", "config", "git_commit")}
+    training = {key: provenance[key] for key in ("data", "config", "git_commit", "changes") if key in provenance}
     training |= {"model": type(model).__name__, "losses": list(model.losses)}
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
     normal = torch.zeros(2, math.prod(model.latent_shape))
