@@ -169,19 +169,21 @@ class Tracker(MLFlowLogger):
         """Logs a bundle as an MLflow model and makes it the next version of the registered model `name`, which its card
         describes."""
 
+        folder = TemporaryDirectory()
+        model = Path(folder.name) / bundle.name
+        tags = write_mlflow_model(Bundle.load(bundle), model)
+        card = _description((bundle / CARD).read_text(encoding="utf-8")) if (bundle / CARD).exists() else ""
+
         def send() -> None:
             client = self.experiment
-            with TemporaryDirectory() as folder:
-                model = Path(folder) / bundle.name
-                tags = write_mlflow_model(Bundle.load(bundle), model)
-                client.log_artifacts(self.run_id, str(model), bundle.name)
-            card = _description((bundle / CARD).read_text(encoding="utf-8"))
+            client.log_artifacts(self.run_id, str(model), bundle.name)
             if client.search_registered_models(f"name='{name}'"):
                 client.update_registered_model(name, card)
             else:
                 client.create_registered_model(name, description=card)
             source = f"{client.get_run(self.run_id).info.artifact_uri}/{bundle.name}"
             client.create_model_version(name, source, self.run_id, tags, description=card, await_creation_for=0)
+            folder.cleanup()
 
         self._send(send)
 
@@ -250,12 +252,12 @@ class Tracker(MLFlowLogger):
         def attempt() -> None:
             try:
                 call()
-            except MlflowException as error:
-                if error.error_code not in REFUSED:
+            except Exception as error:
+                if _may_work_later(error):
                     raise
                 if (gist := _gist(error)) not in self._refusals:  # once, because every step may be refused
                     self._refusals.add(gist)
-                    log.warning("MLflow refused what was to be logged (%s).", gist)
+                    log.warning("what was to be logged to MLflow was not (%s)", gist)
             if self._waiting:
                 self._waiting = False
                 log.warning("MLflow at %s answers again: what was kept is logged.", self._tracking_uri)
@@ -283,6 +285,12 @@ class Tracker(MLFlowLogger):
         self._mlflow_client = MlflowClient(LOCAL_STORE)
         self._initialized = False
         self._open()
+
+
+def _may_work_later(error: Exception) -> bool:
+    if isinstance(error, MlflowException):
+        return error.error_code not in REFUSED
+    return isinstance(error, FAILURES) and not isinstance(error, FileNotFoundError)
 
 
 def is_file(tracking_uri: str) -> bool:
