@@ -51,6 +51,11 @@ class PackedSplit(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def sample_bytes(self) -> int:
+        """What one sample of a batch takes in memory."""
+        return self._images[0].nbytes
+
     def __getitem__(self, index: int) -> Tensor:
         return torch.from_numpy(np.array(self._images[index]))
 
