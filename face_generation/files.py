@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir
 from typing import BinaryIO
 
 from face_generation.errors import UserError
@@ -83,6 +84,22 @@ def replacing(folder: Path) -> Iterator[Path]:
             _sync(folder.parent)
         finally:
             _remove(temporary, folder)
+
+
+@contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """Gives an empty folder in the system's temporary one, and removes it when the block ends. Where the process is
+    killed, the next one that asks for a folder removes it."""
+    place = Path(gettempdir()) / name
+    sweep(place.parent)
+    folder = _beside(place)
+    folder.mkdir(mode=0o700)
+    with _opened(folder) as descriptor:
+        _lock(descriptor)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from face_generation.errors import UserError
-from face_generation.files import replacing, sweep, writing
+from face_generation.files import replacing, scratch, sweep, writing
 
 
 def test_writing_makes_folders_and_replaces(tmp_path: Path) -> None:
@@ -106,6 +106,20 @@ def test_what_is_still_written_is_not_swept(tmp_path: Path) -> None:
 
     assert (tmp_path / "file").read_bytes() == (tmp_path / "folder/part").read_bytes() == b"content"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_scratch_folder_of_a_killed_process_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    killed("with scratch('work') as folder:\n    (folder / 'content').write_bytes(b'content')\n", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch("work") as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+        assert not list(folder.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -17,15 +17,14 @@ import json
 import math
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from face_generation.errors import UserError
-from face_generation.files import writing
+from face_generation.files import scratch, writing
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -254,10 +253,11 @@ def _download(uri: str) -> Path:
             raise UserError(f"no MLflow store here ({MLFLOW_STORE}); train first, or set MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(MLFLOW_STORE)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take four minutes where no server answers
-    folder = tempfile.mkdtemp(prefix="bundle-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    until_the_end = ExitStack()
+    folder = until_the_end.enter_context(scratch("bundle"))
+    atexit.register(until_the_end.close)
     try:
-        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise UserError(
             f"cannot fetch {uri} from {mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}); "
