@@ -22,7 +22,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
+)
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
@@ -37,7 +42,7 @@ from face_generation.generator.bundle import CARD, Bundle
 from face_generation.generator.bundle import MLFLOW_STORE as LOCAL_STORE
 from face_generation.outbox import Outbox
 
-LAST_PATIENCE = 120  # seconds without anything logged, at the end of a run
+LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds, at the end of a run that went well, and of one that did not
 FAILURES = (MlflowException, SQLAlchemyError, OSError)  # requests' errors are of the last kind
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}  # no later attempt would do better
 MAX_DESCRIPTION = 5000  # characters
@@ -61,6 +66,7 @@ class Tracker(MLFlowLogger):
         when_unreachable: `stop` before the first step, or go on in the `local` store.
         resume: The checkpoint that training goes on from, if any: the MLflow run that the folder remembers goes on too.
         system_metrics: Whether to log what processors, memory, disk, network and GPUs do, every 10 seconds.
+        study: The search that the run is a trial of, if any: the run is then a child of the one that stands for it.
 
     Raises:
         UserError: An argument is out of range, the experiment was deleted, or MLflow does not answer at the start and
@@ -76,9 +82,10 @@ class Tracker(MLFlowLogger):
         when_unreachable: str = "stop",
         resume: str | None = None,
         system_metrics: bool = False,
+        study: str | None = None,
     ) -> None:
         if when_unreachable not in ("stop", "local"):
-            raise UserError(f"logger.when_unreachable={when_unreachable}; choose stop or local")
+            raise UserError(f"logger.mlflow.when_unreachable={when_unreachable}; choose stop or local")
         if set(run_name) & set("/:"):
             raise UserError(f"name={run_name}; the name of a registered model has no / and no :")
         for variable, value in PATIENCE.items():
@@ -92,6 +99,7 @@ class Tracker(MLFlowLogger):
         self._record = Path(run_dir) / RECORD
         self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
         self._params: dict[str, Any] = {}
+        self._study = study
         self._own_tags = _own_tags()
         try:
             _make_store(tracking_uri)
@@ -105,6 +113,8 @@ class Tracker(MLFlowLogger):
     def experiment(self) -> MlflowClient:
         """The client of the store. The first use starts the run, or reopens it."""
         started = self._initialized
+        if self._study and self._run_id is None:
+            self.tags = {**(self.tags or {}), MLFLOW_PARENT_RUN_ID: self._run_of_study()}
         client = super().experiment
         if not started:
             assert self._run_id is not None
@@ -196,14 +206,14 @@ class Tracker(MLFlowLogger):
     @rank_zero_only
     def end(self, status: str = "success") -> None:
         """Ends the run when all is logged: `success`, `failed`, or `KILLED` where somebody stopped it. Where a store
-        refuses it for two minutes, a warning says how much was not logged."""
+        refuses it for two minutes, or ten seconds of a run that went wrong, a warning says how much was not logged."""
         if not self._initialized:
             return
         if self._monitor:
             self._monitor.finish()
             self._monitor = None
         self._send(lambda: super(Tracker, self).finalize(status))
-        if left := self._outbox.flush(LAST_PATIENCE):
+        if left := self._outbox.flush(LAST_PATIENCE if status == "success" else SHORT_PATIENCE):
             log.warning(
                 "MLflow at %s still does not take it: %d entries were not logged. The figures are in metrics.json.",
                 self._tracking_uri,
@@ -223,11 +233,22 @@ class Tracker(MLFlowLogger):
                 raise UserError(_advice(self._tracking_uri, error)) from error
             if self._when_unreachable == "stop":
                 raise UserError(
-                    f"MLflow does not answer at {self._tracking_uri}; start the server, correct logger.tracking_uri, "
-                    f"or set logger.when_unreachable=local ({_gist(error)})"
+                    f"MLflow does not answer at {self._tracking_uri}; start the server, correct "
+                    f"logger.mlflow.tracking_uri, or set logger.mlflow.when_unreachable=local ({_gist(error)})"
                 ) from error
             self._leave_server(error, "does not answer")
             self._at_the_start(call)
+
+    def _run_of_study(self) -> str:
+        """The run that all trials of the study are children of, which the first of them makes."""
+        client = self._mlflow_client
+        found = client.search_runs([self._experiment_id], f"tags.study = '{self._study}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        tags = {"study": self._study, **self._own_tags}
+        run = client.create_run(self._experiment_id, tags=tags, run_name=self._study)
+        client.set_terminated(run.info.run_id)
+        return run.info.run_id
 
     def _remember(self, run_id: str) -> None:
         self._runs[self._tracking_uri] = run_id
@@ -315,7 +336,7 @@ def _experiment(client: MlflowClient, tracking_uri: str, name: str) -> str:
         restore = f"MLFLOW_TRACKING_URI={tracking_uri} mlflow experiments restore -x {found.experiment_id}"
         raise UserError(
             f"the MLflow experiment {name} was deleted; bring it back with: {restore}; or log to another one: "
-            "logger.experiment_name=…"
+            "logger.mlflow.experiment_name=…"
         )
     return found.experiment_id
 
@@ -338,7 +359,7 @@ def _advice(tracking_uri: str, error: Exception) -> str:
     elif "full" in gist or "No space" in gist:
         remedy = "free some space on its disk"
     else:
-        remedy = "make it readable and writable, or log to another one: logger.tracking_uri=sqlite:///other.db"
+        remedy = "make it readable and writable, or log to another one: logger.mlflow.tracking_uri=sqlite:///other.db"
     return f"MLflow's store {tracking_uri} cannot be used ({gist}); {remedy}"
 
 

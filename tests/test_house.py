@@ -54,7 +54,7 @@ def test_every_imported_package_is_a_declared_dependency(folder: str) -> None:
         ("generator", set()),
         ("networks", set()),
         ("losses", {"networks"}),
-        ("models", {"data", "generator", "losses", "metrics", "networks"}),
+        ("models", {"data", "generator", "hardware", "losses", "metrics", "networks"}),
         ("editing", {"data", "generator", "metrics"}),
         ("service", {"entry", "generator"}),
     ],

@@ -1,7 +1,9 @@
 """The command that trains, run as a user runs it, on drawn faces."""
 
+import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from face_generation.data.datamodule import DrawnDataModule
 from face_generation.generator import Generator
@@ -260,6 +263,9 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.optimizer._target_=torch.optim.SGD"], "cannot become"),
         (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.lr=1e30", "model.clip=1e30"], "the loss is"),
+        (["trainer.max_epochs=abc"], "trainer.max_epochs=abc; give a whole number"),
+        (["trainer.precision=17"], "error: trainer: Precision 17 is invalid"),
+        (["trainer.gradient_clip_val=1.0"], "a VAE steps its two optimizers by itself"),
         (["start=nowhere"], "no finished training in nowhere"),
         (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["start=whole/checkpoints/final.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
@@ -283,6 +289,96 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     (line,) = (line for line in printed.err.splitlines() if line.startswith("error: "))
     assert message in line
     assert "Traceback" not in printed.err + printed.out
+
+
+def run_here(options: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Trains in `folder`, in this process."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", *SMALL, *options])
+    main()
+
+
+@pytest.mark.parametrize("mistake", ["trainer.max_epochs=abc", "trainer.devices=abc", "model.decoder.channels=[8,8,8]"])
+def test_what_could_not_start_leaves_nothing(
+    mistake: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_here([f"data.folder={workspace}/splits", mistake], monkeypatch, tmp_path)
+
+    assert stop.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_logs_exports_and_keeps_nothing(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here([f"data.folder={workspace}/splits", "trainer.fast_dev_run=true"], monkeypatch, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out.endswith("dry run: all of it works; nothing was logged, exported or kept\n")
+
+
+def test_lightnings_switches_and_several_loggers(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "callbacks=early_stopping",
+        "trainer.overfit_batches=2",
+        "trainer.profiler=simple",
+        "measure_edits=false",
+    ]
+    options += ["logger=[csv,tensorboard]", "trainer.log_every_n_steps=1", "hydra.run.dir=my run (1)"]
+    run_here([f"data.folder={workspace}/splits", *options], monkeypatch, tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"my run (1)"}
+    kept = {"bundle", "checkpoints", "config.yaml", "csv", "metrics.json", "tensorboard"}
+    assert {path.name for path in (tmp_path / "my run (1)").iterdir()} == kept
+    with (tmp_path / "my run (1)/csv/version_0/metrics.csv").open() as table:
+        steps = {row["step"] for row in csv.DictReader(table) if row["train/loss"]}
+    assert steps == {"0", "1", "2", "3"}  # two batches of each of two epochs
+    assert "Profiler Report" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
+    options = ["trainer.max_epochs=1000", "runs_dir=stopped runs"]
+    process = subprocess.Popen(command(*options), cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(workspace.glob("stopped runs/*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=100)
+
+    assert process.returncode == 130
+    (line,) = (line for line in printed.decode().splitlines() if line.startswith("interrupted"))
+    before, typed = line.split("python -m face_generation.train ")
+    assert before == "interrupted; go on with: "
+    assert shlex.split(typed) == [*SMALL, "trainer.max_epochs=1000", "runs_dir='stopped runs'", "ckpt_path=last"]
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    assert stopped.info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8]", f"data.folder={workspace}/splits"]
+    for trials in (1, 4):
+        done = train(tmp_path, *recipe, f"hydra.sweeper.n_trials={trials}", "trainer.max_epochs=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    study = optuna.load_study(study_name="demo_search", storage=f"sqlite:///{tmp_path}/optuna.db")
+    figures = {path: json.loads(path.read_text()) for path in tmp_path.glob("outputs/demo_search/*/metrics.json")}
+    assert len(study.trials) == len(figures) == 4
+    assert study.best_value == pytest.approx(min(each["val/loss"] for each in figures.values()))
+    assert set(study.best_params) == {"model.optimizer.adamw_lr", "model.scheduler.warmup_steps"}
+    assert f"best of 4 trials: {study.best_value:.6g} with " in done.stdout
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in runs]
+    (parent,) = (run for run in runs if run.info.run_name == "demo_search" and "study" in run.data.tags)
+    assert parents.count(parent.info.run_id) == 4
 
 
 def test_help_names_the_groups_and_options() -> None:

@@ -26,7 +26,11 @@ class KeepLast(Checkpoint):
     ) -> None:
         progress = trainer.fit_loop.epoch_loop.batch_progress
         if progress.is_last_batch or progress.total.ready % self.every_n_batches == 0:
-            trainer.save_checkpoint(self.path)
+            self._write(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path)

@@ -218,7 +218,7 @@ def _log(model: Measured, report: Path) -> None:
     """Logs figures and report to the MLflow run that made the model. A server that is down costs a warning."""
     run = model.candidate.run if model.candidate else None
     if run is None:
-        print(f"{model.label}: nothing is logged to MLflow, for no run is known to have made it")
+        print(f"{model.label}: nothing is logged to MLflow, because no run is known to have made it")
         return
     figures = {key: estimate.value for key, estimate in model.figures.items() if isinstance(estimate, Estimate)}
     try:

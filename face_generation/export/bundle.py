@@ -25,10 +25,10 @@ from face_generation.generator.bundle import (
     DECODER,
     ENCODER,
     MANIFEST,
-    MLFLOW_URI,
     PREVIEW,
     PRIOR,
     Bundle,
+    is_remote,
 )
 from face_generation.metrics import Gap
 from face_generation.metrics.attributes import LabelledFaces, asked, attribute_classifier
@@ -123,7 +123,7 @@ def extend_bundle(where: str, splits: Path | None) -> Bundle:
     Raises:
         UserError: It is no bundle on this disk, `splits` is None, or as `find_directions`.
     """
-    if MLFLOW_URI.match(where):
+    if is_remote(where):
         raise UserError(f"{where} is not on this disk, so nothing can be added; give the folder of a bundle")
     if splits is None:
         raise UserError("directions are found with packed splits; give their folder: splits=…")

@@ -25,6 +25,8 @@ from typing import Any
 
 from face_generation.errors import UserError
 from face_generation.files import scratch, writing
+from face_generation.generator import hub
+from face_generation.generator.hub import HUB_URI
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -78,13 +80,21 @@ class Bundle:
     def has_encoder(self) -> bool:
         return ENCODER in self.files
 
+    @property
+    def version(self) -> str:
+        """Another one whenever the same request may give another face."""
+        files = [self.files.get(name) for name in (PRIOR, DECODER, ATTRIBUTES, DIRECTIONS)]
+        content = json.dumps([*files, self.truncation, [each["name"] for each in self.attributes]])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
     @classmethod
     def load(cls, where: str | Path) -> "Bundle":
         """Opens a bundle and verifies its files.
 
         Args:
-            where: The name of a shipped bundle, a folder, or an MLflow URI: `models:/<name>/<version>`,
-                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`.
+            where: The name of a shipped bundle, a folder, an MLflow URI (`models:/<name>/<version>`,
+                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`), or a repository on the
+                Hugging Face Hub (`hf://<owner>/<name>` or `hf://<owner>/<name>@<revision>`).
 
         Raises:
             UserError: There is no such bundle, or it is damaged or of another format.
@@ -193,6 +203,11 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
 
 
+def is_remote(where: str) -> bool:
+    """Whether a bundle is named by an address, from which it is fetched, and not on this disk."""
+    return bool(MLFLOW_URI.match(where) or HUB_URI.match(where))
+
+
 def sha256(path: Path) -> str:
     """The file's checksum in hexadecimal."""
     with path.open("rb") as file:
@@ -204,13 +219,15 @@ def _find(where: str) -> Path:
         return SHIPPED / where
     if MLFLOW_URI.match(where):
         return _download(where)
+    if HUB_URI.match(where):
+        return hub.fetch(where)
     folder = Path(where).expanduser()
     if (folder / MANIFEST).is_file():
         return folder
     if folder.is_dir():
         raise UserError(f"the folder {where} is no bundle: it has no {MANIFEST}; export one there first")
     names = ", ".join(shipped()) or "none"
-    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an MLflow URI such as models:/…")
+    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an address: models:/… or hf://…")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

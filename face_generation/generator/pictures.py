@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from face_generation.generator import origin
+from face_generation.generator.origin import Recipe
+
 # How Pillow writes each format, by suffix.
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG", "compress_level": 2},  # a tenth larger than the default 6, in a quarter of the time
@@ -17,24 +20,48 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpeg": {"format": "JPEG", "quality": 95},
 }
 ANIMATIONS: dict[str, dict[str, Any]] = {"webp": FORMATS["webp"], "gif": {"format": "GIF"}}
+SAMPLED = 8  # frames of an animation that its palette is chosen from
 GAP = 2  # white pixels between the pictures of a grid
 MAX_GRID = 1024  # pictures; many more take WebP minutes and gigabytes
 
 
-def encode(image: NDArray[np.uint8], suffix: str) -> bytes:
-    """An image, uint8 RGB H×W×3, as a picture file of the format that `suffix` names: png, webp, jpg or jpeg."""
+def encode(image: NDArray[np.uint8], suffix: str, recipe: Recipe | None = None) -> bytes:
+    """An image, uint8 RGB H×W×3, as a picture file of the format that `suffix` names: png, webp, jpg or jpeg.
+
+    With a recipe the file says that a network drew it, and how. See `origin`.
+    """
+    said = {} if recipe is None else origin.options(recipe, FORMATS[suffix]["format"])
     buffer = BytesIO()
-    Image.fromarray(image).save(buffer, **FORMATS[suffix])
+    Image.fromarray(image).save(buffer, **FORMATS[suffix], **said)
     return buffer.getvalue()
 
 
-def animate(frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float) -> bytes:
-    """Images of one size, uint8 RGB H×W×3, as an animation that loops: webp, or gif, which has 256 colours a frame."""
-    first, *rest = (Image.fromarray(frame) for frame in frames)
+def animate(
+    frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float, recipe: Recipe | None = None
+) -> bytes:
+    """Images of one size, uint8 RGB H×W×3, as an animation that loops: webp, or gif, whose frames share 256 colours.
+
+    With a recipe the file says that a network drew it, and how. See `origin`.
+    """
+    gif = suffix == "gif"
+    images = [Image.fromarray(frame) for frame in frames]
+    first, *rest = _in_one_palette(images) if gif else images
+    said = {} if recipe is None else origin.options(recipe, ANIMATIONS[suffix]["format"])
     buffer = BytesIO()
     milliseconds = max(20, round(1000 * frame_seconds))  # browsers slow down what is faster
-    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix])
-    return buffer.getvalue()
+    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix], **said)
+    return buffer.getvalue() if recipe is None or not gif else origin.in_gif(buffer.getvalue(), recipe)
+
+
+def _in_one_palette(images: Sequence[Image.Image]) -> list[Image.Image]:
+    """Images in 256 colours that suit all of them: to choose them anew for each takes longer than to draw it."""
+    thinned = images[:: math.ceil(len(images) / SAMPLED)]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (width, height * len(thinned)))
+    for i, image in enumerate(thinned):
+        sheet.paste(image, (0, height * i))
+    palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
+    return [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
 
 
 def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None) -> NDArray[np.uint8]:

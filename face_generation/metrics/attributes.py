@@ -26,9 +26,9 @@ from face_generation.metrics import Estimate, Gap, bootstrap, roc
 from face_generation.networks import blocks
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
-MAX_FACES = {"train": 10_000, "val": 2_000, "test": 2_000}  # for the sake of time and memory
+MAX_FACES = {"train": 10_000, "val": 2_000, "test": 2_000}  # because more take too much time and memory
 MIN_TRAIN = 30  # faces with an attribute and without it, to learn it from
-MIN_HELD_OUT = 5  # likewise, to test it on
+MIN_HELD_OUT = 5  # the same, to test it on
 CHANNELS = (32, 64, 128, 256)  # at 38, 19, 10 and 5 pixels
 DROPOUT = 0.3
 EPOCHS = 16
@@ -98,7 +98,8 @@ class Accuracy:
 
     @classmethod
     def of(cls, scores: NDArray[np.floating], present: NDArray[np.bool_]) -> "Accuracy":
-        """Of scores (N) that are above 0 for faces that are said to have the attribute; some have it and some not."""
+        """Measures N scores, which are above 0 for faces that are said to have the attribute. Some must have it, and
+        some not."""
         return cls(
             accuracy=float(np.mean((scores > 0) == present)),
             majority=float(max(present.mean(), 1 - present.mean())),
@@ -132,7 +133,7 @@ class AttributeClassifier:
         return out
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same as probabilities, 0 to 1."""
+        """Scores as probabilities, 0 to 1."""
         return torch.from_numpy(self.scores(images)).sigmoid().numpy()
 
 

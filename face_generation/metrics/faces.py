@@ -109,7 +109,7 @@ def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
             )
         except BrokenProcessPool as error:
             raise UserError(
-                "a process that embeds faces was killed, perhaps for want of memory; free some and try again"
+                "a process that embeds faces was killed, perhaps because memory ran out; free some and try again"
             ) from error
 
 

@@ -1,0 +1,45 @@
+// The page's JavaScript. What names mean and which there are is checked by TypeScript (tsconfig.json).
+
+import js from "@eslint/js";
+
+const PAGE = "face_generation/service/web";
+
+/** The page's modules. Each imports only from the lines above its own. */
+const LAYERS = [
+  ["attributes", "align", "dom", "latents", "latest", "storage", "undo", "video", "zip"],
+  ["keyboard", "kept", "markdown", "notices", "photos", "state"],
+  ["address", "backend", "dialogs"],
+  ["bundles", "chips", "edits", "http"],
+  ["download", "tiles", "upload"],
+  ["picker", "variations", "yours", "grid"],
+  ["mixing", "morph"],
+  ["face"],
+  ["main"],
+];
+
+/** @param {string[]} names */
+const forbidden = (names) => [
+  "error",
+  ...names.map((name) => ({ name: `./${name}.js`, message: "Imports go up in LAYERS of eslint.config.js, never down." })),
+];
+
+export default [
+  {
+    files: [`${PAGE}/*.js`],
+    rules: {
+      ...js.configs.recommended.rules,
+      "no-undef": "off", // TypeScript does it
+      "no-var": "error",
+      "object-shorthand": "error",
+      "prefer-const": "error",
+      eqeqeq: "error",
+      "no-restricted-imports": ["error", { patterns: [{ group: ["*"], message: "Give this module a place in LAYERS." }] }],
+    },
+  },
+  ...LAYERS.flatMap((names, i) =>
+    names.map((name) => ({
+      files: [`${PAGE}/${name}.js`],
+      rules: { "no-restricted-imports": forbidden(LAYERS.slice(i).flat()) },
+    })),
+  ),
+];
