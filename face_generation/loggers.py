@@ -59,6 +59,16 @@ def _(logger: WandbLogger, path: Path) -> None:
 
 
 @singledispatch
+def log_split(logger: Logger, path: Path, images: int, checksum: str, context: str) -> None:
+    """Logs which packed split is used, by its checksum, and what for: `training` or `validation`."""
+
+
+@log_split.register
+def _(logger: Tracker, path: Path, images: int, checksum: str, context: str) -> None:
+    logger.log_split(path, images, checksum, context)
+
+
+@singledispatch
 def register(logger: Logger, bundle: Path, name: str) -> None:
     """Logs a bundle, and makes it the next version of the registered model `name`."""
 
@@ -72,6 +82,11 @@ def _(logger: Tracker, bundle: Path, name: str) -> None:
 def end(logger: Logger, status: str) -> None:
     """Ends a run: `success`, `failed`, or `KILLED` where somebody stopped it."""
     logger.finalize(status)
+
+
+@end.register
+def _(logger: Tracker, status: str) -> None:
+    logger.end(status)
 
 
 @end.register

@@ -15,14 +15,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from face_generation import hardware
-from face_generation.callbacks import Progress, RecordProvenance, RecordRun, StepSeeds
+from face_generation import hardware, runs
+from face_generation.callbacks import ApplyOptions, Progress, RecordProvenance, RecordRun, StepSeeds
+from face_generation.callbacks.resuming import changes
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
+from face_generation.files import writing
 from face_generation.loggers import end, register
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
@@ -60,6 +63,16 @@ def train(config: DictConfig) -> float | None:
     hardware.keep_memory()
     _check_numbers(config.trainer)
     resume_from = _resume(config)
+    if rank_zero_only.rank:  # the first process holds the folder
+        return _train(config, resume_from)
+    given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
+    chosen = any(override.startswith("hydra.run.dir=") for override in given)
+    with runs.holding(Path(config.run_dir), again=chosen or resume_from is not None) as own:
+        config.run_dir = str(own)
+        return _train(config, resume_from)
+
+
+def _train(config: DictConfig, resume_from: str | None) -> float | None:
     run_dir = Path(config.run_dir)
     datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
     datamodule.prepare_data()
@@ -76,12 +89,15 @@ def train(config: DictConfig) -> float | None:
         "shapes": datamodule.shapes,
         "git_commit": git_commit(),
     }
+    changed = _note_changes(resume_from, provenance)
     model: FaceModel = instantiate(config.model, **datamodule.shapes, _convert_="all")
     if config.start and resume_from is None:
         path = checkpoint.finished(Path(config.start))
         checkpoint.begin_with(path, model)
         print(f"Beginning with the weights in {path}")
-    trainer = _trainer(config, model, [RecordRun(run_dir, settings), RecordProvenance(provenance)])
+    record = RecordRun(run_dir, settings, changed, datamodule.sources)
+    resuming = [ApplyOptions()] if resume_from else []
+    trainer = _trainer(config, model, [record, RecordProvenance(provenance), *resuming])
     if config.compile:
         model.compile_networks()
     _introduce(config, trainer, model)
@@ -155,6 +171,7 @@ def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback])
         "callbacks": [*configured.values(), *callbacks],
         "logger": False,
         "default_root_dir": str(config.run_dir),
+        "plugins": [checkpoint.CheckpointFiles()],
     }
     trainer: pl.Trainer = instantiate(config.trainer, **options)
     if trainer.world_size > 1 and not model.automatic_optimization and config.trainer.strategy in ("auto", "ddp"):
@@ -219,6 +236,26 @@ def _resume(config: DictConfig) -> str | None:
     return str(path)
 
 
+def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Says which options are not those that the checkpoint was trained with, and adds them to `provenance`. Returns
+    them as settings whose names say from which batch on they hold."""
+    if resume_from is None:
+        return {}
+    content = checkpoint.read(Path(resume_from))
+    if "loops" not in content:
+        raise UserError(
+            f"{resume_from} has the weights of a finished training, without its state; begin a new one with them: "
+            "start=… in place of ckpt_path, or go on from the last.ckpt beside it"
+        )
+    changed = changes(content["provenance"]["config"], provenance["config"])
+    batch = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
+    noted = [{"batch": batch, "option": name, "before": was, "now": now} for name, (was, now) in changed.items()]
+    provenance["changes"] = [*content["provenance"].get("changes", []), *noted]
+    for name, (was, now) in changed.items():
+        print(f"From here on {name} is {now}; it was {was}")
+    return {f"{name.replace('.', '/')} from step {batch}": now for name, (_, now) in changed.items()}
+
+
 def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:
     """The model in the best checkpoint; in the last one where no figure is monitored that could tell the best; `model`
     where there was nothing to train."""
@@ -237,13 +274,14 @@ def _finish(
     """Trained model → measured → `final.ckpt` → bundle with directions, all on the first process. Returns the figures
     of its validation."""
     run_dir = Path(config.run_dir)
-    checkpoints = run_dir / "checkpoints"
+    checkpoints = run_dir / runs.CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
     model.to(trainer.strategy.root_device)
     metrics = _validate(model, datamodule, config, trainer)
     provenance = {**provenance, "metrics": metrics}
     checkpoint.save(checkpoints / "final.ckpt", model, provenance)
-    (run_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    with writing(run_dir / "metrics.json") as file:
+        file.write((json.dumps(metrics, indent=2) + "\n").encode())
     bundle = export_bundle(
         model,
         run_dir / "bundle",

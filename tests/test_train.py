@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,16 +88,14 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle_that_draws(run: Path) -> 
     assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
-def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) -> None:
-    """Killed in the middle of an epoch: weights, their average and the optimizer's state end alike, bit for bit."""
-    options = [
-        "logger=none",
-        "runs_dir=killed",
-        "callbacks.last_in_epoch.every_n_train_steps=4",
-    ]
+@pytest.mark.parametrize("batches", [4, 1000])
+def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, batches: int) -> None:
+    """Killed in the middle of an epoch, or as soon as the first one has its last batch, before it is validated:
+    weights, their average and the optimizer's state end alike, bit for bit."""
+    options = ["logger=none", f"runs_dir=killed{batches}", f"callbacks.last.every_n_batches={batches}"]
     process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not (found := list(workspace.glob("killed/*/checkpoints/last.ckpt"))):
+    while not (found := list(workspace.glob(f"killed{batches}/*/checkpoints/last.ckpt"))):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -118,7 +117,20 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) ->
         for mine, theirs in zip(optimizer["state"].values(), other["state"].values(), strict=True):
             assert all(torch.equal(mine[name], value) for name, value in theirs.items())
     assert ours["lr_schedulers"] == whole["lr_schedulers"]
-    assert len(list((workspace / "killed").iterdir())) == 1  # it went on in the folder that it began in
+    assert len(list((workspace / f"killed{batches}").iterdir())) == 1  # it went on in the folder that it began in
+
+
+def test_a_resumed_run_takes_changed_options_and_says_so(workspace: Path, run: Path) -> None:
+    shutil.copytree(run, workspace / "changed")
+    options = ["ckpt_path=changed/checkpoints/last.ckpt", "logger=none", "model.optimizer.lr=1e-4"]
+    done = train(workspace, *options, "trainer.max_epochs=3")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "From here on model.optimizer.lr is 0.0001; it was 0.002" in done.stdout
+    last = checkpoint.read(workspace / "changed/checkpoints/last.ckpt")
+    assert [group["initial_lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-4]
+    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [2e-4]]
+    assert {"batch": 12, "option": "model.optimizer.lr", "before": 2e-3, "now": 1e-4} in last["provenance"]["changes"]
 
 
 @pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
@@ -245,8 +257,11 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["data.folder=nowhere"], "no packed splits in nowhere"),
         (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
-        (["ckpt_path=splits/train.npy"], "not a whole checkpoint"),
+        (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8"], "6 batches an epoch, and now there are 12"),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "model.optimizer._target_=torch.optim.SGD"], "cannot become"),
+        (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.lr=1e30", "model.clip=1e30"], "the loss is"),
         (["trainer.max_epochs=abc"], "trainer.max_epochs=abc; give a whole number"),
         (["trainer.precision=17"], "error: trainer: Precision 17 is invalid"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from face_generation.data.celeba import SPLITS
 from face_generation.errors import UserError
-from face_generation.generator.pictures import writing
+from face_generation.files import writing
 
 SPLIT_WORDS = {
     **dict(zip("012", SPLITS, strict=True)),

@@ -17,15 +17,15 @@ import json
 import math
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from face_generation.errors import UserError
-from face_generation.generator import hub, pictures
+from face_generation.files import scratch, writing
+from face_generation.generator import hub
 from face_generation.generator.hub import HUB_URI
 
 FORMAT_VERSION = 2
@@ -170,7 +170,7 @@ class Bundle:
         Raises:
             UserError: It cannot be written.
         """
-        with pictures.writing(self.folder / name) as file:
+        with writing(self.folder / name) as file:
             file.write(text.encode())
         bundle = replace(self, files={**self.files, name: sha256(self.folder / name)})
         bundle._write_manifest()
@@ -181,9 +181,8 @@ class Bundle:
         del manifest["folder"]
         if not self.evaluation:
             del manifest["evaluation"]
-        partial = self.folder / f"{MANIFEST}.part"
-        partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(self.folder / MANIFEST)
+        with writing(self.folder / MANIFEST) as file:
+            file.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
@@ -271,12 +270,14 @@ def _download(uri: str) -> Path:
             raise UserError(f"no MLflow store here ({MLFLOW_STORE}); train first, or set MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(MLFLOW_STORE)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take four minutes where no server answers
-    folder = tempfile.mkdtemp(prefix="bundle-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    until_the_end = ExitStack()
+    folder = until_the_end.enter_context(scratch("bundle"))
+    atexit.register(until_the_end.close)
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise UserError(
             f"cannot fetch {uri} from {mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}); "
             "check the URI and MLFLOW_TRACKING_URI"
         ) from error
+    return next((path.parent for path in fetched.glob(f"**/{MANIFEST}")), fetched)  # a registered one lies in data/

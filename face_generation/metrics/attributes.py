@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from face_generation.data.datamodule import to_float
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
+from face_generation.files import writing
 from face_generation.hardware import best_precision
 from face_generation.metrics import Estimate, Gap, bootstrap, roc
 from face_generation.networks import blocks
@@ -158,7 +158,8 @@ def attribute_classifier(faces: LabelledFaces, cache: Path, seed: int = 0) -> At
         scores = AttributeClassifier(network, faces.names, []).scores(faces.held_out.images)
         accuracies = [Accuracy.of(*column) for column in zip(scores.T, faces.held_out.labels.T, strict=True)]
         content = {"network": network.state_dict(), "accuracies": [asdict(accuracy) for accuracy in accuracies]}
-        _keep(content, kept)
+        with writing(kept) as file:
+            torch.save(content, file)
     except Exception as error:  # broken files make torch raise many kinds
         raise UserError(f"{kept} is damaged; delete it") from error
     network = _network(len(faces.names)).to(device)
@@ -287,16 +288,3 @@ def _fingerprint(faces: LabelledFaces, seed: int) -> str:
         for array in (part.images, part.labels):
             hashed.update(f"{array.shape}".encode() + np.ascontiguousarray(array).data)
     return hashed.hexdigest()
-
-
-def _keep(content: object, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".attributes-", dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            torch.save(content, whole)
-            whole.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"cannot keep the classifier in {path.parent} ({error.strerror}); choose another folder"
-        ) from error
