@@ -50,5 +50,6 @@ def holding(folder: Path, *, again: bool) -> Iterator[Path]:
     finally:
         if [path.name for path in own.iterdir()] == [LOCK]:  # the run could not start
             (own / LOCK).unlink()
-            own.rmdir()
+            if own != folder:  # which Hydra made
+                own.rmdir()
         lock.release()
