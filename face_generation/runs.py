@@ -1,7 +1,7 @@
 """The folders of runs: each run has one of its own, and holds it as long as it goes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -42,13 +42,18 @@ def holding(folder: Path, *, again: bool) -> Iterator[Path]:
             continue
         if again or not (own / CONFIG).exists():
             break
-        lock.release()
+        _release(lock)
     try:
         sweep(own)
         sweep(own / CHECKPOINTS)
         yield own
     finally:
-        if [path.name for path in own.iterdir()] == [LOCK]:  # the run could not start
-            (own / LOCK).unlink()
+        _release(lock)
+        if own != folder and not any(own.iterdir()):  # the run could not start
             own.rmdir()
-        lock.release()
+
+
+def _release(lock: FileLock) -> None:
+    with suppress(OSError):
+        Path(lock.lock_file).unlink()  # who waits notices, and makes a new one
+    lock.release()

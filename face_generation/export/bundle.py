@@ -112,7 +112,7 @@ def export_bundle(
                 bundle = _measured(bundle, splits, measure)
             write_card(bundle)
     except OSError as error:
-        raise UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder") from error
+        raise _unwritable(folder, error) from error
     return Bundle.load(folder)
 
 
@@ -127,9 +127,19 @@ def extend_bundle(where: str, splits: Path | None) -> Bundle:
         raise UserError(f"{where} is not on this disk, so nothing can be added; give the folder of a bundle")
     if splits is None:
         raise UserError("directions are found with packed splits; give their folder: splits=…")
-    bundle = _measured(Bundle.load(where), splits, measure=True)
-    write_card(bundle)
-    return bundle
+    bundle = Bundle.load(where)
+    try:
+        sweep(bundle.folder.parent)
+        with replacing(bundle.folder) as work:
+            shutil.copytree(bundle.folder, work, dirs_exist_ok=True)
+            write_card(_measured(replace(bundle, folder=work), splits, measure=True))
+    except OSError as error:
+        raise _unwritable(bundle.folder, error) from error
+    return Bundle.load(bundle.folder)
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder")
 
 
 def _write(

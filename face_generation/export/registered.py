@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 import numpy as np
-import pandas
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Object, Property
@@ -46,7 +45,7 @@ def write_mlflow_model(bundle: Bundle, folder: Path) -> dict[str, str]:
             code_paths=[str(code)],
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             signature=signature(bundle),
-            input_example=pandas.DataFrame({pyfunc.SEED: [0, 1]}),
+            input_example={pyfunc.SEED: [0, 1]},
         )
     return {
         "model": str(bundle.training.get("model", "unknown")),

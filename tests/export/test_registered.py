@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import yaml
 
 from face_generation.export.registered import write_mlflow_model
@@ -73,3 +78,29 @@ def test_its_signature_says_what_can_be_asked_for(model: Path) -> None:
     assert params["attributes"]["properties"].keys() == {"smiling", "eyeglasses", "male"}  # those that are offered
     assert params["edits"]["properties"].keys() == {"smiling", "eyeglasses", "principal_1"}
     assert json.loads(signature["outputs"])[0]["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 150, 150, 3]}
+
+
+@pytest.mark.slow
+def test_mlflow_serves_it(model: Path, told_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local"]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([*command, "--port", port], stdout=log, stderr=log, start_new_session=True)
+    try:
+        end = time.monotonic() + 240
+        answer = None
+        while answer is None:
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.2)
+            with suppress(requests.ConnectionError):
+                asked = {"inputs": {"seed": [3]}, "params": {"edits": {"smiling": 1.5}}}
+                answer = requests.post(f"http://127.0.0.1:{port}/invocations", json=asked)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+    expected = Generator.load(told_bundle).sample(1, 3, edits={"smiling": 1.5})
+    assert np.array_equal(np.array(answer.json()["predictions"]), expected)
