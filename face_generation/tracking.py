@@ -94,6 +94,7 @@ class Tracker(MLFlowLogger):
         self._system_metrics = system_metrics
         self._monitor: SystemMetricsMonitor | None = None
         self._outbox = Outbox(self._recover)
+        self._begun = False
         self._waiting = False  # for a store in a file
         self._refusals: set[str] = set()
         self._record = Path(run_dir) / RECORD
@@ -111,19 +112,17 @@ class Tracker(MLFlowLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> MlflowClient:
-        """The client of the store. The first use starts the run, or reopens it."""
-        started = self._initialized
-        if self._study and self._run_id is None:
-            self.tags = {**(self.tags or {}), MLFLOW_PARENT_RUN_ID: self._run_of_study()}
-        client = super().experiment
-        if not started:
-            assert self._run_id is not None
-            client.update_run(self._run_id, status="RUNNING")
-            self._remember(self._run_id)
-            if self._system_metrics and not self._monitor:
-                self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=self._tracking_uri)
-                self._monitor.start()
-        return client
+        """The client of the store. The first use, which is Lightning's, starts the run, or reopens it.
+
+        Raises:
+            UserError: MLflow cannot be written to at the start.
+        """
+        if not self._begun:
+            self._begun = True
+            self._at_the_start(self._start)
+        elif not self._initialized:  # in another store
+            self._start()
+        return self._mlflow_client
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]
@@ -217,6 +216,17 @@ class Tracker(MLFlowLogger):
                 self._tracking_uri,
                 left,
             )
+
+    def _start(self) -> None:
+        if self._study and self._run_id is None:
+            self.tags = {**(self.tags or {}), MLFLOW_PARENT_RUN_ID: self._run_of_study()}
+        client = super().experiment
+        assert self._run_id is not None
+        client.update_run(self._run_id, status="RUNNING")
+        self._remember(self._run_id)
+        if self._system_metrics and not self._monitor:
+            self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=self._tracking_uri)
+            self._monitor.start()
 
     def _open(self) -> None:
         """Finds the experiment and, where one goes on, the run."""

@@ -77,6 +77,16 @@ def test_a_locked_store_delays_what_is_logged(tracker: Tracker, folder: Path) ->
     assert [point.step for point in client.get_metric_history(tracker.run_id, "loss")] == list(range(20))
 
 
+def test_a_store_that_is_locked_at_the_start_is_one_line(store: str, folder: Path) -> None:
+    tracker = Tracker("run", "faces", "demo", store)
+    other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match="locked.*; close the program that locks it"):
+        _ = tracker.experiment  # as Lightning begins
+    other.execute("COMMIT")
+    other.close()
+
+
 def test_a_deleted_experiment_is_one_line_with_the_remedy(tracker: Tracker, store: str) -> None:
     client = MlflowClient(store)
     deleted = client.get_experiment_by_name("faces").experiment_id

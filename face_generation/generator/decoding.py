@@ -13,8 +13,10 @@ MAX_PIXELS = 89_000_000  # that are decoded; Pillow would call more a decompress
 PIXEL = 4  # bytes of a decoded pixel, at most
 # Bytes for a pixel while a picture is decoded, at most: decoders keep planes, a canvas and copies. Measured with
 # Pillow 13 and libheif 1.20: WebP 18, AVIF 12. PNG and JPEG are decoded line by line.
-WHILE_DECODED = {"PNG": PIXEL}
+WHILE_DECODED = {"PNG": PIXEL, "JPEG": PIXEL}
 OTHERWISE = 20
+KEPT, COPIED = 2 * PIXEL, PIXEL + 3  # afterwards: itself and it turned; and a copy in Pillow and as an array
+AFTERWARDS = KEPT + COPIED
 COEFFICIENT = 2  # bytes of one of a JPEG's
 BAND = 1_000_000  # pixels that are converted at a time
 PLAIN_WITH_PROFILE = ("L", "CMYK")  # modes whose profiles say what their numbers mean
@@ -28,6 +30,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation
 ORIENTATION = 0x0112
+
+
+Decoded = tuple[Image.Image, Image.Transpose | None]
 
 
 class TooLarge(Exception):
@@ -46,9 +51,7 @@ class Room:
 
     def pixels_of(self, format: str) -> int:
         """Pixels that every photo of a format, in Pillow's words, may have; some may have more."""
-        if format == "JPEG":
-            return min(self.pixels, self.memory // (PIXEL + COEFFICIENT * len("RGB")))
-        return min(self.pixels, MAX_PIXELS, self.memory // WHILE_DECODED.get(format, OTHERWISE))
+        return min(self.pixels, MAX_PIXELS, self.memory // max(AFTERWARDS, WHILE_DECODED.get(format, OTHERWISE)))
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
@@ -68,13 +71,16 @@ ROOM = Room(1_000_000_000)  # of a command
 
 
 @contextmanager
-def decoded(image: Image.Image, least: int, room: Room) -> Iterator[tuple[Image.Image, Image.Transpose | None]]:
+def decoded(
+    image: Image.Image, least: int, side: int, room: Room
+) -> Iterator[tuple[Image.Image, Image.Transpose | None]]:
     """Decodes an opened image to 8 bits a channel without an alpha channel: what is transparent lies on white.
 
     Args:
         image: Just opened, of any format and mode.
         least: Pixels that both sides keep if they have them. An image of several times as many is shrunk, where that is
             possible by the decoder.
+        side: Pixels of the longer side of the largest copy that is made of what is yielded.
         room: What the image waits for, and has until the block ends.
 
     Yields:
@@ -88,7 +94,12 @@ def decoded(image: Image.Image, least: int, room: Room) -> Iterator[tuple[Image.
     extra = _coefficients(image) if jpeg else 0
     image.draft("RGB", (least, least))  # a JPEG is shrunk while it is decoded, at a fraction of the cost
     pixels = image.width * image.height
-    cost = extra + pixels * (PIXEL if jpeg else WHILE_DECODED.get(image.format or "", OTHERWISE))
+    factor = max(1, min(image.size) // least)
+    left = pixels / factor**2
+    cost = max(
+        extra + pixels * WHILE_DECODED.get("JPEG" if jpeg else image.format or "", OTHERWISE),
+        round(left * (KEPT + COPIED * min(1, side * factor / max(image.size)) ** 2)),
+    )
     # The same photo in fewer pixels would cost less in proportion.
     limit = min(room.pixels, int(width * height * min(room.memory / cost, MAX_PIXELS / pixels)))
     if width * height > limit:
@@ -98,7 +109,7 @@ def decoded(image: Image.Image, least: int, room: Room) -> Iterator[tuple[Image.
     with room.hold(cost):
         image.load()
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-        yield _shrunk(image, max(1, min(image.size) // least)), turn
+        yield _shrunk(image, factor), turn
 
 
 def _coefficients(image: JpegImagePlugin.JpegImageFile) -> int:

@@ -122,7 +122,7 @@ def centred_square(image: Image.Image, size: int, *, room: Room = ROOM) -> NDArr
         TooLarge: As `decoded`. Pillow raises many kinds of error on broken files.
     """
     # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
-    with decoded(image, 2 * size, room) as (photo, turn):
+    with decoded(image, 2 * size, size, room) as (photo, turn):
         side = min(photo.size)
         left, top = (photo.width - side) / 2, (photo.height - side) / 2
         box = (left, top, left + side, top + side)
@@ -160,7 +160,7 @@ def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM
 @contextmanager
 def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, bytes | None]]:
     """An opened image for faces to be found in, turned upright, RGB, and its colour profile."""
-    with decoded(image, alignment.LAST_SIDE // 2, room) as (photo, turn):
+    with decoded(image, alignment.LAST_SIDE // 2, alignment.LAST_SIDE, room) as (photo, turn):
         profile = photo.info.get("icc_profile")
         if turn is not None:
             photo = photo.transpose(turn)

@@ -77,7 +77,7 @@ class VAE(AdversarialModel):
         pixel_weight: float = 0.5,
         feature_weight: float = 0.5,
         kl_weight: float = 0.3,
-        adversarial_weight: float = 0.3,
+        adversarial_weight: float = 0.03,
         adversarial_epoch: int = 0,
         noise: float = 0.0,
         clip: float = 1.0,

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from face_generation.generator.parallel import cores
-from face_generation.service import api, openapi, operation, pages, problems, sharing
+from face_generation.service import api, memory, openapi, operation, pages, problems, sharing
 from face_generation.service.api import Service
 from face_generation.service.catalogue import Catalogue
 from face_generation.service.guards import Admission, ApiKey, BodyLimits
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         UserError: A bundle cannot be served.
     """
+    memory.give_back()
     catalogue = Catalogue.load(settings.bundles, settings.prefix)
     limits = settings.limits
     workers = Workers(settings.workers or cores(), limits.queue)

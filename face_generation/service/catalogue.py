@@ -9,14 +9,17 @@ from functools import cached_property
 from typing import Any
 
 import PIL
+from PIL import Image
 
 from face_generation.errors import UserError
 from face_generation.generator import Bundle, Generator
+from face_generation.generator.alignment import TILE, find_faces
 from face_generation.generator.bundle import CARD
 from face_generation.generator.directions import Direction
 from face_generation.generator.origin import SOFTWARE
 from face_generation.service.schemas import AttributeAbout, BundleAbout, DirectionAbout, DirectionsAbout
 
+BLANK = Image.new("RGB", (TILE, TILE))  # as large a part of a photo as is ever searched at a time
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 TAKEN = ("bundles", "docs", "openapi.json", "problems")  # paths beside those of bundles
 
@@ -94,6 +97,7 @@ class Catalogue(Mapping[str, Entry]):
             face = entry.generator.sample(1)
             if entry.generator.bundle.has_encoder:
                 entry.generator.encode(face)
+                find_faces(BLANK)
             entries[entry.name] = entry
         return cls(list(entries.values()))
 

@@ -72,6 +72,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["BundleName"] = {"type": "string", "enum": list(catalogue)}
     edits = {name for entry in catalogue.values() for name in entry.generator.directions}
     attributes = {name for entry in catalogue.values() for name in entry.generator.attributes.offered}
+    # These have names, so that generated clients have one type for each.
+    if attributes:
+        schemas["AttributeName"] = {"type": "string", "enum": sorted(attributes)}
+    strength = {"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH}
+    strengths = {name: strength for name in sorted(edits)}
+    schemas["Strengths"] = {"type": "object", "properties": strengths, "additionalProperties": False}
     for path, operations in content["paths"].items():
         for operation in operations.values():
             if "422" in operation["responses"]:
@@ -92,7 +98,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, Any]]:
     face = Face.model_json_schema()["properties"]
-    strength = {"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH}
     options = {
         "truncation": face["truncation"]["anyOf"][0],
         "toward": face["toward"]["anyOf"][0],
@@ -117,7 +122,7 @@ def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, 
                 "required": False,
                 "style": "form",
                 "explode": False,
-                "schema": {"type": "array", "items": {"type": "string", "enum": attributes}, "minItems": 1},
+                "schema": {"type": "array", "items": {"$ref": "#/components/schemas/AttributeName"}, "minItems": 1},
                 "description": f"{face[name]['description']}: `{name}=smiling,male`. The bundle says which it offers",
             }
         )
@@ -128,11 +133,7 @@ def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, 
             "required": False,
             "style": "form",
             "explode": True,
-            "schema": {
-                "type": "object",
-                "properties": {name: strength for name in edits},
-                "additionalProperties": False,
-            },
+            "schema": {"$ref": "#/components/schemas/Strengths"},
             "example": {name: 1.5 for name in edits if name == "smiling"},
             "description": "Strengths by name of the direction, each as an option: `&smiling=1.5&eyeglasses=-1`. "
             "The bundle says which it has",

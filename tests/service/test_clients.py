@@ -36,8 +36,8 @@ with Client(sys.argv[1]) as client:
     assert bundles.sync(**given).bundles[0].name == "tiny"
     assert about.sync(told, **given).latent_dim == 8
     assert card.sync(told, **given).status == 404
-    edits = FaceEdits.from_dict({"smiling": 1})
-    asked = [FaceWithItem.SMILING, FaceWithItem.MALE]
+    edits = Strengths.from_dict({"smiling": 1})
+    asked = [AttributeName.SMILING, AttributeName.MALE]
     drawn = face.sync_detailed(BundleName.TOLD, 42, FaceSuffix.PNG, truncation=0.5, with_=asked, edits=edits, **given)
     assert size(drawn) == (150, 150)
     assert size(random_face.sync_detailed(BundleName.TOLD, RandomFaceSuffix.WEBP, **given)) == (150, 150)

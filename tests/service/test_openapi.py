@@ -70,11 +70,12 @@ def test_document(http: httpx.Client) -> None:
     assert len({operation["operationId"] for operation in operations}) == len(operations) == 19
     face = document["paths"]["/api/v1/{bundle}/faces/{seed}.{suffix}"]["get"]
     parameters = {parameter["name"]: parameter for parameter in face["parameters"]}
+    schemas = document["components"]["schemas"]
     assert parameters["bundle"]["schema"] == {"$ref": "#/components/schemas/BundleName"}
-    assert document["components"]["schemas"]["BundleName"]["enum"] == ["tiny", "plain", "told"]
-    assert parameters["with"]["schema"]["items"]["enum"] == ["eyeglasses", "male", "smiling"]
+    assert schemas["BundleName"]["enum"] == ["tiny", "plain", "told"]
+    assert schemas["AttributeName"]["enum"] == ["eyeglasses", "male", "smiling"]
     assert parameters["with"]["explode"] is False
-    assert set(parameters["edits"]["schema"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
+    assert set(schemas["Strengths"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
 
 
 @pytest.fixture(scope="module")
