@@ -206,8 +206,6 @@ class Tracker(MLFlowLogger):
     def end(self, status: str = "success") -> None:
         """Ends the run when all is logged: `success`, `failed`, or `KILLED` where somebody stopped it. Where a store
         refuses it for two minutes, or ten seconds of a run that went wrong, a warning says how much was not logged."""
-        if not self._initialized:
-            return
         if self._monitor:
             self._monitor.finish()
             self._monitor = None
