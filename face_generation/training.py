@@ -63,7 +63,7 @@ def train(config: DictConfig) -> float | None:
     hardware.keep_memory()
     _check_numbers(config.trainer)
     resume_from = _resume(config)
-    if rank_zero_only.rank:  # the first process holds the folder
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # the first process holds the folder
         return _train(config, resume_from)
     given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
     chosen = any(override.startswith("hydra.run.dir=") for override in given)
