@@ -249,12 +249,12 @@ class Tracker(MLFlowLogger):
 
     def _run_of_study(self) -> str:
         """The run that all trials of the study are children of, which the first of them makes."""
-        client = self._mlflow_client
-        found = client.search_runs([self._experiment_id], f"tags.study = '{self._study}'", max_results=1)
+        client, experiment = self._mlflow_client, self._experiment_id
+        assert experiment is not None
+        found = client.search_runs([experiment], f"tags.study = '{self._study}'", max_results=1)
         if found:
             return found[0].info.run_id
-        tags = {"study": self._study, **self._own_tags}
-        run = client.create_run(self._experiment_id, tags=tags, run_name=self._study)
+        run = client.create_run(experiment, tags=self._own_tags | {"study": str(self._study)}, run_name=self._study)
         client.set_terminated(run.info.run_id)
         return run.info.run_id
 

@@ -259,7 +259,10 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
-        (["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8"], "6 batches an epoch, and now there are 12"),
+        (
+            ["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8", "trainer.max_epochs=3"],
+            "6 batches an epoch, and now there are 12",
+        ),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.optimizer._target_=torch.optim.SGD"], "cannot become"),
         (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.lr=1e30", "model.clip=1e30"], "the loss is"),
