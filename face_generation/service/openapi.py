@@ -34,7 +34,7 @@ KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-OF_A_SEED = (
+OF_A_SEED = ("face", "random_face", "latents", "latents_as_npy")  # these take the options of a face from the query
     "face",
     "random_face",
     "latents",
