@@ -35,11 +35,6 @@ KEYS = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 OF_A_SEED = ("face", "random_face", "latents", "latents_as_npy")  # these take the options of a face from the query
-    "face",
-    "random_face",
-    "latents",
-    "latents_as_npy",
-)  # operations that take the options of a face from the query
 
 router = APIRouter(include_in_schema=False)
 
