@@ -20,7 +20,10 @@ const LAYERS = [
 /** @param {string[]} names */
 const forbidden = (names) => [
   "error",
-  ...names.map((name) => ({ name: `./${name}.js`, message: "Imports go up in LAYERS of eslint.config.js, never down." })),
+  ...names.map((name) => ({
+    name: `./${name}.js`,
+    message: "Imports go up in LAYERS of eslint.config.js, never down.",
+  })),
 ];
 
 export default [
@@ -33,7 +36,10 @@ export default [
       "object-shorthand": "error",
       "prefer-const": "error",
       eqeqeq: "error",
-      "no-restricted-imports": ["error", { patterns: [{ group: ["*"], message: "Give this module a place in LAYERS." }] }],
+      "no-restricted-imports": [
+        "error",
+        { patterns: [{ group: ["*"], message: "Give this module a place in LAYERS." }] },
+      ],
     },
   },
   ...LAYERS.flatMap((names, i) =>

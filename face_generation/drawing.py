@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,15 @@ from tqdm import tqdm
 
 from face_generation.data.annotations import read_attributes, write_attributes
 from face_generation.data.celeba import ATTRIBUTE_FILE
-from face_generation.errors import UserError
-from face_generation.generator import Generator, pictures
+from face_generation.errors import UserError, printable
+from face_generation.files import writing
+from face_generation.generator import Bundle, Generator, origin, pictures
 from face_generation.generator.attributes import Asked
+from face_generation.generator.bundle import shipped
 from face_generation.generator.directions import Directions
 from face_generation.generator.generator import check_request
 from face_generation.generator.latents import slerp
+from face_generation.generator.origin import Recipe
 from face_generation.generator.parallel import parallel_map
 from face_generation.generator.photos import read_photo
 
@@ -31,6 +35,8 @@ STRIP_FRAMES, ANIMATION_FRAMES = 9, 48
 MAX_STRIP_FRAMES, MAX_ANIMATION_FRAMES = 100, 1000
 MAX_SECONDS = 60
 BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # that mode=edits shows of itself
+# Options that a picture may say it was drawn with; all of them are checked as if they were given.
+SAID = ("mode", "seed", "num_images", "truncation", "attributes", "edits", "grid", "to", "frames", "seconds", "rows")
 SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=edits shows
 
 
@@ -40,6 +46,8 @@ def draw(config: DictConfig) -> None:
     Raises:
         UserError: Something in the configuration, the bundle, the photo or the disk keeps it from that.
     """
+    if config.same_as is not None:
+        config = as_in_picture(config)
     if config.mode not in MODES:
         raise UserError(f"unknown mode {config.mode!r}; use one of {', '.join(MODES)}")
     for option, mode in (("to", "interpolate"), ("rows", "edits"), ("input", "reconstruct")):
@@ -71,9 +79,9 @@ def sample(config: DictConfig) -> None:
 
     with tqdm(stream, total=n, desc=str(output), unit="face", delay=0.5, disable=n == 1) as faces:
         if one_picture:
-            write_picture(faces, n, output, suffix)
+            write_picture(faces, n, output, suffix, said(generator, config, seed, num_images=n, grid=n > 1))
         else:
-            write_folder(faces, n, seed, output, suffix, label)
+            write_folder(faces, n, seed, output, suffix, label, lambda seed: said(generator, config, seed))
     drawn, seeds = ("1 face", f"seed {seed}") if n == 1 else (f"{n} faces", f"seeds {seed} to {seed + n - 1}")
     print(f"{output}: {drawn}, {seeds}, bundle {generator.bundle.name}")
 
@@ -97,12 +105,13 @@ def interpolate(config: DictConfig) -> None:
 
     generator = Generator.load(config.bundle)
     start, end = (generator.latents(1, s, config.truncation, edits, attributes)[0] for s in (seed, config.to))
-    with pictures.writing(output) as file:
+    recipe = said(generator, config, seed, to=config.to, frames=frames, seconds=seconds)
+    with writing(output) as file:
         images = list(generator.decode(slerp(start, end, np.linspace(0, 1, frames))))
         if animated:
-            file.write(pictures.animate([*images, *images[-2:0:-1]], suffix, seconds / (frames - 1)))
+            file.write(pictures.animate([*images, *images[-2:0:-1]], suffix, seconds / (frames - 1), recipe))
         else:
-            file.write(pictures.encode(pictures.grid(images, frames, columns=frames), suffix))
+            file.write(pictures.encode(pictures.grid(images, frames, columns=frames), suffix, recipe))
     print(f"{output}: {frames} faces from seed {seed} to seed {config.to}, bundle {generator.bundle.name}")
 
 
@@ -117,12 +126,12 @@ def edit(config: DictConfig) -> None:
     names = chosen_rows(config, generator.directions)
     latent = generator.latents(1, seed, config.truncation, edits, attributes)[0]
     rows = [[generator.directions.move(latent, {name: strength}) for strength in SWEEP] for name in names]
-    with pictures.writing(output) as file:
+    with writing(output) as file:
         faces = generator.decode(np.concatenate(rows))
         labels = [name.replace("_", " ") for name in names]
         sheet = pictures.grid(faces, len(faces), columns=len(SWEEP))
         sheet = pictures.labelled(sheet, labels, [f"{strength:+g}" for strength in SWEEP])
-        file.write(pictures.encode(sheet, suffix))
+        file.write(pictures.encode(sheet, suffix, said(generator, config, seed, rows=names)))
     print(f"{output}: {len(names)} edits of seed {seed}, bundle {generator.bundle.name}")
 
 
@@ -142,10 +151,50 @@ def reconstruct(config: DictConfig) -> None:
     generator = Generator.load(config.bundle)
     photo = read_photo(data, generator.bundle.image_size, align=config.align)
     latents = generator.encode(photo[None])
-    with pictures.writing(output) as file:
+    with writing(output) as file:
         face = generator.decode(generator.directions.move(latents, edits))[0]
         file.write(pictures.encode(pictures.grid([photo, face], 2, columns=2), suffix))
-    print(f"{output}: {path.name}, and what bundle {generator.bundle.name} makes of it")
+    print(f"{output}: {printable(path.name)}, and what bundle {generator.bundle.name} makes of it")
+
+
+def said(generator: Generator, config: DictConfig, seed: int, **more: Any) -> Recipe:
+    """What a picture says of how it was drawn, as options."""
+    bundle = generator.bundle
+    return {
+        "bundle": bundle.name,
+        "version": bundle.version,
+        "mode": config.mode,
+        "seed": seed,
+        "truncation": bundle.truncation if config.truncation is None else config.truncation,
+        "attributes": dict(chosen_attributes(config)),
+        "edits": dict(chosen_edits(config)),
+        **more,
+    }
+
+
+def as_in_picture(config: DictConfig) -> DictConfig:
+    """The configuration with the options that a picture says it was drawn with.
+
+    Raises:
+        UserError: It cannot be read, does not say it, or was drawn by another bundle or in a way of the service's own.
+    """
+    path = Path(str(config.same_as)).expanduser()
+    try:
+        recipe = origin.read(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; give a picture as same_as=…") from error
+    if recipe is None or not {"bundle", "version", "mode", "seed"} <= recipe.keys():
+        raise UserError(f"{path} does not say which seed it is of; give its seed as seed=…, if you know it")
+    if "toward" in recipe:
+        raise UserError(f"{path} is on the way from one seed to another, which the service draws: see docs/service.md")
+    bundle = config.bundle
+    if recipe["bundle"] in shipped() and Bundle.load(recipe["bundle"]).version == recipe["version"]:
+        bundle = recipe["bundle"]
+    elif Bundle.load(bundle).version != recipe["version"]:
+        drawn_by = f"bundle {recipe['bundle']}, version {recipe['version']}"
+        raise UserError(f"{path} was drawn by {drawn_by}, and {bundle} is another one; name that one as bundle=…")
+    options = {name: value for name, value in recipe.items() if name in SAID}
+    return OmegaConf.merge(config, options, {"bundle": bundle, "same_as": None})  # type: ignore[return-value]
 
 
 MODES: dict[str, Callable[[DictConfig], None]] = {
@@ -215,27 +264,33 @@ def known_format(suffix: str, formats: Mapping[str, object] = pictures.FORMATS) 
     return suffix
 
 
-def write_picture(faces: Iterable[NDArray[np.uint8]], n: int, output: Path, suffix: str) -> None:
-    with pictures.writing(output) as file:  # opened first, so that an unwritable place is found before the work
-        file.write(pictures.encode(pictures.grid(faces, n), suffix))
+def write_picture(faces: Iterable[NDArray[np.uint8]], n: int, output: Path, suffix: str, recipe: Recipe) -> None:
+    with writing(output) as file:  # opened first, so that an unwritable place is found before the work
+        file.write(pictures.encode(pictures.grid(faces, n), suffix, recipe))
 
 
 def write_folder(
-    faces: Iterable[NDArray[np.uint8]], n: int, seed: int, folder: Path, suffix: str, label: Callable[[], None]
+    faces: Iterable[NDArray[np.uint8]],
+    n: int,
+    seed: int,
+    folder: Path,
+    suffix: str,
+    label: Callable[[], None],
+    recipe: Callable[[int], Recipe],
 ) -> None:
     """Writes each face to a file named after its seed, so that a run that was stopped can go on.
 
-    `label` is called before them, once there is known to be room.
+    `label` is called before them, once there is known to be room; `recipe` gives that of a seed.
     """
 
     def write(numbered: tuple[int, NDArray[np.uint8]]) -> None:
         number, face = numbered
-        with pictures.writing(folder / face_file(number, suffix)) as file:
-            file.write(pictures.encode(face, suffix))
+        with writing(folder / face_file(number, suffix)) as file:
+            file.write(pictures.encode(face, suffix, recipe(number)))
 
     faces = iter(faces)
     first = next(faces)
-    check_space(folder, n * len(pictures.encode(first, suffix)))
+    check_space(folder, n * len(pictures.encode(first, suffix, recipe(seed))))
     label()
     written = 0
     try:

@@ -26,7 +26,7 @@ from typing import Any
 
 from face_generation.data.packing import IMAGE_SIZE, pack
 from face_generation.data.summary import Summary, check
-from face_generation.errors import exit_on_user_error
+from face_generation.errors import exit_on_user_error, printable
 
 LISTED = 20  # damaged images; summary.json has all
 
@@ -71,25 +71,30 @@ def main() -> None:
 def report(summary: Summary, folder: Path) -> None:
     """Prints what was packed, why it went where it is, and what was not."""
     counts = ", ".join(f"{split} {count:,}" for split, count in summary.counts.items())
-    print(f"{folder}: packed {counts} at {summary.image_size}×{summary.image_size}")
-    print(f"split by {summary.split_by}; attributes from {summary.attributes_from}")
+    say(f"{folder}: packed {counts} at {summary.image_size}×{summary.image_size}")
+    say(f"split by {summary.split_by}; attributes from {summary.attributes_from}")
     remedy = (
         " (say what with --description and --licence)" if "unknown" in (summary.description, summary.licence) else ""
     )
-    print(f"they are: {summary.description}; licence: {summary.licence}{remedy}")
+    say(f"they are: {summary.description}; licence: {summary.licence}{remedy}")
     if summary.passed_over:
         print(f"passed over {sum(seen.count for seen in summary.passed_over.values()):,} other files:")
         for kind, seen in summary.passed_over.items():
-            print(f"  {seen.count:,} {kind}: {', '.join(seen.examples)}{', …' * (seen.count > len(seen.examples))}")
+            say(f"  {seen.count:,} {kind}: {', '.join(seen.examples)}{', …' * (seen.count > len(seen.examples))}")
     if summary.faceless:
         names = ", ".join(summary.faceless[:LISTED]) + ", …" * (len(summary.faceless) > LISTED)
-        print(f"left out {len(summary.faceless):,} without a face: {names}")
+        say(f"left out {len(summary.faceless):,} without a face: {names}")
     if summary.damaged:
         print(f"left out {len(summary.damaged):,} damaged:")
         for name, reason in list(summary.damaged.items())[:LISTED]:
-            print(f"  {name}: {reason}")
+            say(f"  {name}: {reason}")
         if len(summary.damaged) > LISTED:
             print(f"  and {len(summary.damaged) - LISTED:,} more: see {folder / 'summary.json'}")
+
+
+def say(line: str) -> None:
+    """Prints a line with names in it, which may come from anybody's archive."""
+    print(printable(line))
 
 
 if __name__ == "__main__":

@@ -423,3 +423,29 @@ def test_disk_that_fills_up(folder: Path, tiny_bundle: Path) -> None:
     out, error = on_small_disk(f"echo older > disk/a.png; {grid}; ls -A disk; cat disk/a.png")
     assert re.search(r"^error: no space left for disk/a\.png; .*\n\Z", error, re.MULTILINE)
     assert out == ["a.png", "older"]
+
+
+def test_a_picture_is_drawn_again_from_what_it_says(draw: Callable[..., str], folder: Path) -> None:
+    draw("seed=7", "truncation=0.6", "edits={smiling: 1.5}", "output=first.webp")
+    draw("seed=8", "num_images=5", "grid=true", "output=grid.png")
+    draw("num_images=2", "seed=20", "output=many", "format=png")
+    printed = draw("same_as=first.webp", "output=again.png")
+    draw("same_as=grid.png", "output=grid-again.png")
+    draw("same_as=many/0000000021.png", "output=one.png")
+    draw("seed=7", "truncation=0.6", "edits={smiling: 1.5}", "output=wanted.png")
+
+    assert "seed 7" in printed
+    np.testing.assert_array_equal(pixels("again.png"), pixels("wanted.png"))
+    np.testing.assert_array_equal(pixels("grid-again.png"), pixels("grid.png"))
+    np.testing.assert_array_equal(pixels("one.png"), pixels("many/0000000021.png"))
+
+
+def test_a_picture_that_cannot_be_drawn_again(
+    mistake: Callable[..., str], draw: Callable[..., str], folder: Path
+) -> None:
+    Image.new("RGB", (9, 9)).save("other.png")
+    draw("seed=7", "output=seven.png")
+
+    assert "does not say which seed it is of" in mistake("same_as=other.png")
+    assert "cannot read nothing.png" in mistake("same_as=nothing.png")
+    assert "was drawn by bundle tiny, version" in mistake("same_as=seven.png", "bundle=vae")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from face_generation.errors import UserError
 from face_generation.generator import yunet
 
 # Where the eyes and the corners of the mouth lie in the square that packing cuts from CelebA's images, in squares: the
@@ -24,6 +25,8 @@ LOOK = 176  # pixels of a square that is looked at again; CelebA's have 178
 FIRST_SIDE, LAST_SIDE = 320, 4096  # pixels of the longer side, at the smallest and largest size of a photo's search
 TILE, OVERLAP = 512, 128  # pixels; faces larger than the overlap are found at a smaller size of the photo
 CANDIDATE, FACE = 0.5, 0.8  # least scores in the search, and when a face is looked at again
+LEAST_EYES = 4.0  # pixels between eyes that somebody places
+CROWD = 32  # faces of a size of the photo that are looked at, the largest of them, where one is sought
 PART = 0.5  # boxes that share more than this part of the smaller one are of one face
 
 _Box = NDArray[np.float32]  # left, top, right, bottom, in pixels of the photo
@@ -48,6 +51,21 @@ class Square:
         middle, model = landmarks.mean(), LANDMARKS - LANDMARKS.mean()
         side = model.conj() @ (landmarks - middle) / (model.conj() @ model).real
         return cls(complex(middle - side * LANDMARKS.mean()), complex(side))
+
+    @classmethod
+    def by_eyes(cls, photo: Image.Image, left: complex, right: complex) -> "Square":
+        """The square that has two points of a photo where the eyes of `LANDMARKS` are.
+
+        Raises:
+            UserError: They are not in the photo, or too near to each other.
+        """
+        inside = all(0 <= eye.real <= photo.width and 0 <= eye.imag <= photo.height for eye in (left, right))
+        if not inside or not abs(right - left) >= LEAST_EYES:
+            raise UserError(
+                f"the eyes are two points in the photo, at least {LEAST_EYES:g} pixels apart; place them anew"
+            )
+        side = complex((right - left) / (LANDMARKS[1] - LANDMARKS[0]))
+        return cls(complex(left - side * LANDMARKS[0]), side)
 
     def in_photo(self, points: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
         """Points of the square as points of the photo."""
@@ -76,7 +94,7 @@ def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
     boxes: list[_Box] = []
     squares: list[Square] = []
     for found in _search(photo):
-        for box, rough in found:
+        for box, rough in found if every else found[:CROWD]:
             if any(_share(box, other) for other in boxes):
                 continue
             if square := _look(photo, rough):
@@ -88,6 +106,12 @@ def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
     if every:
         return squares
     return [centred] if centred in squares else squares[:1]
+
+
+def has_face(face: NDArray[np.uint8]) -> bool:
+    """Whether there is a face in an image that was cut from a photo, uint8 RGB N×N×3."""
+    found = _nearest(np.asarray(Image.fromarray(face).resize((LOOK, LOOK), Image.Resampling.BICUBIC)))
+    return found is not None and found[0] >= FACE
 
 
 def cut(photo: Image.Image, square: Square, size: int) -> NDArray[np.uint8]:

@@ -5,19 +5,19 @@ This is the one way in which a photo is read, whether it is packed for training,
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from threading import Lock
 from typing import IO
 
 import numpy as np
 import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
 from face_generation.generator import alignment
+from face_generation.generator.decoding import ROOM, Room, TooLarge, decoded
 
 pi_heif.register_heif_opener()
 
@@ -25,12 +25,16 @@ UPLOADS = ("PNG", "JPEG", "WEBP")  # what browsers send; every other decoder sta
 # Of these Pillow leaves the pixels to other programs, such as Ghostscript, or it only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
-MAX_PIXELS = 89_000_000  # that are decoded; Pillow would call more a decompression bomb
-LARGE = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory
-_large_image = Lock()
+
+# x and y of the eye on the left of a photo, and then of the other: in pixels of the upright photo, from the upper left.
+Eyes = tuple[float, float, float, float]
 
 # A photo's size is judged below, in words that help, so Pillow need not warn of it as well.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class NoFace(UserError):
+    """There is no face in a photo."""
 
 
 def read_photo(
@@ -38,8 +42,9 @@ def read_photo(
     size: int,
     *,
     formats: Sequence[str] | None = None,
-    max_pixels: int | None = None,
+    room: Room = ROOM,
     align: bool = True,
+    eyes: Eyes | None = None,
 ) -> NDArray[np.uint8]:
     """A photo's file → the face in it, as CelebA has faces (see `aligned_faces`), uint8 sRGB size×size×3.
 
@@ -49,45 +54,41 @@ def read_photo(
         data: The file.
         size: Pixels, both sides.
         formats: What the file may be, in Pillow's words, such as `UPLOADS`; anything that Pillow decodes if `None`.
-        max_pixels: How many the file may have; as many as can be decoded if `None`: `MAX_PIXELS`, and 64 times as many
-            in a JPEG, which is shrunk while it is decoded.
+        room: What photos that are read side by side have together. A larger one is refused.
         align: Whether to find the face; otherwise it is the square in the photo's middle, turned upright.
+        eyes: Where the eyes are, in place of finding them.
 
     Raises:
-        UserError: It is no whole picture of these formats, has too many pixels, or no face where one is sought.
+        UserError: It is no whole picture of these formats, is too large, or has no face where one is sought (`NoFace`).
     """
     kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
     try:
         with open_photo(BytesIO(data), formats) as image:
-            if max_pixels and image.width * image.height > max_pixels:
-                raise TooLarge(image.width, image.height, max_pixels)
-            faces = aligned_faces(image, size) if align else [centred_square(image, size)]
+            if eyes is not None:
+                faces = [face_by_eyes(image, size, eyes, room=room)]
+            else:
+                faces = aligned_faces(image, size, room=room) if align else [centred_square(image, size, room=room)]
+    except UserError:
+        raise
     except TooLarge as error:
         raise UserError(f"the photo has {error}; make it smaller") from error
     except UnidentifiedImageError as error:
         raise UserError(f"the photo is not {kinds}; choose one that is") from error
     except Image.DecompressionBombError as error:
-        limit = (max_pixels or MAX_PIXELS) / 1e6
+        limit = room.pixels_of("PNG") / 1e6
         raise UserError(f"the photo has more than {limit:g} million pixels; make it smaller") from error
     except Exception as error:  # broken files make Pillow and its decoders raise many kinds
         raise UserError(f"the photo is damaged; choose another file that is {kinds}") from error
     if not faces:
-        raise UserError("no face was found in the photo; choose another, or take the square in its middle: align=false")
+        raise NoFace("no face was found in the photo; choose another, or take the square in its middle: align=false")
     return faces[0]
-
-
-class TooLarge(Exception):
-    """A photo has more pixels than may be decoded."""
-
-    def __init__(self, width: int, height: int, limit: int) -> None:
-        super().__init__(f"{width}×{height} pixels, more than {limit / 1e6:g} million")
 
 
 def open_photo(file: IO[bytes], formats: Sequence[str] | None = None) -> Image.Image:
     """Opens a picture without decoding it.
 
     Raises:
-        UnidentifiedImageError: It is none, or not of these formats. Of broken files Pillow raises many kinds.
+        UnidentifiedImageError: It is none, or not of these formats. Pillow raises many kinds of error on broken files.
     """
     head = file.read(3)
     file.seek(0)
@@ -114,64 +115,58 @@ def suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, format in Image.registered_extensions().items() if format not in FOREIGN)
 
 
-def centred_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def centred_square(image: Image.Image, size: int, *, room: Room = ROOM) -> NDArray[np.uint8]:
     """The square in the middle of an opened image, turned upright, uint8 sRGB size×size×3.
 
     Raises:
-        TooLarge: It has more than `MAX_PIXELS` to decode. Of broken files Pillow raises many kinds.
+        TooLarge: As `decoded`. Pillow raises many kinds of error on broken files.
     """
     # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
-    with _upright(image, 2 * size) as (photo, profile):
+    with decoded(image, 2 * size, size, room) as (photo, turn):
         side = min(photo.size)
         left, top = (photo.width - side) / 2, (photo.height - side) / 2
         box = (left, top, left + side, top + side)
         # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
         square = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(_srgb(square, profile))  # after the resize, because it is dear
+        square = _srgb(square, photo.info.get("icc_profile"))  # after the resize, because it is dear
+    return np.asarray(square if turn is None else square.transpose(turn))
 
 
-def aligned_faces(image: Image.Image, size: int, *, every: bool = False) -> list[NDArray[np.uint8]]:
+def aligned_faces(image: Image.Image, size: int, *, every: bool = False, room: Room = ROOM) -> list[NDArray[np.uint8]]:
     """The largest face of an opened image, or every face, as `alignment.align` has it, uint8 sRGB size×size×3 each.
 
     Raises:
-        TooLarge: As `centred_square`.
+        TooLarge: As `decoded`.
     """
-    with _upright(image, alignment.LAST_SIDE // 2) as (photo, profile):
-        if photo.mode != "RGB":
-            photo, profile = _srgb(photo, profile), None
+    with _upright(image, room) as (photo, profile):
         faces = alignment.align(photo, size, every=every)
     return [np.asarray(_srgb(Image.fromarray(face), profile)) for face in faces]
 
 
+def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM) -> NDArray[np.uint8]:
+    """The face of an opened image whose eyes somebody has placed, uint8 sRGB size×size×3. See `Eyes`.
+
+    Raises:
+        TooLarge: As `decoded`.
+        UserError: As `Square.by_eyes`.
+    """
+    longest = max(image.size)
+    with _upright(image, room) as (photo, profile):
+        left, right = (complex(*eye) * max(photo.size) / longest for eye in (eyes[:2], eyes[2:]))
+        face = alignment.cut(photo, alignment.Square.by_eyes(photo, left, right), size)
+    return np.asarray(_srgb(Image.fromarray(face), profile))
+
+
 @contextmanager
-def _upright(image: Image.Image, least: int) -> Iterator[tuple[Image.Image, bytes | None]]:
-    """An opened image, turned upright, as `_plain` has it, of at least `least` pixels both ways if it has them, and its
-    colour profile. Large ones take turns."""
-    # The JPEG decoder can shrink a photo of many megapixels at a fraction of the cost.
-    width, height = image.size
-    image.draft("RGB", (least, least))
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise TooLarge(width, height, MAX_PIXELS)
-    # Of a progressive JPEG, all of it is in memory once, however small it becomes.
-    large = pixels > LARGE or width * height > 10 * LARGE
-    with _large_image if large else nullcontext():
-        ImageOps.exif_transpose(image, in_place=True)
-        profile = image.info.get("icc_profile")
-        yield _plain(image, profile), profile
-
-
-def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Any image in 8 bits a channel without an alpha channel: what is transparent lies on white."""
-    if image.mode == "RGB" or (image.mode in ("L", "CMYK") and profile) or image.mode == "LAB":
-        return image
-    if image.mode.startswith("I"):  # Pillow would clip its 65,536 greys at 255
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        return white.convert("RGB")
-    return image.convert("RGB")
+def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, bytes | None]]:
+    """An opened image for faces to be found in, turned upright, RGB, and its colour profile."""
+    with decoded(image, alignment.LAST_SIDE // 2, alignment.LAST_SIDE, room) as (photo, turn):
+        profile = photo.info.get("icc_profile")
+        if turn is not None:
+            photo = photo.transpose(turn)
+        if photo.mode != "RGB":
+            photo, profile = _srgb(photo, profile), None
+        yield photo, profile
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

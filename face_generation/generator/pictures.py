@@ -1,19 +1,16 @@
 """Images as picture files, grids and animations."""
 
-import errno
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from face_generation.errors import UserError
+from face_generation.generator import origin
+from face_generation.generator.origin import Recipe
 
 # How Pillow writes each format, by suffix.
 FORMATS: dict[str, dict[str, Any]] = {
@@ -23,24 +20,48 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpeg": {"format": "JPEG", "quality": 95},
 }
 ANIMATIONS: dict[str, dict[str, Any]] = {"webp": FORMATS["webp"], "gif": {"format": "GIF"}}
+SAMPLED = 8  # frames of an animation that its palette is chosen from
 GAP = 2  # white pixels between the pictures of a grid
 MAX_GRID = 1024  # pictures; many more take WebP minutes and gigabytes
 
 
-def encode(image: NDArray[np.uint8], suffix: str) -> bytes:
-    """An image, uint8 RGB H×W×3, as a picture file of the format that `suffix` names: png, webp, jpg or jpeg."""
+def encode(image: NDArray[np.uint8], suffix: str, recipe: Recipe | None = None) -> bytes:
+    """An image, uint8 RGB H×W×3, as a picture file of the format that `suffix` names: png, webp, jpg or jpeg.
+
+    With a recipe the file says that a network drew it, and how. See `origin`.
+    """
+    said = {} if recipe is None else origin.options(recipe, FORMATS[suffix]["format"])
     buffer = BytesIO()
-    Image.fromarray(image).save(buffer, **FORMATS[suffix])
+    Image.fromarray(image).save(buffer, **FORMATS[suffix], **said)
     return buffer.getvalue()
 
 
-def animate(frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float) -> bytes:
-    """Images of one size, uint8 RGB H×W×3, as an animation that loops: webp, or gif, which has 256 colours a frame."""
-    first, *rest = (Image.fromarray(frame) for frame in frames)
+def animate(
+    frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float, recipe: Recipe | None = None
+) -> bytes:
+    """Images of one size, uint8 RGB H×W×3, as an animation that loops: webp, or gif, whose frames share 256 colours.
+
+    With a recipe the file says that a network drew it, and how. See `origin`.
+    """
+    gif = suffix == "gif"
+    images = [Image.fromarray(frame) for frame in frames]
+    first, *rest = _in_one_palette(images) if gif else images
+    said = {} if recipe is None else origin.options(recipe, ANIMATIONS[suffix]["format"])
     buffer = BytesIO()
     milliseconds = max(20, round(1000 * frame_seconds))  # browsers slow down what is faster
-    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix])
-    return buffer.getvalue()
+    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix], **said)
+    return buffer.getvalue() if recipe is None or not gif else origin.in_gif(buffer.getvalue(), recipe)
+
+
+def _in_one_palette(images: Sequence[Image.Image]) -> list[Image.Image]:
+    """Images in 256 colours that suit all of them: to choose them anew for each takes longer than to draw it."""
+    thinned = images[:: math.ceil(len(images) / SAMPLED)]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (width, height * len(thinned)))
+    for i, image in enumerate(thinned):
+        sheet.paste(image, (0, height * i))
+    palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
+    return [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
 
 
 def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None) -> NDArray[np.uint8]:
@@ -72,26 +93,3 @@ def labelled(
     for i, name in enumerate(rows):
         pen.text((left - size / 2, top + height * (i + 0.5) / len(rows)), name, "black", font, anchor="rm")
     return np.asarray(canvas)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a new file that appears at `path`, in place of any older one, only when it is whole.
-
-    Raises:
-        UserError: It cannot be written there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"no space left for {path}; free some, or choose another place") from error
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

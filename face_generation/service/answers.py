@@ -45,20 +45,32 @@ def as_json(entry: Entry, faces: Iterable[Drawn]) -> bytes:
     return head + b',"faces":[' + b",".join(face.json() for face in faces) + b"]}"
 
 
-def reconstruction(
-    entry: Entry, latent: NDArray[np.float32], aligned: bool, original: bytes, picture: bytes, suffix: str
-) -> bytes:
-    """A `ReconstructionAnswer`."""
-    return _json(
-        {
-            "bundle": entry.name,
-            "version": entry.version,
-            "latents": latent.tolist(),
-            "aligned": aligned,
-            "original": data_url(original, suffix),
-            "image": data_url(picture, suffix),
-        }
-    )
+@dataclass(frozen=True)
+class Reconstructed:
+    """What became of a photo."""
+
+    latent: NDArray[np.float32]
+    aligned: bool
+    found: bool
+    difference: float
+    original: bytes
+    picture: bytes
+    suffix: str
+
+    def json(self, entry: Entry) -> bytes:
+        """A `ReconstructionAnswer`."""
+        return _json(
+            {
+                "bundle": entry.name,
+                "version": entry.version,
+                "latents": self.latent.tolist(),
+                "aligned": self.aligned,
+                "found": self.found,
+                "difference": round(self.difference, 2),
+                "original": data_url(self.original, self.suffix),
+                "image": data_url(self.picture, self.suffix),
+            }
+        )
 
 
 def as_zip(faces: Sequence[Drawn]) -> bytes:

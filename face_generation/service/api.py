@@ -1,8 +1,10 @@
 """The HTTP API: faces by seed, by latents, between two faces, and from photos."""
 
+import json
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -12,14 +14,18 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from face_generation.generator import pictures
+from face_generation.generator.alignment import has_face
+from face_generation.generator.decoding import SIDE, Room
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import SEEDS
 from face_generation.generator.photos import UPLOADS, read_photo
-from face_generation.service import answers, bodies, faces, work
-from face_generation.service.answers import MEDIA_TYPES, Drawn
+from face_generation.service import answers, bodies, faces, problems, work
+from face_generation.service.answers import MEDIA_TYPES, Drawn, Reconstructed
 from face_generation.service.catalogue import Catalogue, Entry
+from face_generation.service.documents import MINUTE, Document, is_current
 from face_generation.service.metrics import Metrics
-from face_generation.service.problems import Problem, documented
+from face_generation.service.problems import KindAbout, Problem, documented
+from face_generation.service.rates import Rates
 from face_generation.service.schemas import (
     BundleAbout,
     BundlesAnswer,
@@ -34,12 +40,14 @@ from face_generation.service.schemas import (
     ReconstructionAnswer,
     Suffix,
 )
-from face_generation.service.sentences import sentence
+from face_generation.service.sentences import findings, sentence
 from face_generation.service.settings import Settings
 from face_generation.service.workers import Workers
 
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has the entity tag of If-None-Match"}}
 YEAR = 31_536_000  # seconds
-ALIGNED = "X-Aligned"
+ALIGNED, FOUND, DIFFERENCE, SEED = "X-Aligned", "X-Face-Found", "X-Difference", "X-Seed"
+NOT_KEPT = {"cache-control": "no-store"}  # of what may come from a photo: its latents do
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 NAMES = ("with", "without")  # options of a query that are lists of attributes
 FACE_OPTIONS = ("truncation", *NAMES, "toward", "amount", "version")  # all others are edits
@@ -54,7 +62,10 @@ class Service:
 
     settings: Settings
     catalogue: Catalogue
-    workers: Workers
+    workers: Workers  # draw faces
+    photos: Workers  # read photos, away from those who draw
+    room: Room  # that they have for it
+    rates: Rates
     metrics: Metrics
 
     def entry(self, name: str) -> Entry:
@@ -62,6 +73,35 @@ class Service:
         if name not in self.catalogue:
             raise Problem(404, f"there is no bundle {name!r}; there are {', '.join(self.catalogue)}")
         return self.catalogue[name]
+
+    @cached_property
+    def overview(self) -> Document:
+        """What there is, and what a request may ask for."""
+        return Document(overview(self.settings, self.catalogue).model_dump_json().encode(), MEDIA_TYPES["json"])
+
+    @property
+    def shared(self) -> str:
+        """Who may keep answers, in the words of Cache-Control: with keys, nobody on the way."""
+        return "private" if self.settings.guarded else "public"
+
+    @property
+    def a_while(self) -> str:
+        """How long what a deployment may change may be kept."""
+        return f"{self.shared}, max-age={MINUTE}"
+
+    @property
+    def idle(self) -> bool:
+        return self.workers.idle and self.photos.idle
+
+    def stop(self) -> None:
+        """Refuses all further work; what was let in is done."""
+        self.photos.stop()
+        self.workers.stop()
+
+    def close(self) -> None:
+        """Ends the threads. See `Workers.close`."""
+        self.photos.close()
+        self.workers.close()
 
 
 BundleName = Annotated[str, Path(description="The name of a bundle")]
@@ -78,27 +118,75 @@ def content(*suffixes: str) -> dict[str, Any]:
     return {MEDIA_TYPES[suffix]: {} if suffix == "json" else BINARY for suffix in suffixes}
 
 
-@router.get("/bundles", summary="List the bundles", tags=["bundles"], responses=documented(401))
-async def bundles(request: Request) -> BundlesAnswer:
+@router.get(
+    "/bundles",
+    summary="List the bundles",
+    tags=["bundles"],
+    response_model=BundlesAnswer,
+    responses={**UNCHANGED, **documented(401)},
+)
+async def bundles(request: Request) -> Response:
     """What can draw faces here, what is known of it, and what a request may ask for."""
     service = service_of(request)
-    limits = service.settings.limits
+    return service.overview.answer(request, service.a_while)
+
+
+@router.get(
+    "/problems",
+    summary="List the kinds of problems",
+    tags=["problems"],
+    response_model=list[KindAbout],
+    responses=UNCHANGED,
+)
+async def kinds_of_problems(request: Request) -> Response:
+    """What can go wrong: the `type` of each problem, with its meaning."""
+    kinds = [problems.about(name, request.scope["root_path"]).model_dump() for name in problems.KINDS]
+    return Document(json.dumps(kinds).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
+
+
+@router.get(
+    "/problems/{kind}",
+    summary="Describe a kind of problem",
+    tags=["problems"],
+    responses=documented(404),
+)
+async def kind_of_problem(
+    request: Request, kind: Annotated[str, Path(description="The end of a problem's `type`", examples=["busy"])]
+) -> KindAbout:
+    """What the `type` of a problem means."""
+    if kind not in problems.KINDS:
+        raise Problem(404, f"there is no kind of problem {kind!r}; there are {', '.join(problems.KINDS)}")
+    return problems.about(kind, request.scope["root_path"])
+
+
+def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:
+    """The bundles and the limits."""
+    limits = settings.limits
     return BundlesAnswer(
-        bundles=[entry.about for entry in service.catalogue.values()],
+        bundles=[entry.about for entry in catalogue.values()],
         limits=LimitsAbout(
             faces=limits.faces,
             frames=limits.frames,
             upload_bytes=limits.upload_bytes,
-            upload_pixels=limits.upload_pixels,
+            upload_side=SIDE,
+            upload_pixels={format: limits.room.pixels_of(format) for format in UPLOADS},
             max_strength=MAX_STRENGTH,
         ),
     )
 
 
-@router.get("/{bundle}", summary="Describe a bundle", tags=["bundles"], responses=documented(401, 404))
-async def about(request: Request, bundle: BundleName) -> BundleAbout:
+@router.get(
+    "/{bundle}",
+    summary="Describe a bundle",
+    tags=["bundles"],
+    response_model=BundleAbout,
+    responses={**UNCHANGED, **documented(401, 404)},
+)
+async def about(request: Request, bundle: BundleName) -> Response:
     """One bundle."""
-    return service_of(request).entry(bundle).about
+    service = service_of(request)
+    document = Document(service.entry(bundle).about.model_dump_json().encode(), MEDIA_TYPES["json"])
+    return document.answer(request, service.a_while)
 
 
 @router.get(
@@ -106,14 +194,48 @@ async def about(request: Request, bundle: BundleName) -> BundleAbout:
     summary="Show a bundle's card",
     tags=["bundles"],
     response_class=Response,
-    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}, **documented(401, 404)},
+    responses={
+        200: {"content": {"text/markdown": {"schema": {"type": "string"}}}},
+        **UNCHANGED,
+        **documented(401, 404),
+    },
 )
 async def card(request: Request, bundle: BundleName) -> Response:
     """A bundle's card: what it was trained on, its licence, what it is for and not for, how good it is."""
-    text = service_of(request).entry(bundle).card
+    service = service_of(request)
+    text = service.entry(bundle).card
     if text is None:
         raise Problem(404, f"the bundle {bundle} has no card")
-    return Response(text, media_type="text/markdown")
+    return Document(text.encode(), "text/markdown").answer(request, service.a_while)
+
+
+@router.get(
+    "/{bundle}/faces/random.{suffix}",
+    summary="Draw any face",
+    tags=["faces"],
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The picture",
+            "content": content("png", "webp", "jpg"),
+            "headers": {
+                SEED: {"schema": {"type": "integer"}, "description": "Of the face that was drawn"},
+                "Content-Location": {"schema": {"type": "string"}, "description": "Where that face is for good"},
+            },
+        },
+        **documented(401, 404, 422, 429, 503, 504),
+    },
+)
+async def random_face(request: Request, bundle: BundleName, suffix: Suffix) -> Response:
+    """The face of a seed that nobody chose, another one each time. It takes the options of the face of a seed."""
+    service = service_of(request)
+    entry = service.entry(bundle)
+    wanted = asked_by_query(request, entry, secrets.randbelow(SEEDS))
+    picture = await one_face(request, entry, wanted, suffix)
+    query = request.url.query
+    where = f"{wanted.seed}.{suffix}" + (f"?{query}" if query else "")
+    headers = {SEED: str(wanted.seed), "content-location": where, **NOT_KEPT}
+    return Response(picture, headers=headers, media_type=MEDIA_TYPES[suffix])
 
 
 @router.get(
@@ -123,8 +245,8 @@ async def card(request: Request, bundle: BundleName) -> Response:
     response_class=Response,
     responses={
         200: {"description": "The picture", "content": content("png", "webp", "jpg")},
-        304: {"description": "The picture is the one with the entity tag of If-None-Match"},
-        **documented(401, 404, 422, 503, 504),
+        **UNCHANGED,
+        **documented(401, 404, 422, 429, 503, 504),
     },
 )
 async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suffix) -> Response:
@@ -132,15 +254,10 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
     service = service_of(request)
     entry = service.entry(bundle)
     wanted = asked_by_query(request, entry, seed)
-
-    def draw() -> bytes:
-        return faces.picture(entry.generator, faces.latent(entry.generator, wanted), suffix)
-
     headers = caching(service, entry, wanted, suffix)
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
-    (picture,) = await work.run(request, [draw], list)
-    service.metrics.images(bundle, "face", 1)
+    picture = await one_face(request, entry, wanted, suffix)
     return Response(picture, headers=headers, media_type=MEDIA_TYPES[suffix])
 
 
@@ -155,8 +272,8 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
             "model": LatentsAnswer,
             "content": content("json", "npy"),
         },
-        304: {"description": "The latents are those with the entity tag of If-None-Match"},
-        **documented(401, 404, 422, 503, 504),
+        **UNCHANGED,
+        **documented(401, 404, 422, 429, 503, 504),
     },
 )
 async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: Literal["json", "npy"]) -> Response:
@@ -167,11 +284,17 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: 
     headers = caching(service, entry, wanted, suffix)
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
-    (latent,) = await work.run(request, [partial(faces.latent, entry.generator, wanted)], list)
+    (latent,) = await work.run(request, service.workers, [partial(faces.latent, entry.generator, wanted)], list)
     if suffix == "npy":
         return Response(answers.as_npy(latent[None]), headers=headers, media_type=MEDIA_TYPES["npy"])
     answer = LatentsAnswer(latents=latent.tolist()).model_dump_json()
     return Response(answer, headers=headers, media_type=MEDIA_TYPES["json"])
+
+
+DRAW_MANY = documented(401, 404, 413, 415, 422, 429, 503, 504)
+ZIP = {200: {"description": "The pictures", "content": content("zip")}, **DRAW_MANY}
+# Before the end of an address said what the answer is, an option did; it is still understood.
+AsJsonOrZip = Annotated[Literal["json", "zip"], Query(alias="as", include_in_schema=False)]
 
 
 @router.post(
@@ -179,13 +302,26 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: 
     summary="Draw many faces",
     tags=["faces"],
     response_class=Response,
-    responses={
-        200: {"model": FacesAnswer, "content": content("json", "zip")},
-        **documented(401, 404, 413, 415, 422, 503, 504),
-    },
+    responses={200: {"model": FacesAnswer, "content": content("json")}, **DRAW_MANY},
 )
 async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) -> Response:
     """Many faces at once: of seeds, of consecutive seeds, of latents; each with edits of its own."""
+    return await ordered(request, bundle, order, order.as_)
+
+
+@router.post(
+    "/{bundle}/faces.zip",
+    summary="Draw many faces, as files",
+    tags=["faces"],
+    response_class=Response,
+    responses=ZIP,
+)
+async def many_faces_as_zip(request: Request, bundle: BundleName, order: FacesRequest) -> Response:
+    """Many faces at once as an archive of pictures, named after their seeds where these tell them apart."""
+    return await ordered(request, bundle, order, "zip")
+
+
+async def ordered(request: Request, bundle: str, order: FacesRequest, as_: Literal["json", "zip"]) -> Response:
     service = service_of(request)
     entry = service.entry(bundle)
     total, most = sum(face.count for face in order.faces), service.settings.limits.faces
@@ -195,7 +331,10 @@ async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) 
     for single in wanted:
         faces.check(entry.generator, single)
     latents = [partial(faces.latent, entry.generator, single) for single in wanted]
-    return await drawn(request, entry, [face.seed for face in wanted], latents, order.format, order.as_, "face")
+    return await drawn(request, entry, wanted, latents, order.format, as_, "face")
+
+
+NPY_BODY = {"requestBody": {"required": True, "content": dict.fromkeys(bodies.NPY, BINARY)}}
 
 
 @router.post(
@@ -203,19 +342,28 @@ async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) 
     summary="Draw the faces of latents",
     tags=["latents"],
     response_class=Response,
-    responses={
-        200: {"model": FacesAnswer, "content": content("json", "zip")},
-        **documented(401, 404, 413, 415, 422, 503, 504),
-    },
-    openapi_extra={"requestBody": {"required": True, "content": {bodies.NPY: BINARY}}},
+    responses={200: {"model": FacesAnswer, "content": content("json")}, **DRAW_MANY},
+    openapi_extra=NPY_BODY,
 )
-async def decode(
-    request: Request,
-    bundle: BundleName,
-    format: Picture = "png",
-    as_: Annotated[Literal["json", "zip"], Query(alias="as")] = "json",
-) -> Response:
+async def decode(request: Request, bundle: BundleName, format: Picture = "png", as_: AsJsonOrZip = "json") -> Response:
     """The faces of latents in a NumPy file: float32 or float64 of shape (n, latent_dim)."""
+    return await decoded(request, bundle, format, as_)
+
+
+@router.post(
+    "/{bundle}/decode.zip",
+    summary="Draw the faces of latents, as files",
+    tags=["latents"],
+    response_class=Response,
+    responses=ZIP,
+    openapi_extra=NPY_BODY,
+)
+async def decode_as_zip(request: Request, bundle: BundleName, format: Picture = "png") -> Response:
+    """The faces of latents in a NumPy file, as an archive of numbered pictures."""
+    return await decoded(request, bundle, format, "zip")
+
+
+async def decoded(request: Request, bundle: str, format: Picture, as_: Literal["json", "zip"]) -> Response:
     service = service_of(request)
     entry = service.entry(bundle)
     rows = await bodies.read_latents(request, entry.generator.bundle.latent_dim, service.settings.limits.faces)
@@ -228,13 +376,30 @@ async def decode(
     summary="Go from one face to another",
     tags=["faces"],
     response_class=Response,
-    responses={
-        200: {"model": FacesAnswer, "content": content("json", "zip", "webp", "gif")},
-        **documented(401, 404, 413, 415, 422, 503, 504),
-    },
+    responses={200: {"model": FacesAnswer, "content": content("json")}, **DRAW_MANY},
 )
 async def interpolation(request: Request, bundle: BundleName, order: InterpolationRequest) -> Response:
-    """The way from one face to another, in steps of equal angles: as faces, or as an animation that loops."""
+    """The way from one face to another, as faces in steps of equal angles."""
+    return await gone(request, bundle, order, order.as_)
+
+
+@router.post(
+    "/{bundle}/interpolations.{suffix}",
+    summary="Go from one face to another, as a file",
+    tags=["faces"],
+    response_class=Response,
+    responses={200: {"description": "The file", "content": content("webp", "gif", "zip")}, **DRAW_MANY},
+)
+async def interpolation_as_file(
+    request: Request, bundle: BundleName, suffix: Literal["webp", "gif", "zip"], order: InterpolationRequest
+) -> Response:
+    """The way from one face to another as an animation that loops, or as an archive of numbered pictures."""
+    return await gone(request, bundle, order, suffix)
+
+
+async def gone(
+    request: Request, bundle: str, order: InterpolationRequest, as_: Literal["json", "zip", "webp", "gif"]
+) -> Response:
     service = service_of(request)
     entry = service.entry(bundle)
     most = service.settings.limits.frames
@@ -244,19 +409,55 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
         faces.check(entry.generator, end)
     way = np.linspace(0, 1, order.frames)
     path = [partial(faces.between, entry.generator, order.from_, order.to, t) for t in way]
-    if order.as_ == "json" or order.as_ == "zip":
-        return await drawn(request, entry, [None] * order.frames, path, order.format, order.as_, "interpolation")
+    if as_ == "json" or as_ == "zip":
+        return await drawn(request, entry, [None] * order.frames, path, order.format, as_, "interpolation")
 
     def animate(frames: list[NDArray[np.uint8]]) -> bytes:
         shown = [*frames, *frames[-2:0:-1]] if order.there_and_back else frames
-        return pictures.animate(shown, order.as_, order.seconds / (order.frames - 1))
+        return pictures.animate(shown, as_, order.seconds / (order.frames - 1), faces.recipe(entry.generator))
 
     def frame(latent: Callable[[], NDArray[np.float32]]) -> NDArray[np.uint8]:
         return faces.image(entry.generator, latent())
 
-    answer = await work.run(request, [partial(frame, latent) for latent in path], animate)
+    answer = await work.run(request, service.workers, [partial(frame, latent) for latent in path], animate)
     service.metrics.images(bundle, "interpolation", order.frames)
-    return Response(answer, media_type=MEDIA_TYPES[order.as_])
+    return Response(answer, headers=NOT_KEPT, media_type=MEDIA_TYPES[as_])
+
+
+PHOTO_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            bodies.FORM: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "photo": {"type": "string", "format": "binary", "description": "PNG, JPEG or WebP"},
+                        "edits": {"type": "string", "description": "Strengths by name as JSON", "example": "{}"},
+                    },
+                    "required": ["photo"],
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+RECONSTRUCTED = documented(401, 404, 409, 413, 415, 422, 429, 503, 504)
+TOLD = {
+    ALIGNED: {"schema": {"enum": ["true", "false"]}, "description": "As `aligned` of the JSON"},
+    FOUND: {"schema": {"enum": ["true", "false"]}, "description": "As `found` of the JSON"},
+    DIFFERENCE: {"schema": {"type": "number"}, "description": "As `difference` of the JSON"},
+}
+Align = Annotated[bool, Query(description="Find the face; false: take the square in the photo's middle")]
+PlacedEyes = Annotated[
+    str | None,
+    Query(
+        pattern=r"^\d{1,6}(\.\d{1,6})?(,\d{1,6}(\.\d{1,6})?){3}$",
+        description="Where the eyes are, in place of finding them: x and y of the one on the photo's left, then of the "
+        "other, in pixels from the upper left of the photo as it is shown",
+        examples=["310,402,455,398"],
+    ),
+]
 
 
 @router.post(
@@ -265,43 +466,47 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
     tags=["photos"],
     response_class=Response,
     responses={
-        200: {
-            "model": ReconstructionAnswer,
-            "content": content("json", "png", "webp", "jpg"),
-            "headers": {ALIGNED: {"schema": {"enum": ["true", "false"]}, "description": "As `aligned` of the JSON"}},
-        },
-        **documented(401, 404, 409, 413, 415, 422, 503, 504),
+        200: {"model": ReconstructionAnswer, "content": content("json"), "headers": TOLD},
+        **RECONSTRUCTED,
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                bodies.FORM: {
-                    "schema": {
-                        "type": "object",
-                        "properties": {
-                            "photo": {"type": "string", "format": "binary", "description": "PNG, JPEG or WebP"},
-                            "edits": {"type": "string", "description": "Strengths by name as JSON", "example": "{}"},
-                        },
-                        "required": ["photo"],
-                        "additionalProperties": False,
-                    }
-                }
-            },
-        }
-    },
+    openapi_extra=PHOTO_BODY,
 )
 async def reconstruction(
     request: Request,
     bundle: BundleName,
-    as_: Annotated[Literal["json"] | Picture, Query(alias="as")] = "json",
-    align: Annotated[bool, Query(description="Find the face; false: take the square in the photo's middle")] = True,
+    as_: Annotated[Literal["json"] | Picture, Query(alias="as", include_in_schema=False)] = "json",
+    align: Align = True,
+    eyes: PlacedEyes = None,
 ) -> Response:
     """What the model makes of a photo's face, and its latents. The photo is in memory only, until it is answered.
 
     The largest face is turned, sized and placed like those that the model was trained on. A face that lies so already
     is taken as it is. A photo without a face is refused.
     """
+    return await reconstructed(request, bundle, as_, align, eyes)
+
+
+@router.post(
+    "/{bundle}/reconstructions.{suffix}",
+    summary="Reconstruct a photo, as a picture",
+    tags=["photos"],
+    response_class=Response,
+    responses={
+        200: {"description": "The picture", "content": content("png", "webp", "jpg"), "headers": TOLD},
+        **RECONSTRUCTED,
+    },
+    openapi_extra=PHOTO_BODY,
+)
+async def reconstruction_as_picture(
+    request: Request, bundle: BundleName, suffix: Picture, align: Align = True, eyes: PlacedEyes = None
+) -> Response:
+    """What the model makes of a photo's face, as a picture alone."""
+    return await reconstructed(request, bundle, suffix, align, eyes)
+
+
+async def reconstructed(
+    request: Request, bundle: str, as_: Literal["json"] | Picture, align: bool, placed: str | None
+) -> Response:
     service = service_of(request)
     entry = service.entry(bundle)
     generator = entry.generator
@@ -312,23 +517,36 @@ async def reconstruction(
     try:
         edits = EDITS.validate_json(text or "{}", strict=True)
     except ValidationError as error:
-        raise Problem(422, f"edits: {sentence(error.errors())}") from error
+        wrong = findings(error.errors(), "body", "edits")
+        raise Problem(422, f"edits: {sentence(error.errors())}", errors=wrong) from error
     generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # says at once what it cannot edit
 
-    def reconstruct() -> bytes:
-        limit = service.settings.limits.upload_pixels
-        square = read_photo(photo, generator.bundle.image_size, formats=UPLOADS, max_pixels=limit, align=align)
-        latent = generator.encode(square[None])[0]
-        suffix = "png" if as_ == "json" else as_
-        picture = faces.picture(generator, generator.directions.move(latent, edits), suffix)
-        if as_ != "json":
-            return picture
-        original = pictures.encode(square, suffix)
-        return answers.reconstruction(entry, latent, align, original, picture, suffix)
+    eyes = None
+    if placed is not None:
+        left_x, left_y, right_x, right_y = map(float, placed.split(","))
+        eyes = (left_x, left_y, right_x, right_y)
 
-    (answer,) = await work.run(request, [reconstruct], list)
+    def read() -> tuple[NDArray[np.uint8], bool]:
+        size = generator.bundle.image_size
+        square = read_photo(photo, size, formats=UPLOADS, room=service.room, align=align, eyes=eyes)
+        return square, (align and eyes is None) or has_face(square)
+
+    def reconstruct() -> Reconstructed:
+        latent = generator.encode(square[None])[0]
+        plain = faces.image(generator, latent)
+        edited = faces.image(generator, generator.directions.move(latent, edits)) if edits else plain
+        difference = float(np.abs(plain.astype(np.int16) - square).mean())
+        suffix = "png" if as_ == "json" else as_
+        original = pictures.encode(square, suffix)
+        picture = pictures.encode(edited, suffix, faces.recipe(generator))
+        return Reconstructed(latent, align and eyes is None, found, difference, original, picture, suffix)
+
+    ((square, found),) = await work.run(request, service.photos, [read], list)
+    (made,) = await work.run(request, service.workers, [reconstruct], list)
     service.metrics.images(bundle, "reconstruction", 1)
-    return Response(answer, headers={ALIGNED: str(align).lower()}, media_type=MEDIA_TYPES[as_])
+    said = {ALIGNED: made.aligned, FOUND: made.found, DIFFERENCE: f"{made.difference:.2f}"}
+    headers = {name: str(value).lower() for name, value in said.items()} | NOT_KEPT
+    return Response(made.json(entry) if as_ == "json" else made.picture, headers=headers, media_type=MEDIA_TYPES[as_])
 
 
 def asked_by_query(request: Request, entry: Entry, seed: int) -> Face:
@@ -342,57 +560,67 @@ def asked_by_query(request: Request, entry: Entry, seed: int) -> Face:
     edits: dict[str, Any] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         known = options if name in FACE_OPTIONS else edits
-        if name in known:
+        if name in known and name not in NAMES:
             raise Problem(422, f"{name} is given twice; give it once")
         if known is edits and name not in entry.generator.directions:
             names = ", ".join((*FACE_OPTIONS, *entry.generator.directions))
             raise Problem(422, f"there is no option {name!r}; there are {names}")
-        known[name] = value.split(",") if name in NAMES else value
+        # Lists with commas, or as several options of one name: generated clients write them in either way.
+        known[name] = [*known.get(name, ()), *value.split(",")] if name in NAMES else value
     version = options.pop("version", entry.version)
     if version != entry.version:
         raise Problem(404, f"the model has changed since version {version}; leave version away for today's face")
     try:
         face = Face.model_validate({**options, "edits": edits}, strict=False)  # all are text
     except ValidationError as error:
-        raise Problem(422, sentence(error.errors())) from error
+        raise Problem(422, sentence(error.errors()), errors=findings(error.errors(), "query")) from error
     faces.check(entry.generator, face)
     return face
 
 
+async def one_face(request: Request, entry: Entry, face: Face, suffix: str) -> bytes:
+    """The picture of a face that was checked."""
+    service = service_of(request)
+
+    def draw() -> bytes:
+        recipe = faces.recipe(entry.generator, face)
+        return faces.picture(entry.generator, faces.latent(entry.generator, face), suffix, recipe)
+
+    (picture,) = await work.run(request, service.workers, [draw], list)
+    service.metrics.images(entry.name, "face", 1)
+    return picture
+
+
 def caching(service: Service, entry: Entry, face: Face, suffix: str) -> dict[str, str]:
     """Headers that let browsers, and CDNs unless there is an API key, keep an answer for ever."""
-    scope = "public" if service.settings.api_key is None else "private"
     truncation = entry.generator.bundle.truncation if face.truncation is None else face.truncation
     said = entry.generator.attributes.check(face.asked)
     asked = (face.seed, truncation, said, face.toward, face.amount, sorted(face.edits.items()), suffix)
-    return {"etag": entry.etag(*asked), "cache-control": f"{scope}, max-age={YEAR}, immutable"}
-
-
-def is_current(request: Request, etag: str) -> bool:
-    """Whether the client has the answer with this entity tag already."""
-    tags = request.headers.get("if-none-match", "").split(",")
-    return not {"*", etag}.isdisjoint(tag.strip().removeprefix("W/") for tag in tags)
+    return {"etag": entry.etag(*asked), "cache-control": f"{service.shared}, max-age={YEAR}, immutable"}
 
 
 async def drawn(
     request: Request,
     entry: Entry,
-    seeds: Sequence[int | None],
+    origins: Sequence[Face | None],
     latents: Iterable[Callable[[], NDArray[np.float32]]],
     suffix: str,
     as_: Literal["json", "zip"],
     kind: str,
 ) -> Response:
-    """Many faces as one answer; what gives the latents of each is done by a worker, too."""
+    """Many faces as one answer; what gives the latents of each is done by a worker, too. `origins` say where each came
+    from, if that can be said."""
 
-    def draw(seed: int | None, latents: Callable[[], NDArray[np.float32]]) -> Drawn:
+    def draw(face: Face | None, latents: Callable[[], NDArray[np.float32]]) -> Drawn:
         latent = latents()
-        return Drawn(seed, latent, faces.picture(entry.generator, latent, suffix), suffix)
+        picture = faces.picture(entry.generator, latent, suffix, faces.recipe(entry.generator, face))
+        return Drawn(face.seed if face else None, latent, picture, suffix)
 
     def finish(drawings: list[Drawn]) -> bytes:
         return answers.as_zip(drawings) if as_ == "zip" else answers.as_json(entry, drawings)
 
-    jobs = [partial(draw, seed, latent) for seed, latent in zip(seeds, latents, strict=True)]
-    answer = await work.run(request, jobs, finish)
-    service_of(request).metrics.images(entry.name, kind, len(jobs))
-    return Response(answer, media_type=MEDIA_TYPES[as_])
+    service = service_of(request)
+    jobs = [partial(draw, face, latent) for face, latent in zip(origins, latents, strict=True)]
+    answer = await work.run(request, service.workers, jobs, finish)
+    service.metrics.images(entry.name, kind, len(jobs))
+    return Response(answer, headers=NOT_KEPT, media_type=MEDIA_TYPES[as_])

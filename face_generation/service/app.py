@@ -6,20 +6,37 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from face_generation.generator.parallel import cores
-from face_generation.service import api, openapi, operation, pages, problems, sharing
+from face_generation.service import api, memory, openapi, operation, pages, problems, sharing
 from face_generation.service.api import Service
 from face_generation.service.catalogue import Catalogue
 from face_generation.service.guards import Admission, ApiKey, BodyLimits
+from face_generation.service.keys import Keys
 from face_generation.service.metrics import Metrics
 from face_generation.service.prefix import Prefix
+from face_generation.service.rates import Rates
 from face_generation.service.requests import Requests
 from face_generation.service.settings import Settings
 from face_generation.service.workers import Workers
 
 NUMBER_BYTES = 32  # of a latent's number in JSON, with room to spare
 ELSE_BYTES = 100_000  # of all else in a JSON body
+PHOTOS_THAT_WAIT = 16
+# What other people's pages may send, and read of answers.
+METHODS = ("GET", "HEAD", "POST")
+HEADERS = ("Authorization", "If-None-Match", "X-API-Key", "X-Request-ID")
+EXPOSED = (
+    "Content-Location",
+    "ETag",
+    "Retry-After",
+    "X-Aligned",
+    "X-Difference",
+    "X-Face-Found",
+    "X-Request-ID",
+    "X-Seed",
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -28,26 +45,33 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         UserError: A bundle cannot be served.
     """
+    memory.give_back()
     catalogue = Catalogue.load(settings.bundles, settings.prefix)
     limits = settings.limits
     workers = Workers(settings.workers or cores(), limits.queue)
-    metrics = Metrics(workers)
+    photos = Workers(max(1, workers.threads // 2), PHOTOS_THAT_WAIT, "photos wait to be read")
+    rates = Rates(limits.rate)
+    metrics = Metrics(workers, photos)
+    keys = Keys(settings.api_key.get_secret_value() if settings.api_key else None, settings.api_keys)
+    service = Service(settings, catalogue, workers, photos, limits.room, rates, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await asyncio.to_thread(workers.close)
+        await asyncio.to_thread(service.close)
 
     longest = max(entry.generator.bundle.latent_dim for entry in catalogue.values())
     json_bytes = ELSE_BYTES + limits.faces * longest * NUMBER_BYTES
     middleware = [
         Middleware(Prefix, settings.prefix),
         Middleware(Requests, metrics, limits.timeout),
-        Middleware(Admission, workers),
+        Middleware(Admission, workers, photos, rates),
         Middleware(BodyLimits, json_bytes, limits.upload_bytes),
     ]
-    if settings.api_key is not None:
-        middleware.insert(2, Middleware(ApiKey, settings.api_key.get_secret_value()))
+    if keys:
+        middleware.insert(2, Middleware(ApiKey, keys))
+    if settings.cors:  # outside of all that answers, so that other people's pages can read problems, too
+        middleware.insert(1, Middleware(CORSMiddleware, settings.cors, METHODS, HEADERS, expose_headers=EXPOSED))
     app = FastAPI(
         openapi_url=None,
         redirect_slashes=False,
@@ -55,7 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=middleware,
         generate_unique_id_function=openapi.operation_id,
     )
-    app.state.service = Service(settings, catalogue, workers, metrics)
+    app.state.service = service
+    app.state.openapi = None  # made when it is asked for
     problems.install(app)
     for part in (operation, pages, sharing, openapi, api):  # the API last, for a bundle's name can be any other word
         app.include_router(part.router)

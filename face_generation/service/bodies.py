@@ -13,7 +13,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from face_generation.service.problems import Problem
 from face_generation.service.schemas import MAX_LATENT
 
-FORM, NPY = "multipart/form-data", "application/x-npy"
+FORM = "multipart/form-data"
+NPY = ("application/x-npy", "application/octet-stream")  # the latter for clients that know no other bytes
 FIELD_BYTES = 65_536  # of a part that is not a file
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}  # of npy files
 
@@ -28,7 +29,7 @@ async def read_form(request: Request, file: str, field: str) -> tuple[bytes, str
     Raises:
         Problem: 415 or 422, where the body is something else.
     """
-    _expect(request, FORM, f"with the file {file}")
+    _expect(request, f"with the file {file}", FORM)
     parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=1, max_part_size=FIELD_BYTES)
     try:
         form = await parser.parse()
@@ -46,7 +47,7 @@ async def read_latents(request: Request, latent_dim: int, most: int) -> NDArray[
     Raises:
         Problem: 415 or 422, where the body is something else, or has more than `most` of them.
     """
-    _expect(request, NPY, "as numpy.save writes it")
+    _expect(request, "as numpy.save writes it", *NPY)
     body = await request.body()
     stream = BytesIO(body)
     try:
@@ -65,7 +66,7 @@ async def read_latents(request: Request, latent_dim: int, most: int) -> NDArray[
     return values.astype(np.float32)
 
 
-def _expect(request: Request, kind: str, what: str) -> None:
+def _expect(request: Request, what: str, *kinds: str) -> None:
     given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != kind:
-        raise Problem(415, f"send {kind}, {what}, not {given or 'a body without a type'}")
+    if given.partition(";")[0].strip().lower() not in kinds:
+        raise Problem(415, f"send {kinds[0]}, {what}, not {given or 'a body without a type'}")

@@ -9,15 +9,19 @@ from functools import cached_property
 from typing import Any
 
 import PIL
+from PIL import Image
 
 from face_generation.errors import UserError
 from face_generation.generator import Bundle, Generator
-from face_generation.generator.bundle import ATTRIBUTES, CARD, DECODER, DIRECTIONS, PRIOR
+from face_generation.generator.alignment import TILE, find_faces
+from face_generation.generator.bundle import CARD
 from face_generation.generator.directions import Direction
+from face_generation.generator.origin import SOFTWARE
 from face_generation.service.schemas import AttributeAbout, BundleAbout, DirectionAbout, DirectionsAbout
 
+BLANK = Image.new("RGB", (TILE, TILE))  # as large a part of a photo as is ever searched at a time
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
-TAKEN = ("bundles", "docs", "openapi.json")  # paths beside those of bundles
+TAKEN = ("bundles", "docs", "openapi.json", "problems")  # paths beside those of bundles
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,8 @@ class Entry:
 
     @cached_property
     def version(self) -> str:
-        """Another one whenever the same request may give another face."""
-        bundle = self.generator.bundle
-        files = [bundle.files.get(name) for name in (PRIOR, DECODER, ATTRIBUTES, DIRECTIONS)]
-        content = json.dumps([*files, bundle.truncation, self.generator.attributes.names])
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        """As `Bundle.version`."""
+        return self.generator.bundle.version
 
     @property
     def card(self) -> str | None:
@@ -69,7 +70,7 @@ class Entry:
 
     def etag(self, *request: object) -> str:
         """A strong entity tag for what these give: it changes with every bit that may change an answer's bytes."""
-        content = json.dumps([self.version, PIL.__version__, *request])
+        content = json.dumps([self.version, SOFTWARE, PIL.__version__, *request])
         return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
 
 
@@ -96,6 +97,7 @@ class Catalogue(Mapping[str, Entry]):
             face = entry.generator.sample(1)
             if entry.generator.bundle.has_encoder:
                 entry.generator.encode(face)
+                find_faces(BLANK)
             entries[entry.name] = entry
         return cls(list(entries.values()))
 

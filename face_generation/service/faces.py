@@ -1,11 +1,14 @@
 """From what a request says of a face to its picture."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from face_generation.errors import UserError
 from face_generation.generator import Generator, pictures
 from face_generation.generator.latents import slerp
+from face_generation.generator.origin import Recipe
 from face_generation.service.schemas import Face
 
 
@@ -46,6 +49,22 @@ def image(generator: Generator, latent: NDArray[np.float32]) -> NDArray[np.uint8
     return generator.decode(latent[None])[0]
 
 
-def picture(generator: Generator, latent: NDArray[np.float32], suffix: str) -> bytes:
-    """The face of a latent as a picture file."""
-    return pictures.encode(image(generator, latent), suffix)
+def picture(generator: Generator, latent: NDArray[np.float32], suffix: str, recipe: Recipe) -> bytes:
+    """The face of a latent as a picture file that says by which recipe it was drawn."""
+    return pictures.encode(image(generator, latent), suffix, recipe)
+
+
+def recipe(generator: Generator, face: Face | None = None) -> Recipe:
+    """How a face was drawn. What came from latents, which may be somebody's, says no more than which bundle drew it."""
+    bundle = generator.bundle
+    said: dict[str, Any] = {"bundle": bundle.name, "version": bundle.version}
+    if face is None or face.seed is None:
+        return said
+    said |= {
+        "mode": "sample",
+        "seed": face.seed,
+        "truncation": bundle.truncation if face.truncation is None else face.truncation,
+        "attributes": face.asked,
+        "edits": dict(face.edits),
+    }
+    return said if face.toward is None else said | {"toward": face.toward, "amount": face.amount}

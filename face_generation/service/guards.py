@@ -1,53 +1,66 @@
-"""What stands between the network and the app: the API key, and limits on what is read."""
+"""What stands between the network and the app: API keys, rates, full queues, and limits on what is read."""
 
-import hmac
 import re
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from face_generation.service.keys import Keys
 from face_generation.service.problems import Problem
+from face_generation.service.rates import KEY, Rates, client_of
 from face_generation.service.workers import Workers
 
-OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json)")  # a browser that opens these sends no key
+OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # a browser that opens these sends no key
 DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions)")
-BODIES_AT_ONCE = 16  # of the largest size, together
+PHOTOS = re.compile(r"/api/v1/[^/]+/reconstructions")
+BODIES_AT_ONCE = 8  # of the largest size, together
 
 
 class ApiKey:
-    """Lets nobody without the key into `/api/`."""
+    """Lets nobody without a key into `/api/`, and notes whose it is."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self.app = app
-        self.key = key.encode()
+        self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope["root_path"])
-            if path.startswith("/api/") and not OPEN.fullmatch(path) and not self._has_key(Headers(scope=scope)):
-                raise Problem(
-                    401,
-                    "this service wants its API key; send it as Authorization: Bearer …, or as X-API-Key",
-                    {"WWW-Authenticate": "Bearer"},
-                )
+            if path.startswith("/api/") and not OPEN.fullmatch(path):
+                scope["state"][KEY] = self._owner(Headers(scope=scope))
         await self.app(scope, receive, send)
 
-    def _has_key(self, headers: Headers) -> bool:
+    def _owner(self, headers: Headers) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        return hmac.compare_digest(given.encode("latin-1"), self.key)
+        owner = self.keys.owner(token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
+        if owner is None:
+            raise Problem(
+                401,
+                "this service wants its API key; send it as Authorization: Bearer …, or as X-API-Key",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return owner
 
 
 class Admission:
-    """Turns away at the door who would have to wait behind a full queue, before anything is read or worked out."""
+    """Turns away at the door who has asked for too much lately, or would have to wait behind a full queue: before
+    anything is read or worked out."""
 
-    def __init__(self, app: ASGIApp, workers: Workers) -> None:
+    def __init__(self, app: ASGIApp, workers: Workers, photos: Workers, rates: Rates) -> None:
         self.app = app
         self.workers = workers
+        self.photos = photos
+        self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.workers.room < 1 and scope["type"] == "http" and _is_work(scope):
-            raise self.workers.refusal(1)
+        if scope["type"] == "http" and _is_work(scope):
+            if seconds := self.rates.wait(client_of(scope)):
+                detail = f"a client may ask for {self.rates.rate:g} faces a second; ask again in {seconds} s"
+                raise Problem(429, detail, {"Retry-After": str(seconds)})
+            if self.workers.room < 1:
+                raise self.workers.refusal(1)
+            if self.photos.room < 1 and PHOTOS.match(scope["path"], len(scope["root_path"])):
+                raise self.photos.refusal(1)
         await self.app(scope, receive, send)
 
 

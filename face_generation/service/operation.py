@@ -19,7 +19,7 @@ async def health() -> Health:
 async def ready(request: Request) -> Health:
     """All bundles have drawn a face, and the service is not about to stop: send requests."""
     if request.app.state.service.workers.stopping:
-        raise Problem(503, "the service is stopping; ask another one", {"Retry-After": "1"})
+        raise Problem(503, "the service is stopping; ask another one", {"Retry-After": "1"}, kind="stopping")
     return Health(status="ready")
 
 

@@ -1,4 +1,4 @@
-"""HTTP as uvicorn reads it, but with an end to its patience for the head of a request."""
+"""HTTP as uvicorn reads it, but with an end to its patience: for heads of requests, and for how many connect."""
 
 import asyncio
 
@@ -6,23 +6,31 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Protocol(HttpToolsProtocol):
     """Hangs up on who sends more than a request's head takes, in bytes or in time.
 
     uvicorn collects what comes in until a head is whole, however long that takes. Bodies have their own limits.
+    Where there are too many connections, the one that has been quiet longest is closed.
     """
 
+    most = 1000  # connections
+    _heard = 0.0  # when anything came last
     _in_head = True
     _head_bytes = 0
     _end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._heard = self.loop.time()
         self._expect_head()
+        if len(self.connections) > self.most:
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -44,6 +52,15 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_waiting()
+
+    def _make_room(self) -> None:
+        others = [other for other in self.connections if isinstance(other, Protocol) and other is not self]
+        quiet = [other for other in others if other.cycle is None or other.cycle.response_complete]
+        closed = min(quiet, key=lambda other: other._heard, default=self)
+        if closed is self:
+            self.transport.write(FULL)
+        self.connections.discard(closed)
+        closed.transport.close()
 
     def _expect_head(self) -> None:
         self._end = self.loop.call_later(HEAD_SECONDS, self.transport.close)

@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from face_generation.service import problems, security
 from face_generation.service.metrics import Metrics
-from face_generation.service.problems import Problem
-from face_generation.service.workers import Refusal
+from face_generation.service.rates import KEY
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CLIENT_GONE = 499  # as nginx logs it; never sent
@@ -68,7 +67,7 @@ class Requests:
             if status:  # too late for another answer
                 raise
             if not gone:
-                await self._answer(request_id, error)(scope, receive, send_more)
+                await self._answer(scope, error)(scope, receive, send_more)
         finally:
             status = CLIENT_GONE if gone else status
             seconds = time.perf_counter() - start
@@ -81,15 +80,15 @@ class Requests:
                 status=status,
                 ms=round(1000 * seconds, 1),
                 client=scope["client"][0] if scope.get("client") else None,
+                **{key: value for key, value in scope["state"].items() if key == KEY},
             )
 
-    def _answer(self, request_id: str, error: Exception) -> Response:
-        if isinstance(error, Problem):
-            return problems.answer(request_id, error.status_code, error.detail, dict(error.headers or {}))
-        if isinstance(error, Refusal):
-            return problems.refused(request_id, error)
+    def _answer(self, scope: Scope, error: Exception) -> Response:
+        if response := problems.of(scope, error):
+            return response
         if isinstance(error, TimeoutError):
-            detail = f"this took longer than {self.timeout:g} s; ask for less, or again later"
-            return problems.answer(request_id, 504, detail)
+            return problems.answer(
+                scope, 504, f"this took longer than {self.timeout:g} s; ask for less, or again later"
+            )
         log.error("failed", exc_info=error)
-        return problems.answer(request_id, 500, "this should not happen; the log of the service says more about it")
+        return problems.answer(scope, 500, "this should not happen; the log of the service says more about it")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
@@ -86,19 +87,19 @@ class FacesRequest(Request):
 
     faces: list[Faces] = Field(min_length=1)
     format: Picture = "png"
-    as_: Literal["json", "zip"] = Field("json", alias="as")
+    as_: SkipJsonSchema[Literal["json", "zip"]] = Field("json", alias="as")  # before there was faces.zip
 
 
 class InterpolationRequest(Request):
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"from": {"seed": 42}, "to": {"seed": 43}, "frames": 24, "as": "webp"}]}
+        json_schema_extra={"examples": [{"from": {"seed": 42}, "to": {"seed": 43}, "frames": 24}]}
     )
 
     from_: Face = Field(alias="from")
     to: Face
     frames: int = Field(25, ge=2, description="Faces on the way, both ends included")
     format: Picture = Field("png", description="Of the faces in json and zip")
-    as_: Literal["json", "zip", "webp", "gif"] = Field("json", alias="as", description="webp and gif: an animation")
+    as_: SkipJsonSchema[Literal["json", "zip", "webp", "gif"]] = Field("json", alias="as")  # as above
     seconds: float = Field(2.0, gt=0, le=60, description="Of an animation, to the other end")
     there_and_back: bool = Field(True, description="Whether an animation comes back before it begins anew")
 
@@ -124,6 +125,10 @@ class ReconstructionAnswer(BaseModel):
     version: str
     latents: list[float] = Field(description="The encoder's, before edits")
     aligned: bool = Field(description="Whether a face was looked for; it was found then, and original shows it aligned")
+    found: bool = Field(description="Whether there is a face in original")
+    difference: float = Field(
+        description="How far the reconstruction is from original, before edits: mean absolute difference, of 255"
+    )
     original: str = Field(description="The square of the photo that the encoder saw, as a data URL")
     image: str = Field(description="What the decoder makes of the latents after edits, as a data URL")
 
@@ -165,7 +170,10 @@ class LimitsAbout(BaseModel):
     faces: int = Field(description="In a request")
     frames: int = Field(description="Of an interpolation")
     upload_bytes: int
-    upload_pixels: int
+    upload_side: int = Field(description="Pixels of a photo's longer side")
+    upload_pixels: dict[str, int] = Field(
+        description="By format: how many every photo may have; a JPEG in one scan may have more"
+    )
     max_strength: float = Field(description="Of an edit, either way")
 
 

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
 
 SHOWN = 3  # mistakes named at once
 SHOULD = re.compile(r"^(Input|List|Dictionary|String|Value) should")
@@ -15,6 +18,28 @@ def sentence(errors: Iterable[Mapping[str, Any]]) -> str:
     lines = [_line(error) for error in errors]
     more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "; ".join(lines[:SHOWN]) + more
+
+
+class Finding(BaseModel):
+    """One thing that is wrong with a request."""
+
+    detail: str = Field(description="What is wrong and what to do")
+    pointer: str | None = Field(None, description="Where in the body: a JSON pointer, as the fragment of an address")
+    parameter: str | None = Field(None, description="Or which option of the query, or part of the path")
+
+
+def findings(errors: Iterable[Mapping[str, Any]], *place: str) -> list[Finding]:
+    """The errors of a `ValidationError` one by one; `place` is where what was validated lies in a request."""
+    return [
+        _finding(_line(error), *place, *(() if error["type"] == "json_invalid" else error["loc"])) for error in errors
+    ]
+
+
+def _finding(detail: str, where: str = "body", *path: str | int) -> Finding:
+    if where != "body":
+        return Finding(detail=detail, parameter=str(path[0]) if path else None)
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return Finding(detail=detail, pointer="#" + quote("".join(f"/{part}" for part in escaped), safe="/~"))
 
 
 def _line(error: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ import uvicorn
 
 from face_generation.errors import UserError
 from face_generation.service import logs
+from face_generation.service.api import Service
 from face_generation.service.app import create_app
 from face_generation.service.protocol import Protocol
 from face_generation.service.settings import Settings
-from face_generation.service.workers import Workers
 
 BACKLOG = 2048  # connections that wait to be accepted
+SPARE = 64  # file descriptors for all else than connections
 KEEP_ALIVE = 75  # seconds; longer than proxies keep theirs, so that none sends into a closed connection
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 log = structlog.get_logger()
@@ -37,7 +38,7 @@ def serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            http=Protocol,
+            http=type("Bounded", (Protocol,), {"most": descriptors(settings.limits.connections)}),
             ws="none",
             loop="asyncio",  # uvloop accepts one connection a turn, and under load turns are long
             backlog=BACKLOG,
@@ -48,9 +49,9 @@ def serve(settings: Settings) -> None:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: None)  # uvicorn takes them, and hands them on when it has stopped
         print(f"Serving faces at {address(settings, listener)} (Ctrl-C stops)", flush=True)
-        workers = app.state.service.workers
-        Server(config, workers, settings.shutdown_seconds).run([listener])
-        workers.close()
+        service = app.state.service
+        Server(config, service, settings.shutdown_seconds).run([listener])
+        service.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -68,6 +69,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def descriptors(connections: int) -> int:
+    """Connections that this process has file descriptors for, of those wanted; asks the system for more if it must."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else max(1, min(connections, soft - SPARE))
+
+
 def address(settings: Settings, listener: socket.socket) -> str:
     """Where a browser finds the service."""
     host = ANYWHERE.get(settings.host, settings.host)
@@ -78,16 +93,16 @@ def address(settings: Settings, listener: socket.socket) -> str:
 class Server(uvicorn.Server):
     """Stops in two steps: first it answers on, but refuses to draw more; when all is drawn, it hangs up."""
 
-    def __init__(self, config: uvicorn.Config, workers: Workers, shutdown_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, shutdown_seconds: float) -> None:
         super().__init__(config)
-        self.workers = workers
+        self.service = service
         self.shutdown_seconds = shutdown_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         deadline = time.monotonic() + self.shutdown_seconds
-        log.info("stopping", drawing=self.workers.running, waiting=self.workers.waiting)
-        self.workers.stop()
-        while not self.workers.idle and not self.force_exit and time.monotonic() < deadline:
+        log.info("stopping", drawing=self.service.workers.running, waiting=self.service.workers.waiting)
+        self.service.stop()
+        while not self.service.idle and not self.force_exit and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         self.config.timeout_graceful_shutdown = max(0, deadline - time.monotonic())  # type: ignore[assignment]
         await super().shutdown(sockets)

@@ -1,16 +1,27 @@
-"""What the service is told: `configs/serve.yaml`, and an API key from the environment."""
+"""What the service is told: `configs/serve.yaml`, and API keys from the environment and a file."""
 
 import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from face_generation.errors import UserError
+from face_generation.generator.decoding import Room
 from face_generation.service.sentences import sentence
 
 API_KEY = "FACE_GENERATION_API_KEY"
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics")  # where our own paths begin
 
@@ -29,6 +40,9 @@ class Limits(BaseModel):
     queue: Annotated[int, Field(ge=1)] = 128  # faces that wait to be drawn
     upload_megabytes: Annotated[float, Field(gt=0)] = 10
     upload_megapixels: Annotated[float, Field(gt=0)] = 40
+    photo_megabytes: Annotated[float, Field(ge=1)] = 320  # of memory that photos take together while they are read
+    rate: Annotated[float, Field(gt=0)] | None = None  # faces a second that a client may ask for
+    connections: Annotated[int, Field(ge=1)] = 1000
     timeout: Annotated[float, Field(gt=0)] = 30  # seconds
 
     @property
@@ -36,8 +50,9 @@ class Limits(BaseModel):
         return int(self.upload_megabytes * 1e6)
 
     @property
-    def upload_pixels(self) -> int:
-        return int(self.upload_megapixels * 1e6)
+    def room(self) -> Room:
+        """Room for photos."""
+        return Room(int(self.photo_megabytes * 1e6), int(self.upload_megapixels * 1e6))
 
     @model_validator(mode="after")
     def _requests_fit_the_queue(self) -> Self:
@@ -60,7 +75,22 @@ class Settings(BaseModel):
     trusted_proxies: str = "127.0.0.1"
     limits: Limits = Limits()
     shutdown_seconds: Annotated[float, Field(ge=0)] = 30
+    cors: Annotated[list[str], BeforeValidator(_several)] = []
+    api_keys: str | None = None
     api_key: SecretStr | None = None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the API is for those with a key only."""
+        return self.api_key is not None or self.api_keys is not None
+
+    @field_validator("cors")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"cors takes origins such as https://example.com, or *, not {origin!r}")
+        return origins
 
     @model_validator(mode="after")
     def _prefix_is_a_path_of_its_own(self) -> Self:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
+from face_generation.service.rates import client_of
 from face_generation.service.workers import Workers
 
 T = TypeVar("T")
@@ -16,14 +17,17 @@ class ClientGone(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def run(request: Request, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> R:
+async def run(request: Request, workers: Workers, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> R:
     """As `Workers.run`; a client who goes takes the work along. The body of the request must have been read.
+
+    What there is room for counts toward the client's rate.
 
     Raises:
         ClientGone: The client went.
         Refusal: There is no room for so many jobs.
     """
-    workers: Workers = request.app.state.service.workers
+    if len(jobs) <= workers.room:
+        request.app.state.service.rates.spend(client_of(request.scope), len(jobs))
     try:
         async with asyncio.timeout(None) as patience:
             watch = asyncio.create_task(_end_with_client(request, patience))

@@ -1,4 +1,4 @@
-"""Work on a few threads behind a bounded queue, first come, first served."""
+"""Work on a few threads behind a bounded queue. Requests take turns, so that small ones do not wait for large ones."""
 
 import asyncio
 import math
@@ -17,9 +17,10 @@ SMOOTHING = 0.05  # weight of the latest job in the average time of one
 class Refusal(Exception):
     """Work that is not begun, for there is too much of it, or the end is near."""
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: int, *, stopping: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+        self.stopping = stopping
 
 
 class _Batch(Generic[T, R]):
@@ -28,6 +29,7 @@ class _Batch(Generic[T, R]):
     def __init__(self, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> None:
         self.jobs = jobs
         self.finish = finish
+        self.came = time.perf_counter()
         self.begun = 0
         self.left = len(jobs)
         self.results: list[Any] = [None] * len(jobs)
@@ -46,13 +48,15 @@ class _Batch(Generic[T, R]):
 class Workers:
     """Runs jobs on `threads` threads; at most `capacity` of them wait.
 
-    Whether there is room is decided before anything is begun. The jobs of a request begin in the order in which the
-    requests came, so that none waits longer than it takes to work off a full queue.
+    Whether there is room is decided before anything is begun. Each request in turn has one job begun, so that one face
+    waits for one job of every request before it, and nobody longer than it takes to work off a full queue.
     """
 
-    def __init__(self, threads: int, capacity: int) -> None:
+    def __init__(self, threads: int, capacity: int, what: str = "faces wait to be drawn") -> None:
         self.threads = threads
         self.capacity = capacity
+        self.what = what  # jobs that wait, in words
+        self.watch: Callable[[float, float], None] = lambda waited, took: None  # is told the seconds of each job
         self.waiting = 0
         self.running = 0
         self._seconds = 0.02  # that a job takes; a guess until some were run
@@ -92,16 +96,21 @@ class Workers:
     def refusal(self, n: int) -> Refusal:
         """Why `n` jobs are not let in."""
         if self.stopping:
-            return Refusal("the service is stopping; ask again, and another one may answer", 1)
+            return Refusal("the service is stopping; ask again, and another one may answer", 1, stopping=True)
         seconds = (self.waiting + self.running) * self._seconds / self.threads
         return Refusal(
-            f"{self.waiting} faces wait to be drawn, and {n} more do not fit; ask again a little later",
+            f"{self.waiting} {self.what}, and {n} more do not fit; ask again a little later",
             max(1, math.ceil(seconds)),
         )
 
     @property
     def idle(self) -> bool:
         return not self.waiting and not self.running
+
+    @property
+    def saturation(self) -> float:
+        """Jobs that wait or run, for each thread: above 1, some wait."""
+        return (self.waiting + self.running) / self.threads
 
     def stop(self) -> None:
         """Refuses all further work; what was let in is done."""
@@ -133,10 +142,11 @@ class Workers:
                 self._changed.wait()
             if self._closed:
                 return None
-            batch, number = self._batches[0], self._batches[0].begun
+            batch = self._batches.popleft()
+            number = batch.begun
             batch.begun += 1
-            if batch.begun == len(batch.jobs):
-                self._batches.popleft()
+            if batch.begun < len(batch.jobs):
+                self._batches.append(batch)  # behind those who wait
             self.waiting -= 1
             self.running += 1
             return batch, number
@@ -156,7 +166,9 @@ class Workers:
             self._drop(batch)
         with self._changed:
             self.running -= 1
-            self._seconds += SMOOTHING * (time.perf_counter() - start - self._seconds)
+            took = time.perf_counter() - start
+            self._seconds += SMOOTHING * (took - self._seconds)
+        self.watch(start - batch.came, took)
         if ended:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 batch.loop.call_soon_threadsafe(batch.deliver, result, error)

@@ -1,8 +1,10 @@
 import struct
+import time
 import zlib
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from face_generation.data.drawn import Face, draw_face
 from face_generation.errors import UserError
 from face_generation.generator import photos
+from face_generation.generator.decoding import Room
 from face_generation.generator.photos import UPLOADS
 
 
@@ -121,7 +124,62 @@ def test_a_photo_without_a_face_says_what_to_do() -> None:
 def test_the_limit_is_the_callers() -> None:
     for kind in ("PNG", "JPEG"):
         with pytest.raises(UserError, match=r"has 100×100 pixels, more than 0\.005 million"):
-            read_photo(file_of(gradient(100, 100), kind), 50, max_pixels=5000)
+            read_photo(file_of(gradient(100, 100), kind), 50, room=Room(1_000_000, 5000))
+
+
+def test_a_photo_is_judged_by_what_its_format_costs() -> None:
+    room = Room(memory=100_000)
+    sizes = {"PNG": 150, "WEBP": 70, "AVIF": 70, "GIF": 70}  # pixels a side that fit
+    for kind, side in sizes.items():
+        assert read_photo(file_of(gradient(side, side), kind), 20, room=room).shape == (20, 20, 3)
+        with pytest.raises(UserError, match="more than .* million; make it smaller"):
+            read_photo(file_of(gradient(side + 20, side + 20), kind), 20, room=room)
+
+
+def test_a_jpeg_costs_what_is_left_of_it_and_all_of_its_scans() -> None:
+    room = Room(memory=100_000)
+    large = gradient(600, 600)
+    assert read_photo(file_of(large, "JPEG"), 20, room=room).shape == (20, 20, 3)
+    for options in ({"progressive": True}, {"progressive": True, "subsampling": 0}):
+        with pytest.raises(UserError, match="more than .* million"):
+            read_photo(file_of(large, "JPEG", **options), 20, room=room)
+    assert read_photo(file_of(gradient(160, 160), "JPEG", progressive=True), 20, room=room).shape == (20, 20, 3)
+
+
+def test_a_side_of_millions_of_pixels_is_refused() -> None:
+    with pytest.raises(UserError, match="1×39999999 pixels, a side of more than 32,767"):
+        read_photo(file_of(Image.new("1", (1, 39_999_999))), 50)
+
+
+def test_large_photos_of_all_modes_are_shrunk_alike() -> None:
+    photo = gradient(1500, 1300)
+    expected = read_photo(file_of(photo), 50).astype(int)
+    opaque = photo.copy()
+    opaque.putalpha(255)
+    sixteen = Image.fromarray(np.asarray(photo.getchannel("R")).astype(np.uint16) * 257)
+    for image in (opaque, photo.quantize(256)):
+        assert np.abs(read_photo(file_of(image), 50) - expected).mean() < 3, image.mode
+    assert np.abs(read_photo(file_of(sixteen), 50)[..., 0] - expected[..., 0]).mean() < 2
+
+
+def test_photos_wait_until_there_is_room() -> None:
+    room = Room(memory=100)
+    order: list[int] = []
+
+    def read(number: int, size: int) -> None:
+        with room.hold(size):
+            order.append(number)
+
+    with room.hold(60):
+        readers = [Thread(target=read, args=given) for given in ((1, 80), (2, 10), (3, 30))]
+        for reader in readers:
+            reader.start()
+            time.sleep(0.05)
+        assert order == []  # the second would fit, but not overtake
+    for reader in readers:
+        reader.join()
+    assert order[0] == 1
+    assert sorted(order) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF", "BMP"])

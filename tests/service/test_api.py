@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_generation.generator import Generator
+from face_generation.generator import Bundle, Generator, origin
 from face_generation.generator.latents import slerp
 
 API = "/api/v1"
@@ -57,7 +57,8 @@ def problem(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     content = answer.json()
-    assert content.keys() == {"type", "title", "status", "detail", "instance"}
+    assert content.keys() - {"errors"} == {"type", "title", "status", "detail", "instance"}
+    assert content["type"].startswith("/api/v1/problems/")
     assert content["status"] == status
     assert content["instance"] == answer.headers["x-request-id"]
     assert "\n" not in content["detail"]
@@ -72,7 +73,8 @@ def test_bundles(http: httpx.Client, generator: Generator) -> None:
         "faces": 20,
         "frames": 30,
         "upload_bytes": 500_000,
-        "upload_pixels": 1_000_000,
+        "upload_side": 32_767,
+        "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP"), 1_000_000),
         "max_strength": 10.0,
     }
     assert (tiny["name"], tiny["latent_dim"], tiny["image_size"], tiny["has_encoder"]) == ("tiny", 8, 150, True)
@@ -109,6 +111,32 @@ def test_face_of_a_seed(http: httpx.Client, generator: Generator, seed: int) -> 
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     np.testing.assert_array_equal(pixels(answer.content), generator.sample(1, seed)[0])
+
+
+def test_any_face(http: httpx.Client) -> None:
+    answers = [http.get(f"{TINY}/faces/random.png?truncation=0.5&smiling=2") for _ in range(3)]
+    assert len({answer.headers["x-seed"] for answer in answers}) == 3
+    for answer in answers:
+        where = answer.headers["content-location"]
+        assert where == f"{answer.headers['x-seed']}.png?truncation=0.5&smiling=2"
+        assert answer.headers["cache-control"] == "no-store"
+        assert http.get(f"{TINY}/faces/{where}").content == answer.content
+    assert "there is no option 'grin'" in problem(http.get(f"{TINY}/faces/random.png?grin=1"), 422)
+
+
+def test_a_picture_says_how_it_was_drawn(http: httpx.Client, tiny_bundle: Path) -> None:
+    version = Bundle.load(tiny_bundle).version
+    expected = {"bundle": "tiny", "version": version, "mode": "sample", "seed": 7, "truncation": 1.0}
+    expected |= {"attributes": {}, "edits": {"smiling": 1.5}}
+    for suffix in ("png", "webp", "jpg"):
+        assert origin.read(http.get(f"{TINY}/faces/7.{suffix}?smiling=1.5").content) == expected
+    toward = origin.read(http.get(f"{TINY}/faces/7.png?smiling=1.5&toward=8&amount=0.5").content)
+    assert toward == expected | {"toward": 8, "amount": 0.5}
+    many = http.post(f"{TINY}/faces", json={"faces": [{"seed": 7}, {"latents": [0] * 8}]}).json()["faces"]
+    assert [origin.read(of_data_url(face["image"])) for face in many] == [
+        expected | {"edits": {}},
+        {"bundle": "tiny", "version": version},
+    ]
 
 
 def test_the_command_draws_the_same_face(http: httpx.Client, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -269,7 +297,8 @@ def test_many_faces_as_json(http: httpx.Client, generator: Generator) -> None:
 
 def test_many_faces_as_zip(http: httpx.Client, generator: Generator) -> None:
     def names_and_pixels(faces: list[dict]) -> dict[str, np.ndarray]:
-        answer = http.post(f"{TINY}/faces", json={"faces": faces, "as": "zip"})
+        answer = http.post(f"{TINY}/faces.zip", json={"faces": faces})
+        assert http.post(f"{TINY}/faces", json={"faces": faces, "as": "zip"}).content == answer.content
         assert answer.headers["content-type"] == "application/zip"
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             assert archive.testzip() is None
@@ -290,7 +319,8 @@ def test_latents_in(http: httpx.Client, generator: Generator) -> None:
         np.testing.assert_array_equal(
             np.stack([pixels(of_data_url(face["image"])) for face in answer["faces"]]), generator.decode(latents)
         )
-    answer = http.post(f"{TINY}/decode?format=webp&as=zip", content=npy(latents), headers=NPY)
+    octets = {"Content-Type": "application/octet-stream"}
+    answer = http.post(f"{TINY}/decode.zip?format=webp", content=npy(latents), headers=octets)
     assert zipfile.ZipFile(io.BytesIO(answer.content)).namelist() == [f"{i:010}.webp" for i in range(3)]
 
 
@@ -308,8 +338,8 @@ def test_interpolation(http: httpx.Client, generator: Generator) -> None:
 @pytest.mark.parametrize("form", ["webp", "gif"])
 @pytest.mark.parametrize(("back", "frames"), [(True, 18), (False, 10)])
 def test_animation(http: httpx.Client, form: str, back: bool, frames: int) -> None:
-    order = {"from": {"seed": 1}, "to": {"seed": 2}, "frames": 10, "as": form, "seconds": 3, "there_and_back": back}
-    answer = http.post(f"{TINY}/interpolations", json=order)
+    order = {"from": {"seed": 1}, "to": {"seed": 2}, "frames": 10, "seconds": 3, "there_and_back": back}
+    answer = http.post(f"{TINY}/interpolations.{form}", json=order)
 
     assert answer.headers["content-type"] == f"image/{form}"
     with Image.open(io.BytesIO(answer.content)) as animation:
@@ -362,7 +392,6 @@ def test_mistakes_in_an_order(http: httpx.Client, path: str, order: dict, messag
         ("with=bald", "the bundle told cannot be asked for 'bald'; there are smiling, eyeglasses, male"),
         ("without=blurry", "cannot be asked for 'blurry'"),
         ("with=", "cannot be asked for ''"),
-        ("with=male&with=smiling", "with is given twice; give it once"),
         ("with=male&without=smiling,male", "with and without male; leave one away"),
     ],
 )
@@ -462,3 +491,78 @@ def test_latents_that_are_no_npy(http: httpx.Client, tmp_path: Path) -> None:
     for value in (np.nan, np.inf, 101):
         assert "numbers from -100 to 100" in send(npy(np.full((1, 8), value, dtype=np.float32)))
     assert "send application/x-npy" in problem(http.post(f"{TINY}/decode", content=good), 415)
+
+
+@pytest.mark.parametrize(
+    "path", [f"{API}/bundles", TINY, "/api/v1/openapi.json", f"{API}/problems", "/", f"{API}/docs"]
+)
+def test_what_many_ask_for_is_kept_and_confirmed(http: httpx.Client, path: str) -> None:
+    plain = http.get(path, headers={"Accept-Encoding": "identity"})
+    packed = http.get(path, headers={"Accept-Encoding": "br, gzip;q=0.5"})
+
+    assert plain.content == packed.content
+    assert "content-encoding" not in plain.headers
+    if len(plain.content) > 1000:
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.headers["vary"] == "accept-encoding"
+        assert packed.headers["etag"] != plain.headers["etag"]
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    for answer, coding in ((plain, "identity"), (packed, "gzip")):
+        again = http.get(path, headers={"If-None-Match": answer.headers["etag"], "Accept-Encoding": coding})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["cache-control"] == answer.headers["cache-control"]
+    assert http.get(path, headers={"Accept-Encoding": "gzip;q=0"}).headers.get("content-encoding") is None
+    wanted = "public, max-age=60" if path.startswith(API) and "docs" not in path else "no-cache"
+    assert plain.headers["cache-control"] == wanted
+
+
+def test_what_the_page_loads_is_kept_for_ever(http: httpx.Client) -> None:
+    page = http.get("/").text
+    names = re.findall(r"\"(static/[0-9a-f]{12}/[^\"]+)\"", page)
+
+    assert len(names) == page.count('"static/') >= 4
+    for name in names:
+        answer = http.get(f"/{name}")
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["content-type"].partition(";")[0] in {"text/javascript", "text/css", "image/svg+xml"}
+    for older in ("/static/0123456789ab/main.js", "/static/main.js"):
+        answer = http.get(older)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache")
+    assert http.get("/static/../api.py").status_code == 404
+    assert http.get("/static/%2e%2e/api.py").status_code == 404
+
+
+def test_kinds_of_problems(http: httpx.Client) -> None:
+    kinds = http.get(f"{API}/problems").json()
+    busy = next(kind for kind in kinds if kind["type"].endswith("/busy"))
+
+    assert http.get(busy["type"]).json() == busy
+    assert busy["status"] == 503
+    problem(http.get(f"{API}/problems/nothing"), 404)
+    unknown = http.get(f"{API}/nobody").json()
+    assert unknown["type"] == "/api/v1/problems/not-found"
+    assert any(kind["type"] == unknown["type"] for kind in kinds)
+
+
+def test_problems_point_to_their_place(http: httpx.Client) -> None:
+    def errors(answer: httpx.Response) -> list[dict[str, str]]:
+        problem(answer, 422)
+        return answer.json()["errors"]
+
+    many = [{"seed": -1}, {"seed": 1, "edits": {"a/b~": 99}}]
+    assert [each["pointer"] for each in errors(http.post(f"{TINY}/faces", json={"faces": many}))] == [
+        "#/faces/0/seed",
+        "#/faces/1/edits/a~1b~0",
+    ]
+    assert errors(http.post(f"{TINY}/faces", content=b"{", headers=JSON))[0]["pointer"] == "#"
+    (found,) = errors(http.get(f"{TINY}/faces/1.png?truncation=11"))
+    assert found == {"detail": "truncation should be less than or equal to 10, not '11'", "parameter": "truncation"}
+    assert errors(http.get(f"{TINY}/faces/x.png"))[0]["parameter"] == "seed"
+
+
+def test_what_may_come_from_a_photo_is_not_stored(http: httpx.Client) -> None:
+    order = {"faces": [{"latents": [0] * 8}]}
+    for path in ("faces", "faces.zip"):
+        assert http.post(f"{TINY}/{path}", json=order).headers["cache-control"] == "no-store"
+    latents = npy(np.zeros((1, 8), dtype=np.float32))
+    assert http.post(f"{TINY}/decode", content=latents, headers=NPY).headers["cache-control"] == "no-store"

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-NEIGHBOURS = {"bundles", "docs", "openapi.json"}  # beside bundles' names: other operations answer there
+NEIGHBOURS = {"bundles", "docs", "openapi.json", "problems"}  # beside bundles' names: other operations answer there
 DOCUMENT = "/api/v1/openapi.json"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
@@ -67,13 +67,15 @@ def test_document(http: httpx.Client) -> None:
         for status, answer in operation["responses"].items():
             if int(status) >= 400:
                 assert answer["content"].keys() == {"application/problem+json"}
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 12
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 19
     face = document["paths"]["/api/v1/{bundle}/faces/{seed}.{suffix}"]["get"]
     parameters = {parameter["name"]: parameter for parameter in face["parameters"]}
-    assert parameters["bundle"]["schema"]["enum"] == ["tiny", "plain", "told"]
-    assert parameters["with"]["schema"]["items"]["enum"] == ["eyeglasses", "male", "smiling"]
+    schemas = document["components"]["schemas"]
+    assert parameters["bundle"]["schema"] == {"$ref": "#/components/schemas/BundleName"}
+    assert schemas["BundleName"]["enum"] == ["tiny", "plain", "told"]
+    assert schemas["AttributeName"]["enum"] == ["eyeglasses", "male", "smiling"]
     assert parameters["with"]["explode"] is False
-    assert set(parameters["edits"]["schema"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
+    assert set(schemas["Strengths"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +96,13 @@ def test_examples_run_on_the_docs_page(server: Any, page: Page) -> None:
     page.on("request", lambda request: elsewhere.append(request.url))
     page.goto("/api/v1/docs")
 
-    for operation in ("face", "latents", "many_faces", "interpolation", "bundles", "metrics"):
+    for operation in ("face", "random_face", "many_faces", "interpolation_as_file", "bundles", "metrics"):
         block = page.locator(f".opblock[id$='-{operation}']")
         block.locator(".opblock-summary").click()
         block.locator(".try-out__btn").click()
         block.locator(".execute").click()
         expect(block.locator(".live-responses-table tbody .response-col_status")).to_contain_text("200")
-        if operation in ("face", "interpolation"):
+        if operation in ("face", "random_face", "interpolation_as_file"):
             picture = block.locator(".live-responses-table img")
             expect(picture).to_be_visible()
             assert picture.evaluate("image => image.naturalWidth") == 150

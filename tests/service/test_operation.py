@@ -20,6 +20,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import face_generation
 from face_generation.generator import Bundle
 
 VAE = "/api/v1/vae"  # a face takes it some 10 ms: long enough for queues to be seen
@@ -43,7 +44,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def queued(server: Any) -> float:
-    return server.metric("face_generation_queue_faces") + server.metric("face_generation_drawing_faces")
+    return server.metric("face_generation_queue_length") + server.metric("face_generation_jobs_running")
 
 
 def test_too_much_at_once_is_refused_and_the_rest_answered(small: Any) -> None:
@@ -173,9 +174,13 @@ def test_metrics(small: Any) -> None:
     assert small.metric("face_generation_requests_total", **count) == before[0] + 3
     assert small.metric("face_generation_images_total", bundle="vae", kind="face") == before[1] + 7
     assert small.metric("face_generation_requests_total", route="none", status="404") >= 1
-    assert small.metric("face_generation_request_seconds_count", route=route) >= 3
-    assert small.metric("face_generation_queue_limit_faces") == 120
-    assert small.metric("face_generation_workers") == 1
+    assert small.metric("face_generation_request_duration_seconds_count", route=route) >= 3
+    assert small.metric("face_generation_queue_wait_seconds_count", queue="faces") >= 7
+    assert small.metric("face_generation_job_duration_seconds_sum", queue="faces") > 0
+    assert small.metric("face_generation_queue_capacity", queue="faces") == 120
+    assert small.metric("face_generation_workers", queue="faces") == 1
+    assert small.metric("face_generation_saturation_ratio", queue="faces") == 0
+    assert small.metric("face_generation_build_info", version=face_generation.__version__) == 1
     text = small.http.get("/metrics").text
     assert "nothing" not in text
     assert "process_resident_memory_bytes" in text
@@ -278,6 +283,25 @@ def test_api_key(guarded: Any) -> None:
     for path in ("/", "/health", "/ready", "/metrics", "/api/v1/docs", "/api/v1/openapi.json"):
         assert guarded.http.get(path).status_code == 200
     assert KEY not in guarded.log_file.read_text()
+
+
+def test_other_peoples_pages(serving: Callable[..., Any], tiny_bundle: Path, tmp_path: Path) -> None:
+    options = [f"bundles={tiny_bundle}", "cors=[https://example.com,http://localhost:3000]"]
+    with serving(tmp_path, *options, FACE_GENERATION_API_KEY=KEY) as server:
+        ours, others = ({"Origin": origin} for origin in ("https://example.com", "https://example.org"))
+        asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-api-key"}
+        before = server.http.options(f"{TINY}/faces", headers=ours | asking)
+        answer = server.http.get(f"{TINY}/faces/1.png", headers=ours | {"X-API-Key": KEY})
+        refused = server.http.get(f"{TINY}/faces/1.png", headers=ours)
+        strange = server.http.get(f"{TINY}/faces/1.png", headers=others | {"X-API-Key": KEY})
+
+    assert (before.status_code, answer.status_code, refused.status_code) == (200, 200, 401)
+    assert "X-API-Key" in before.headers["access-control-allow-headers"]
+    for each in (before, answer, refused):
+        assert each.headers["access-control-allow-origin"] == "https://example.com"
+    for name in ("X-Request-ID", "Retry-After", "X-Seed"):
+        assert name in refused.headers["access-control-expose-headers"]
+    assert "access-control-allow-origin" not in strange.headers
 
 
 def test_prefix(guarded: Any) -> None:

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_generation.generator import Generator
+from face_generation.generator import Generator, origin
+from face_generation.generator.alignment import LANDMARKS
 from face_generation.generator.photos import read_photo
 
-TINY = "/api/v1/tiny/reconstructions"
+TINY = "/api/v1/tiny"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def of_data_url(url: str) -> np.ndarray:
 
 
 def send(http: httpx.Client, photo: bytes, query: str = "?align=false", **fields: str) -> httpx.Response:
-    return http.post(f"{TINY}{query}", files={"photo": ("photo", photo)}, data=fields)
+    return http.post(f"{TINY}/reconstructions{query}", files={"photo": ("photo", photo)}, data=fields)
 
 
 def refused(answer: httpx.Response, status: int = 422) -> str:
@@ -62,8 +63,11 @@ def test_reconstruction(http: httpx.Client, generator: Generator, photo: Image.I
     latent = generator.encode(square[None])
     edited = generator.decode(generator.directions.move(latent, {"smiling": 1.5}))[0]
 
-    assert answer.keys() == {"bundle", "version", "latents", "aligned", "original", "image"}
-    assert answer["aligned"] is False
+    expected = {"bundle", "version", "latents", "aligned", "found", "difference", "original", "image"}
+    assert answer.keys() == expected
+    assert (answer["aligned"], answer["found"]) == (False, False)
+    plain = generator.decode(latent)[0]
+    assert answer["difference"] == round(float(np.abs(plain.astype(int) - square).mean()), 2)
     np.testing.assert_array_equal(of_data_url(answer["original"]), square)
     np.testing.assert_array_equal(np.array(answer["latents"], dtype=np.float32), latent[0])
     np.testing.assert_array_equal(of_data_url(answer["image"]), edited)
@@ -71,9 +75,13 @@ def test_reconstruction(http: httpx.Client, generator: Generator, photo: Image.I
 
 def test_reconstruction_as_a_picture(http: httpx.Client, generator: Generator, photo: Image.Image) -> None:
     data = saved(photo, "PNG")
-    answer = send(http, data, "?as=png&align=false")
+    answer = http.post(f"{TINY}/reconstructions.png?align=false", files={"photo": data})
 
     assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-face-found"] == "false"
+    assert float(answer.headers["x-difference"]) > 0
+    assert origin.read(answer.content).keys() == {"bundle", "version"}
     expected = generator.reconstruct(read_photo(data, 150, align=False)[None])[0]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), expected)
     assert send(http, data, "?as=webp&align=false").headers["content-type"] == "image/webp"
@@ -91,13 +99,33 @@ def test_the_face_of_a_photo_is_aligned(http: httpx.Client) -> None:
     assert answer.json()["aligned"] is True
     np.testing.assert_array_equal(original, read_photo(data, 150))
     assert np.abs(original - face)[40:120, 40:110].mean() < 10
+    assert answer.json()["found"] is True
     plain = send(http, data)
     assert plain.headers["x-aligned"] == "false"
     np.testing.assert_array_equal(of_data_url(plain.json()["original"]), read_photo(data, 150, align=False))
 
 
+def test_eyes_are_placed_by_hand(http: httpx.Client) -> None:
+    face = Generator.load("vae").sample(1, seed=3)[0]  # nobody, but with a face
+    canvas = Image.new("RGB", (800, 600), (70, 100, 130))
+    canvas.paste(Image.fromarray(face).resize((300, 300), Image.Resampling.BICUBIC), (450, 100))
+    eyes = [450 + 300 * LANDMARKS[0].real, 100 + 300 * LANDMARKS[0].imag]
+    eyes += [450 + 300 * LANDMARKS[1].real, 100 + 300 * LANDMARKS[1].imag]
+    where = ",".join(f"{number:.2f}" for number in eyes)
+    answer = send(http, saved(canvas, "PNG"), f"?eyes={where}")
+    original = of_data_url(answer.json()["original"]).astype(int)
+
+    assert (answer.json()["aligned"], answer.json()["found"]) == (False, True)
+    assert np.abs(original - face).mean() < 4
+    for wrong in ("1,1,1,1", "10,10,900,10"):
+        assert "the eyes are two points in the photo" in refused(send(http, saved(canvas, "PNG"), f"?eyes={wrong}"))
+    assert "eyes" in refused(send(http, saved(canvas, "PNG"), "?eyes=1,2,3"))
+
+
 def test_a_photo_without_a_face_is_refused(http: httpx.Client, photo: Image.Image) -> None:
-    assert "no face was found in the photo; choose another" in refused(send(http, saved(photo, "PNG"), ""))
+    answer = send(http, saved(photo, "PNG"), "")
+    assert "no face was found in the photo; choose another" in refused(answer)
+    assert answer.json()["type"] == "/api/v1/problems/no-face"
     assert "align should be a valid boolean" in refused(send(http, saved(photo, "PNG"), "?align=perhaps"))
 
 
@@ -217,7 +245,7 @@ def test_too_large_a_body_that_does_not_say_so(server: Any) -> None:
     before = memory(server.process)
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
 
-    assert "send less" in refused(server.http.post(TINY, content=chunks(), headers=headers), 413)
+    assert "send less" in refused(server.http.post(f"{TINY}/reconstructions", content=chunks(), headers=headers), 413)
     assert memory(server.process) - before < 20e6
 
 
@@ -237,7 +265,9 @@ def test_too_large_a_body_that_does_not_say_so(server: Any) -> None:
     ],
 )
 def test_forms_that_are_not_the_one(http: httpx.Client, files: dict, data: dict, message: str) -> None:
-    answer = http.post(TINY, files={name: ("name", content) for name, content in files.items()}, data=data)
+    answer = http.post(
+        f"{TINY}/reconstructions", files={name: ("name", content) for name, content in files.items()}, data=data
+    )
     if message == "not multipart":
         assert "send multipart/form-data, with the file photo, not application/x-www" in refused(answer, 415)
     else:
@@ -258,7 +288,7 @@ def test_forms_that_are_not_the_one(http: httpx.Client, files: dict, data: dict,
     ],
 )
 def test_forms_that_are_broken(http: httpx.Client, kind: str, body: bytes, status: int) -> None:
-    refused(http.post(TINY, content=body, headers={"Content-Type": kind}), status)
+    refused(http.post(f"{TINY}/reconstructions", content=body, headers={"Content-Type": kind}), status)
 
 
 def test_bundle_without_encoder(http: httpx.Client, photo: Image.Image) -> None:

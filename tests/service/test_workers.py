@@ -47,7 +47,7 @@ def test_results_are_in_order_and_finished_once() -> None:
     asyncio.run(main())
 
 
-def test_first_come_first_served_and_never_more_than_fit(gate: Gate) -> None:
+def test_requests_take_turns_and_never_more_than_fit(gate: Gate) -> None:
     async def main() -> None:
         workers = Workers(threads=1, capacity=5)
         first = asyncio.create_task(workers.run(gate.jobs("a", 3), list))
@@ -63,7 +63,24 @@ def test_first_come_first_served_and_never_more_than_fit(gate: Gate) -> None:
         gate.open.set()
         assert await first == ["a0", "a1", "a2"]
         assert await second == ["b0", "b1", "b2"]
-        assert gate.begun == ["a0", "a1", "a2", "b0", "b1", "b2"]
+        assert gate.begun == ["a0", "a1", "b0", "a2", "b1", "b2"]
+        workers.close()
+
+    asyncio.run(main())
+
+
+def test_one_face_waits_for_one_of_each_request_before_it(gate: Gate) -> None:
+    async def main() -> None:
+        workers = Workers(threads=1, capacity=300)
+        large = [asyncio.create_task(workers.run(gate.jobs(name, 64), list)) for name in "abc"]
+        await begun(gate, 1)
+        small = asyncio.create_task(workers.run(gate.jobs("small", 1), list))
+        await asyncio.sleep(0)
+        gate.open.set()
+        await small
+
+        assert gate.begun.index("small0") <= 4
+        await asyncio.gather(*large)
         workers.close()
 
     asyncio.run(main())

@@ -46,7 +46,9 @@ export function known(state, { bundles, limits }) {
   const { latents, toward, edits } = state.face;
   for (const numbers of [latents, toward])
     if (Array.isArray(numbers) && numbers.length !== bundle.latent_dim)
-      throw new BadLink(`Its face has ${numbers.length} numbers, and ${title(bundle)} draws from ${bundle.latent_dim}.`);
+      throw new BadLink(
+        `Its face has ${numbers.length} numbers, and ${title(bundle)} draws from ${bundle.latent_dim}.`,
+      );
   const names = new Set([...bundle.directions.attributes, ...bundle.directions.principal].map(({ name }) => name));
   const kept = Object.entries(edits).filter(([name]) => names.has(name));
   if (kept.length < Object.keys(edits).length)

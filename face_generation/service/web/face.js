@@ -82,9 +82,6 @@ export function show({ bundle, face, version }, { fresh, preview }) {
   if (preview) imageById("portrait").src = preview.src;
   else if (fresh) byId("portrait").classList.add("waiting");
   byId("changed").hidden = !version || version === bundle.version;
-  byId("face-note").textContent =
-    `Drawn by ${title(bundle)} at ${bundle.image_size} × ${bundle.image_size} pixels, shown larger.` +
-    (face.latents ? "" : ` Truncation ${face.truncation ?? bundle.truncation}.${spoken(bundle, face)}`);
   byId("back", HTMLAnchorElement).href = gridLink({ ...grid.place(bundle, face), bundle: bundle.name });
   if (!version) adjust(linkTo(face));
   changed();
@@ -309,14 +306,18 @@ function showFavourite() {
 }
 
 function showTitle() {
-  const { seed, latents, toward, amount = 0 } = now.face;
-  const fromPhoto = photoOf(now.face);
+  const { bundle, face } = now;
+  const { seed, latents, toward, amount = 0 } = face;
+  const fromPhoto = photoOf(face);
   const name = latents ? (fromPhoto ? "Your photo, redrawn" : "A face without a number") : `Face ${seed}`;
   const other = Array.isArray(toward) ? "another" : toward;
   const way = toward === undefined ? "" : `, ${Math.round(100 * amount)} % toward ${other}`;
   byId("face-title").textContent = name + way;
+  byId("face-note").textContent =
+    `Drawn by ${title(bundle)} at ${bundle.image_size} × ${bundle.image_size} pixels, shown larger.` +
+    (latents ? "" : ` Truncation ${face.truncation ?? bundle.truncation}.${spoken(bundle, face)}`);
   imageById("portrait").alt = fromPhoto
     ? "Reconstruction of your photo"
     : `Generated face${latents ? "" : `, seed ${seed}`}`;
-  document.title = `${name}${way} · ${title(now.bundle)} · Faces of no one`;
+  document.title = `${name}${way} · ${title(bundle)} · Faces of no one`;
 }

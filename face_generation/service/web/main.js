@@ -63,8 +63,7 @@ async function start() {
   upload.setUp(
     catalogue,
     () => bundle,
-    (drawer, latents) =>
-      go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version })),
+    (drawer, latents) => go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version })),
   );
   keyboard.setUp(shortcut);
   for (const each of catalogue.bundles) {

@@ -125,7 +125,7 @@ function row(part, i) {
   };
   draw();
   const label = make("label", { htmlFor: `part-${i}` }, name);
-  return make("li", {}, square, make("div", { className: "slider set" }, label, value, remove, input));
+  return make("li", {}, square, make("div", { className: "slider" }, label, value, remove, input));
 }
 
 function tellShares() {

@@ -125,7 +125,8 @@ export function parse(fragment) {
   for (const name of options.keys())
     if (!OPTIONS.has(name)) edits[name] = number(options, name, -Infinity, Infinity) ?? 0;
   const other = options.get("toward");
-  const way = other === undefined ? {} : { toward: seedOrLatents(other), amount: number(options, "amount", 0, 1) ?? 0.25 };
+  const way =
+    other === undefined ? {} : { toward: seedOrLatents(other), amount: number(options, "amount", 0, 1) ?? 0.25 };
   return { bundle, face: { ...origin, ...way, edits }, version: options.get("v") };
 }
 
