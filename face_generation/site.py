@@ -8,7 +8,7 @@ from face_generation.entry import command
 from face_generation.publishing import write_site
 
 
-@command("site")
+@command("site", texts=["out", "runtime"])
 def main(config: DictConfig) -> None:
     places = [config.bundles] if isinstance(config.bundles, str) else list(config.bundles)
     out = Path(config.out)

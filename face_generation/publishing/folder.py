@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from face_generation.errors import UserError
+from face_generation.files import replacing
 from face_generation.generator.bundle import CARD, MANIFEST
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.publishing.runtime import bring_runtime
@@ -54,18 +53,13 @@ def write_site(out: Path, places: Sequence[str], runtime: Path | None = None) ->
     content[WORKER] = _worker(content)
     content[".nojekyll"] = b""  # else GitHub Pages has cards as web pages
 
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        for path, file in tqdm(content.items(), desc=str(out), unit="file"):
-            (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-            (temporary / path).write_bytes(file)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        with replacing(out.absolute()) as new:
+            for path, file in tqdm(content.items(), desc=str(out), unit="file"):
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                (new / path).write_bytes(file)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another folder") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _page() -> dict[str, bytes]:

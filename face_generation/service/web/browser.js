@@ -60,7 +60,10 @@ export function inBrowser(onProgress) {
 /** @type {Backend["recipes"]} */
 function recipes(bundle, face) {
   if (face.seed === undefined || face.toward !== undefined) return [];
-  const asked = [...(face.with ?? []).map((name) => `${name}: 1`), ...(face.without ?? []).map((name) => `${name}: -1`)];
+  const asked = [
+    ...(face.with ?? []).map((name) => `${name}: 1`),
+    ...(face.without ?? []).map((name) => `${name}: -1`),
+  ];
   const edits = Object.entries(face.edits).map(([name, strength]) => `${name}: ${strength}`);
   const options = [
     `bundle=${bundle.name}`,

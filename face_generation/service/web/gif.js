@@ -48,7 +48,12 @@ function quantised(pixels) {
   );
   const counts = new Uint32Array(2 ** (3 * BITS));
   for (const number of numbers) counts[number] += 1;
-  const boxes = [boxOf([...counts.keys()].filter((number) => counts[number]), counts)];
+  const boxes = [
+    boxOf(
+      [...counts.keys()].filter((number) => counts[number]),
+      counts,
+    ),
+  ];
   while (boxes.length < COLOURS) {
     const [largest, place] = boxes.reduce(
       ([best, at], { count, range }, i) => (count * range > best ? [count * range, i] : [best, at]),

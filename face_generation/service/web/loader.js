@@ -36,7 +36,10 @@ export class Loader {
     if (found) return new Uint8Array(await found.arrayBuffer());
     const content = await this.#fetch(path, address, listed.bytes);
     if (!(await isRight(content, listed)))
-      throw new Problem(500, `the file ${path} is damaged or was cut off on its way; reload the page to fetch it again`);
+      throw new Problem(
+        500,
+        `the file ${path} is damaged or was cut off on its way; reload the page to fetch it again`,
+      );
     await kept?.put(address, new Response(content)).catch(() => {}); // no room: it comes again next time
     return content;
   }
@@ -81,7 +84,7 @@ export class Loader {
       const answer = await fetch(address);
       if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
       const content = new Uint8Array(bytes);
-      for (const reader = answer.body.getReader(); ; ) {
+      for (const reader = answer.body.getReader(); ;) {
         const { done, value } = await reader.read();
         if (done) break;
         if (received < bytes) content.set(value.subarray(0, bytes - received), received);

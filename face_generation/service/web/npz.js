@@ -14,7 +14,11 @@ export async function readInt8(archive, name) {
   const file = await unzip(archive, `${name}.npy`);
   const length = new DataView(file.buffer).getUint16(8, true);
   const head = new TextDecoder().decode(file.subarray(10, 10 + length));
-  const shape = /'shape': \(([\d, ]*)\)/.exec(head)?.[1].split(",").filter((part) => part.trim()).map(Number);
+  const shape = /'shape': \(([\d, ]*)\)/
+    .exec(head)?.[1]
+    .split(",")
+    .filter((part) => part.trim())
+    .map(Number);
   if (!shape || !/'descr': '\|i1'/.test(head) || !/'fortran_order': False/.test(head))
     throw new Error(`${name} is no array of int8`);
   const values = new Int8Array(file.buffer, 10 + length);

@@ -22,8 +22,7 @@ export async function encodePng(pixels, width) {
   for (let y = 0; y < height; y++) {
     const at = y * (row + 1);
     filtered[at] = y ? 2 : 0; // the difference to the row above
-    for (let x = 0; x < row; x++)
-      filtered[at + 1 + x] = pixels[y * row + x] - (y ? pixels[(y - 1) * row + x] : 0);
+    for (let x = 0; x < row; x++) filtered[at + 1 + x] = pixels[y * row + x] - (y ? pixels[(y - 1) * row + x] : 0);
   }
   const packed = new Blob([filtered]).stream().pipeThrough(new CompressionStream("deflate"));
   const content = new Uint8Array(await new Response(packed).arrayBuffer());
