@@ -2,6 +2,9 @@
 
 import { crc32 } from "./crc32.js";
 
+const UTF8 = 0x0800; // names are in it
+const VERSION = 20; // of the format that can unpack it: 2.0
+
 /**
  * @param {{name: string, content: Blob}[]} files Of less than 4 GB together.
  * @returns {Promise<Blob>}
