@@ -6,15 +6,29 @@ const PAGE = "face_generation/service/web";
 
 /** The page's modules. Each imports only from the lines above its own. */
 const LAYERS = [
-  ["attributes", "align", "dom", "latents", "latest", "storage", "undo", "video", "zip"],
-  ["keyboard", "kept", "markdown", "notices", "photos", "state"],
+  [
+    "attributes",
+    "align",
+    "crc32",
+    "dom",
+    "gif",
+    "latents",
+    "latest",
+    "npz",
+    "random",
+    "resizing",
+    "storage",
+    "undo",
+    "video",
+  ],
+  ["keyboard", "kept", "markdown", "notices", "photos", "png", "state", "zip"],
   ["address", "backend", "dialogs"],
-  ["bundles", "chips", "edits", "http"],
-  ["download", "tiles", "upload"],
+  ["browser", "bundles", "chips", "edits", "http", "loader", "webp"],
+  ["download", "generator", "tiles", "upload"],
   ["picker", "variations", "yours", "grid"],
   ["mixing", "morph"],
   ["face"],
-  ["main"],
+  ["main", "worker"],
 ];
 
 /** @param {string[]} names */
@@ -28,7 +42,7 @@ const forbidden = (names) => [
 
 export default [
   {
-    files: [`${PAGE}/*.js`],
+    files: [`${PAGE}/*.js`, "face_generation/publishing/*.js"],
     rules: {
       ...js.configs.recommended.rules,
       "no-undef": "off", // TypeScript does it

@@ -1,17 +1,6 @@
 // Several files as one: a ZIP archive that stores them as they are, because pictures do not get smaller.
 
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
-  return value;
-});
-
-/** @param {Uint8Array} bytes */
-function checksum(bytes) {
-  let value = 0xffffffff;
-  for (const byte of bytes) value = TABLE[(value ^ byte) & 0xff] ^ (value >>> 8);
-  return ~value >>> 0;
-}
+import { crc32 } from "./crc32.js";
 
 const UTF8 = 0x0800; // names are in it
 const VERSION = 20; // of the format that can unpack it: 2.0
@@ -31,7 +20,7 @@ export async function zip(files) {
   let [offset, directory] = [0, 0];
   for (const { name, content } of files) {
     const title = new TextEncoder().encode(name);
-    const sum = checksum(new Uint8Array(await content.arrayBuffer()));
+    const sum = crc32(new Uint8Array(await content.arrayBuffer()));
     const about = [...u16(VERSION, UTF8, 0, time, date), ...u32(sum, content.size, content.size)];
     const local = Uint8Array.from([...u32(0x04034b50), ...about, ...u16(title.length, 0)]);
     bodies.push(local, title, content);
