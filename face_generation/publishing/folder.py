@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from face_generation.errors import UserError
 from face_generation.files import replacing
+from face_generation.generator import yunet
 from face_generation.generator.bundle import CARD, MANIFEST
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.publishing.runtime import bring_runtime
@@ -27,6 +28,7 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
     "style-src 'self'; img-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'"
 )
+OF_PAGE = {".html", ".js", ".mjs", ".css", ".svg", ".png", ".ico", ".webmanifest", ".md"}  # suffixes
 OF_SERVER = re.compile(r"<!-- server -->.*?<!-- /server -->", re.DOTALL)
 OF_BROWSER = re.compile(r"<!-- browser: (.*?) -->", re.DOTALL)
 
@@ -44,7 +46,8 @@ def write_site(out: Path, places: Sequence[str], runtime: Path | None = None) ->
     if out.exists() and not (out / CATALOGUE).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} is there already and is no site; choose another folder, or move it away")
     catalogue = Catalogue.load(places, prefix="")
-    content = _page() | _under("runtime", bring_runtime(runtime))
+    detector = {path.name: path.read_bytes() for path in (yunet.NETWORK, yunet.NETWORK.with_name("LICENSE"))}
+    content = _page() | _under("runtime", bring_runtime(runtime)) | _under("detector", detector)
     for entry in catalogue.values():
         folder = entry.generator.bundle.folder
         names = [MANIFEST, *entry.generator.bundle.files, *([CARD] if entry.card else [])]
@@ -85,16 +88,15 @@ def _catalogue(catalogue: Catalogue, content: Mapping[str, bytes]) -> bytes:
         "files": {
             path: {"bytes": len(file), "sha256": hashlib.sha256(file).hexdigest()}
             for path, file in content.items()
-            if path.startswith(("bundles/", "runtime/"))
+            if path.startswith(("bundles/", "detector/", "runtime/"))
         },
     }
     return json.dumps(about, ensure_ascii=False).encode()
 
 
 def _worker(content: Mapping[str, bytes]) -> bytes:
-    """The service worker, told which files it keeps: all but networks and the like, which the page keeps itself."""
-    kept = [path for path in content if not path.startswith("bundles/") and not path.endswith(".wasm")]
-    kept += [path for path in content if path == CATALOGUE or path.endswith(f"/{CARD}")]
+    """The service worker, told which files it keeps: those that the page does not keep itself."""
+    kept = [path for path in content if path == CATALOGUE or Path(path).suffix in OF_PAGE]
     sums = hashlib.sha256(b"".join(hashlib.sha256(content[path]).digest() for path in kept))
     site = json.dumps({"version": sums.hexdigest()[:12], "files": kept})
     return f"self.SITE = {site};\n".encode() + (Path(__file__).parent / WORKER).read_bytes()

@@ -273,6 +273,38 @@ def test_a_photo_stays_in_the_browser(visit: Any, tmp_path: Path) -> None:
     assert np.abs(face.astype(int) - expected).mean() < 3
 
 
+def test_the_face_of_a_photo_is_found_in_the_browser(visit: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    scene = Image.new("RGB", (900, 700), "grey")
+    scene.paste(
+        draw_face(Face.random(Random(3))).resize((356, 436)).rotate(12, expand=True, fillcolor="grey"), (380, 130)
+    )
+    scene.save(photo)
+    page = visit("#vae/0")
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(photo)
+    page.get_by_role("button", name="Find the face and redraw it").click()
+
+    expect(page.locator("#face-title")).to_have_text("Your photo, redrawn")
+    portrait(page)
+    redrawn = np.asarray(image(page, "Save PNG"))
+    expected = Generator.load("vae").reconstruct(read_photo(photo.read_bytes(), 150)[None])[0]
+    assert np.abs(redrawn.astype(int) - expected).mean() < 6
+
+
+def test_a_photo_without_a_face_says_so(visit: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (900, 700), "grey").save(photo)
+    page = visit("#vae/0")
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(photo)
+    page.get_by_role("button", name="Find the face and redraw it").click()
+
+    expect(page.get_by_text("No face was found in the photo; choose another, or place it yourself.")).to_be_visible()
+
+
 def test_a_second_visit_needs_no_network(browser: Browser, folder: Path) -> None:
     context = browser.new_context()
     page = context.new_page()

@@ -48,10 +48,7 @@ export function inBrowser(onProgress) {
       const thereAndBack = [...there, ...there.slice(1, -1).reverse()];
       return work("animate", [thereAndBack, as, Math.max(20, Math.round((1000 * seconds) / (frames - 1)))]);
     },
-    reconstruct: async (bundle, photo, { find }) => {
-      if (find) throw new Problem(501, "faces are not looked for here; place it by hand, and press the other button");
-      return work("reconstruct", [bundle.name, photo], { first: true });
-    },
+    reconstruct: (bundle, photo, { find }) => work("reconstruct", [bundle.name, photo, find], { first: true }),
     recipes,
     preview: () => undefined,
   };

@@ -7,12 +7,10 @@ const CURVE = -0.5;
 const UNIT = 2 ** 22; // weights are whole numbers, as parts of it
 
 /**
- * A picture file's pixels.
- * @param {Blob} file
- * @returns {Promise<Picture>}
+ * @param {ImageBitmap} bitmap
+ * @returns {Picture}
  */
-export async function decoded(file) {
-  const bitmap = await createImageBitmap(file);
+export function pixelsOf(bitmap) {
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("this browser gives no canvas to read photos with");

@@ -1,11 +1,13 @@
 // Draws faces off the page's own thread, which stays free for sliders. `browser.js` gives it its tasks.
 
+import { aligned } from "./alignment.js";
 import { Problem } from "./backend.js";
+import { detect } from "./detection.js";
 import { Generator } from "./generator.js";
 import { encodeGif } from "./gif.js";
 import { Loader } from "./loader.js";
 import { encodePng } from "./png.js";
-import { decoded, square } from "./resizing.js";
+import { pixelsOf, square } from "./resizing.js";
 import { encodeWebp } from "./webp.js";
 
 /**
@@ -17,12 +19,15 @@ import { encodeWebp } from "./webp.js";
 
 const ROOT = new URL("..", import.meta.url).href; // of the site
 const [SCRIPT, WASM] = ["runtime/ort.wasm.bundle.min.mjs", "runtime/ort-wasm-simd-threaded.wasm"];
+const DETECTOR = "detector/yunet_n.onnx";
 const MOST_THREADS = 4; // more are of no use for networks of this size
 
 /** @type {Loader} */
 let loader;
 /** @type {Promise<Runtime>|undefined} */
 let runtime;
+/** @type {Promise<import("./generator.js").Session>|undefined} */
+let detector;
 /** @type {Map<string, Promise<Generator>>} */
 const generators = new Map();
 
@@ -50,11 +55,13 @@ const tasks = {
     return [...(await (await opened(bundle)).latents(face))];
   },
 
-  /** @param {string} bundle @param {Blob} photo Which is the square already. */
-  async reconstruct(bundle, photo) {
+  /** @param {string} bundle @param {Blob} photo @param {boolean} find Whether its face is to be found. */
+  async reconstruct(bundle, photo, find) {
     const generator = await opened(bundle);
     const size = generator.manifest.image_size;
-    const face = square(await decoded(photo), size);
+    const bitmap = await createImageBitmap(photo);
+    const face = find ? await aligned(bitmap, size, await detecting()) : square(pixelsOf(bitmap), size);
+    if (!face) throw new Problem(422, "no face was found in the photo; choose another, or place it yourself");
     return { latents: [...(await generator.encode(face))], original: await encodePng(face.pixels, size) };
   },
 
@@ -72,6 +79,14 @@ function opened(bundle) {
   generator.catch(() => generators.delete(bundle));
   generators.set(bundle, generator);
   return generator;
+}
+
+/** What finds faces. @returns {Promise<import("./alignment.js").Detect>} */
+async function detecting() {
+  const [runtime, content] = await Promise.all([started(), loader.bring(DETECTOR)]);
+  detector ??= runtime.InferenceSession.create(content);
+  const network = await detector;
+  return (image, threshold) => detect(runtime, network, image, threshold);
 }
 
 /** ONNX Runtime, in as many threads as the browser lets the page have. */
