@@ -67,12 +67,12 @@ def write_site(out: Path, places: Sequence[str], runtime: Path | None = None) ->
 
 def _page() -> dict[str, bytes]:
     """The service's page, told to draw by itself."""
-    page = (WEB / "index.html").read_text(encoding="utf-8")
+    page = WEB["index.html"].body.decode()
     page = OF_BROWSER.sub(r"\1", OF_SERVER.sub("", page))
     page = page.replace('<html lang="en">', '<html lang="en" data-draw="browser">')
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     page = page.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{policy}')
-    static = {path.name: path.read_bytes() for path in sorted(WEB.iterdir()) if path.is_file()}
+    static = {name: document.body for name, document in WEB.items()}
     top = {name: static[name] for name in AT_THE_TOP}
     return {"index.html": page.encode(), **top} | _under(
         "static", {name: file for name, file in static.items() if name not in LEFT_OUT}
