@@ -26,7 +26,7 @@ SMALL = "data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 lo
 
 
 # What a stage imports and no file that it makes depends on: commands, messages, and where runs are written and logged.
-TRACELESS = {"entry", "errors", "evaluate", "files", "outbox", "runs", "tracking", "train"}
+TRACELESS = {"entry", "errors", "evaluate", "files", "loggers", "outbox", "runs", "tracking", "train"}
 
 
 def imported_files(modules: Iterable[str]) -> set[str]:
