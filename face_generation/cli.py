@@ -13,6 +13,7 @@ COMMANDS = {
     "export": ("face_generation.export", "write a checkpoint as a bundle"),
     "push": ("face_generation.push", "publish a bundle on the Hugging Face Hub"),
     "serve": ("face_generation.serve", "serve faces over HTTP, with a page"),
+    "site": ("face_generation.site", "write the page as files that draw without a server"),
 }
 HELP = """usage: face-generation COMMAND [--help] [OPTION=VALUE …]
 

@@ -20,7 +20,7 @@ def test_without_a_command_it_lists_them() -> None:
     done = run()
 
     assert done.returncode == 0
-    for name in ("train", "draw", "evaluate", "export", "push", "serve"):
+    for name in ("train", "draw", "evaluate", "export", "push", "serve", "site"):
         assert f"\n  {name} " in done.stdout
 
 
@@ -28,7 +28,7 @@ def test_an_unknown_command_is_one_line() -> None:
     done = run("trian")
 
     assert done.returncode == 2
-    assert done.stderr == "error: no command 'trian'; use one of train, draw, evaluate, export, push, serve\n"
+    assert done.stderr == "error: no command 'trian'; use one of train, draw, evaluate, export, push, serve, site\n"
 
 
 def test_a_command_does_what_its_module_does(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from face_generation.generator import pictures
 from face_generation.generator.alignment import has_face
 from face_generation.generator.decoding import SIDE, Room
 from face_generation.generator.directions import MAX_STRENGTH
-from face_generation.generator.generator import SEEDS
+from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
 from face_generation.generator.photos import UPLOADS, read_photo
 from face_generation.service import answers, bodies, faces, problems, work
 from face_generation.service.answers import MEDIA_TYPES, Drawn, Reconstructed
@@ -171,6 +171,7 @@ def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:
             upload_side=SIDE,
             upload_pixels={format: limits.room.pixels_of(format) for format in UPLOADS},
             max_strength=MAX_STRENGTH,
+            max_truncation=MAX_TRUNCATION,
         ),
     )
 
@@ -262,22 +263,44 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
 
 
 @router.get(
-    "/{bundle}/latents/{seed}.{suffix}",
+    "/{bundle}/latents/{seed}.json",
     summary="Give the latents of a seed",
     tags=["latents"],
     response_class=Response,
     responses={
-        200: {
-            "description": "The numbers that the decoder makes the face of",
-            "model": LatentsAnswer,
-            "content": content("json", "npy"),
-        },
+        200: {"description": "The numbers", "model": LatentsAnswer, "content": content("json")},
         **UNCHANGED,
         **documented(401, 404, 422, 429, 503, 504),
     },
 )
-async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: Literal["json", "npy"]) -> Response:
-    """The latents of a seed, with the options of its face: as JSON, or as a NumPy file of shape (1, latent_dim)."""
+async def latents(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
+    """The numbers that the decoder makes the face of a seed of, with the options of its face."""
+
+    def as_json(latent: NDArray[np.float32]) -> bytes:
+        return LatentsAnswer(latents=latent.tolist()).model_dump_json().encode()
+
+    return await latents_of(request, bundle, seed, "json", as_json)
+
+
+@router.get(
+    "/{bundle}/latents/{seed}.npy",
+    summary="Give the latents of a seed, as a file",
+    tags=["latents"],
+    response_class=Response,
+    responses={
+        200: {"description": "The file", "content": content("npy")},
+        **UNCHANGED,
+        **documented(401, 404, 422, 429, 503, 504),
+    },
+)
+async def latents_as_npy(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
+    """The latents of a seed as a NumPy file of shape (1, latent_dim)."""
+    return await latents_of(request, bundle, seed, "npy", lambda latent: answers.as_npy(latent[None]))
+
+
+async def latents_of(
+    request: Request, bundle: str, seed: int, suffix: str, write: Callable[[NDArray[np.float32]], bytes]
+) -> Response:
     service = service_of(request)
     entry = service.entry(bundle)
     wanted = asked_by_query(request, entry, seed)
@@ -285,10 +308,7 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: 
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
     (latent,) = await work.run(request, service.workers, [partial(faces.latent, entry.generator, wanted)], list)
-    if suffix == "npy":
-        return Response(answers.as_npy(latent[None]), headers=headers, media_type=MEDIA_TYPES["npy"])
-    answer = LatentsAnswer(latents=latent.tolist()).model_dump_json()
-    return Response(answer, headers=headers, media_type=MEDIA_TYPES["json"])
+    return Response(write(latent), headers=headers, media_type=MEDIA_TYPES[suffix])
 
 
 DRAW_MANY = documented(401, 404, 413, 415, 422, 429, 503, 504)

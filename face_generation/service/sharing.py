@@ -15,6 +15,7 @@ PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>{title}</title>
+<link rel="icon" type="image/svg+xml" href="../../static/favicon.svg">
 <meta property="og:type" content="website">
 <meta property="og:site_name" content="Faces of no one">
 <meta property="og:title" content="{title}">

@@ -3,7 +3,8 @@
 const SHOWN = 12; // attributes; the others are one click away
 
 // What people ask for most when they want a face; of these, the ones that a model offers come first.
-const COMMON = `smiling eyeglasses male young wearing_hat blond_hair black_hair brown_hair gray_hair bangs wavy_hair bald
+const COMMON =
+  `smiling eyeglasses male young wearing_hat blond_hair black_hair brown_hair gray_hair bangs wavy_hair bald
   mustache no_beard wearing_lipstick`.split(/\s+/);
 
 /** @typedef {import("./backend.js").Trait} Trait */

@@ -42,7 +42,9 @@ export function show(about, asked) {
   if (about !== bundle) build(about);
   for (const chip of chips)
     chip.state = asked.with?.includes(chip.name) ? WITH : asked.without?.includes(chip.name) ? WITHOUT : UNSAID;
-  byId("asked-further", HTMLDetailsElement).open ||= chips.some(({ button, state }) => state !== UNSAID && byId("asked-more").contains(button));
+  byId("asked-further", HTMLDetailsElement).open ||= chips.some(
+    ({ button, state }) => state !== UNSAID && byId("asked-more").contains(button),
+  );
   tidy();
 }
 

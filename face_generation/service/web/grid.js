@@ -100,8 +100,7 @@ export async function showCardOf(bundle) {
  * @param {Partial<Face>} face
  */
 export function place(bundle, face = {}) {
-  if (state?.bundle !== bundle)
-    state = { bundle, from: Math.min(face.seed ?? randomSeed(), LAST), ...asking(face) };
+  if (state?.bundle !== bundle) state = { bundle, from: Math.min(face.seed ?? randomSeed(), LAST), ...asking(face) };
   return state;
 }
 
@@ -152,7 +151,9 @@ function openSeed() {
   }
   inputById("seed").value = "";
   const { bundle, ...how } = state;
-  go(faceLink({ bundle: bundle.name, face: { seed: Number(text), ...asking(how), edits: {} }, version: bundle.version }));
+  go(
+    faceLink({ bundle: bundle.name, face: { seed: Number(text), ...asking(how), edits: {} }, version: bundle.version }),
+  );
 }
 
 function showTruncation() {

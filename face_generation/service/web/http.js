@@ -81,7 +81,8 @@ export function overHttp(host) {
   async function askForLatents(bundle, face) {
     if (face.seed === undefined || Array.isArray(face.toward))
       return (await many(bundle, [face], FORMATS.tile))[0].latents;
-    return (await (await request(`${bundle.name}/latents/${face.seed}.json?${versioned(bundle, face)}`)).json()).latents;
+    return (await (await request(`${bundle.name}/latents/${face.seed}.json?${versioned(bundle, face)}`)).json())
+      .latents;
   }
 
   /** @type {Map<string, Promise<number[]>>} */
@@ -230,7 +231,7 @@ function requesting(host) {
   const serverIsAway = absence(host);
   const newKey = asking(host);
   return async (path, options = {}) => {
-    for (let tries = 0; ; ) {
+    for (let tries = 0; ;) {
       const key = sessionStorage.getItem(KEY);
       const headers = key ? { ...options.headers, "x-api-key": key } : options.headers;
       let answer;

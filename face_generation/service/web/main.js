@@ -2,6 +2,7 @@
 
 import { drop, flush, go } from "./address.js";
 import { backend, use } from "./backend.js";
+import { inBrowser } from "./browser.js";
 import { known, title } from "./bundles.js";
 import { askForKey, setUp as setUpDialogs, showHelp } from "./dialogs.js";
 import { byId, imageById, make, onClick } from "./dom.js";
@@ -9,7 +10,7 @@ import * as face from "./face.js";
 import * as grid from "./grid.js";
 import { overHttp } from "./http.js";
 import * as keyboard from "./keyboard.js";
-import { banner, hideBanner, notice, setUp as setUpNotices } from "./notices.js";
+import { banner, hideBanner, loading, notice, setUp as setUpNotices } from "./notices.js";
 import * as picker from "./picker.js";
 import { asking, BadLink, faceLink, gridLink, parse, YOURS } from "./state.js";
 import * as upload from "./upload.js";
@@ -37,12 +38,14 @@ let view;
 let opened;
 
 use(
-  overHttp({
-    askForKey,
-    away: () => banner("The server does not answer.", "Try again"),
-    back: hideBanner,
-    busy: (seconds) => notice("The server is busy. The page waits a moment and tries again.", seconds + 2),
-  }),
+  document.documentElement.dataset.draw === "browser"
+    ? inBrowser(loading)
+    : overHttp({
+        askForKey,
+        away: () => banner("The server does not answer.", "Try again"),
+        back: hideBanner,
+        busy: (seconds) => notice("The server is busy. The page waits a moment and tries again.", seconds + 2),
+      }),
 );
 setUpNotices();
 setUpDialogs();
@@ -60,8 +63,10 @@ async function start() {
   upload.setUp(
     catalogue,
     () => bundle,
-    (drawer, latents) =>
-      go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version })),
+    (drawer, latents) => {
+      face.editNext();
+      go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version }));
+    },
   );
   keyboard.setUp(shortcut);
   for (const each of catalogue.bundles) {

@@ -272,7 +272,10 @@ async function saveVideo() {
   button.disabled = true;
   notice("Recording the film.", 2 * SECONDS);
   try {
-    save(await record([...frames, ...frames.slice(1, -1).reverse()], 2 * SECONDS), `${animationName()}.${VIDEO.suffix}`);
+    save(
+      await record([...frames, ...frames.slice(1, -1).reverse()], 2 * SECONDS),
+      `${animationName()}.${VIDEO.suffix}`,
+    );
   } catch (error) {
     tell(error);
   } finally {

@@ -1,4 +1,5 @@
-// What the page tells people in passing: short notices, a banner while the server is away, words for screen readers.
+// What the page tells people in passing: short notices, a banner while the server is away, how much of the model has
+// come, words for screen readers.
 
 import { byId, make } from "./dom.js";
 
@@ -83,3 +84,19 @@ export function banner(text, action) {
 export function hideBanner() {
   byId("banner").hidden = true;
 }
+
+/**
+ * Shows how much of the model has come, until all of it has.
+ * @param {number} loaded Bytes.
+ * @param {number} total 0 when nothing is on its way.
+ */
+export function loading(loaded, total) {
+  byId("loading").hidden = !total;
+  const bar = byId("loading-bar", HTMLProgressElement);
+  bar.max = total || 1;
+  bar.value = loaded;
+  byId("loading-text").textContent = `${megabytes(loaded)} of ${megabytes(total)} MB`;
+}
+
+/** @param {number} bytes */
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);

@@ -33,7 +33,9 @@ export async function record(pictures, seconds) {
   recorder.addEventListener("dataavailable", ({ data }) => parts.push(data));
   const stopped = new Promise((resolve, reject) => {
     recorder.addEventListener("stop", resolve, { once: true });
-    recorder.addEventListener("error", () => reject(new Error("the browser could not record the film")), { once: true });
+    recorder.addEventListener("error", () => reject(new Error("the browser could not record the film")), {
+      once: true,
+    });
   });
   context.drawImage(frames[0], 0, 0, SIDE, SIDE);
   recorder.start();

@@ -1,17 +1,9 @@
 // Several files as one: a ZIP archive that stores them as they are, because pictures do not get smaller.
 
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
-  return value;
-});
+import { crc32 } from "./crc32.js";
 
-/** @param {Uint8Array} bytes */
-function checksum(bytes) {
-  let value = 0xffffffff;
-  for (const byte of bytes) value = TABLE[(value ^ byte) & 0xff] ^ (value >>> 8);
-  return ~value >>> 0;
-}
+const UTF8 = 0x0800; // names are in it
+const VERSION = 20; // of the format that can unpack it: 2.0
 
 /**
  * @param {{name: string, content: Blob}[]} files Of less than 4 GB together.
@@ -28,27 +20,23 @@ export async function zip(files) {
   let [offset, directory] = [0, 0];
   for (const { name, content } of files) {
     const title = new TextEncoder().encode(name);
-    const sum = checksum(new Uint8Array(await content.arrayBuffer()));
-    const UTF8 = 0x0800; // names are in it
-    const about = [[2, 20], [2, UTF8], [2, 0], [2, time], [2, date], [4, sum], [4, content.size], [4, content.size]];
-    const local = record([[4, 0x04034b50], ...about, [2, title.length], [2, 0]]);
+    const sum = crc32(new Uint8Array(await content.arrayBuffer()));
+    const about = [...u16(VERSION, UTF8, 0, time, date), ...u32(sum, content.size, content.size)];
+    const local = Uint8Array.from([...u32(0x04034b50), ...about, ...u16(title.length, 0)]);
     bodies.push(local, title, content);
-    const rest = [[2, title.length], [2, 0], [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]];
-    const entry = record([[4, 0x02014b50], [2, 20], ...about, ...rest]);
+    const where = [...u16(title.length, 0, 0, 0, 0), ...u32(0, offset)];
+    const entry = Uint8Array.from([...u32(0x02014b50), ...u16(VERSION), ...about, ...where]);
     entries.push(entry, title);
     offset += local.length + title.length + content.size;
     directory += entry.length + title.length;
   }
   const count = files.length;
-  const end = record([[4, 0x06054b50], [2, 0], [2, 0], [2, count], [2, count], [4, directory], [4, offset], [2, 0]]);
+  const end = Uint8Array.from([...u32(0x06054b50), ...u16(0, 0, count, count), ...u32(directory, offset), ...u16(0)]);
   return new Blob([...bodies, ...entries, end], { type: "application/zip" });
 }
 
-/**
- * Little-endian numbers.
- * @param {number[][]} fields Bytes and value of each.
- */
-function record(fields) {
-  const bytes = fields.flatMap(([size, value]) => Array.from({ length: size }, (_, i) => (value >>> (8 * i)) & 0xff));
-  return Uint8Array.from(bytes);
-}
+/** @param {number[]} values Little-endian, two bytes each. */
+const u16 = (...values) => values.flatMap((value) => [value & 0xff, (value >>> 8) & 0xff]);
+
+/** @param {number[]} values Little-endian, four bytes each. */
+const u32 = (...values) => values.flatMap((value) => [...u16(value), ...u16(value >>> 16)]);
