@@ -19,6 +19,7 @@ from tqdm import tqdm
 from face_generation.data.annotations import read_attributes, write_attributes
 from face_generation.data.celeba import ATTRIBUTE_FILE
 from face_generation.errors import UserError, printable
+from face_generation.files import writing
 from face_generation.generator import Bundle, Generator, origin, pictures
 from face_generation.generator.attributes import Asked
 from face_generation.generator.bundle import shipped
@@ -105,7 +106,7 @@ def interpolate(config: DictConfig) -> None:
     generator = Generator.load(config.bundle)
     start, end = (generator.latents(1, s, config.truncation, edits, attributes)[0] for s in (seed, config.to))
     recipe = said(generator, config, seed, to=config.to, frames=frames, seconds=seconds)
-    with pictures.writing(output) as file:
+    with writing(output) as file:
         images = list(generator.decode(slerp(start, end, np.linspace(0, 1, frames))))
         if animated:
             file.write(pictures.animate([*images, *images[-2:0:-1]], suffix, seconds / (frames - 1), recipe))
@@ -125,7 +126,7 @@ def edit(config: DictConfig) -> None:
     names = chosen_rows(config, generator.directions)
     latent = generator.latents(1, seed, config.truncation, edits, attributes)[0]
     rows = [[generator.directions.move(latent, {name: strength}) for strength in SWEEP] for name in names]
-    with pictures.writing(output) as file:
+    with writing(output) as file:
         faces = generator.decode(np.concatenate(rows))
         labels = [name.replace("_", " ") for name in names]
         sheet = pictures.grid(faces, len(faces), columns=len(SWEEP))
@@ -150,7 +151,7 @@ def reconstruct(config: DictConfig) -> None:
     generator = Generator.load(config.bundle)
     photo = read_photo(data, generator.bundle.image_size, align=config.align)
     latents = generator.encode(photo[None])
-    with pictures.writing(output) as file:
+    with writing(output) as file:
         face = generator.decode(generator.directions.move(latents, edits))[0]
         file.write(pictures.encode(pictures.grid([photo, face], 2, columns=2), suffix))
     print(f"{output}: {printable(path.name)}, and what bundle {generator.bundle.name} makes of it")
@@ -264,7 +265,7 @@ def known_format(suffix: str, formats: Mapping[str, object] = pictures.FORMATS) 
 
 
 def write_picture(faces: Iterable[NDArray[np.uint8]], n: int, output: Path, suffix: str, recipe: Recipe) -> None:
-    with pictures.writing(output) as file:  # opened first, so that an unwritable place is found before the work
+    with writing(output) as file:  # opened first, so that an unwritable place is found before the work
         file.write(pictures.encode(pictures.grid(faces, n), suffix, recipe))
 
 
@@ -284,7 +285,7 @@ def write_folder(
 
     def write(numbered: tuple[int, NDArray[np.uint8]]) -> None:
         number, face = numbered
-        with pictures.writing(folder / face_file(number, suffix)) as file:
+        with writing(folder / face_file(number, suffix)) as file:
             file.write(pictures.encode(face, suffix, recipe(number)))
 
     faces = iter(faces)

@@ -3,15 +3,17 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from textwrap import indent
 from typing import TypeVar
 
 import hydra
-from hydra.errors import HydraException
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,20 +23,28 @@ T = TypeVar("T")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own switch for tracebacks
 PLAIN = os.environ.get(FULL_ERROR) != "1"
 # What Hydra and OmegaConf add below a message: no remedy for a user.
-DETAILS = re.compile(r"\n\s*(To append|Config search path|See https|full_key|object_type)")
+DETAILS = re.compile(r"\n\s*(To append .*\+\w+=|Config search path|See https|full_key|object_type)")
+FULL_KEY = re.compile(r"^full_key: (.+)$", re.MULTILINE)
+# Values that are Hydra's to read, though the option is a text: nothing, quoted ones, lists and interpolations.
+SPELLED = re.compile(r"(null|)|'.*'|\".*\"|\[.*\]|.*\$\{.*", re.DOTALL)
+SWEEP = re.compile(r".*,|(choice|glob)\(", re.DOTALL)
 # Blocks of a config file that are for Hydra, not options of ours.
 HYDRA_BLOCKS = re.compile(r"^(defaults|hydra):\n(?:[ \t-].*\n|\n)*", re.MULTILINE)
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], T]], Callable[[], None]]:
+def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable[[DictConfig], T]], Callable[[], None]]:
     """Makes a function a command whose options are those of `configs/<config_name>.yaml`.
+
+    The values of the options `texts`, most of them paths, are taken as they stand, whatever characters are in them; a
+    `~` in front is the home folder. Hydra's grammar reads all others. A folder that Hydra made for the run is removed
+    if nothing is in it at the end.
 
     A mistake in the options, and any `UserError`, becomes one line and exit status 2; with HYDRA_FULL_ERROR=1 a mistake
     in the options shows its traceback. `${options:}` in the config's `hydra.help.template` stands for the config file's
     own text, so that its comments need to be written only once.
 
     Example:
-        >>> @command("inference")
+        >>> @command("inference", texts=["bundle", "input", "output"])
         ... def main(config: DictConfig) -> None: ...
     """
 
@@ -45,9 +55,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], T]], Callable[
 
             @wraps(function)
             def job(config: DictConfig) -> T:
-                with plain_errors():  # here already, for Hydra prints a line of its own about errors that it sees
-                    return function(config)
+                try:
+                    with plain_errors():  # here already, because Hydra prints a line of its own about what it sees
+                        return function(config)
+                finally:
+                    remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
+            sys.argv[1:] = spelled(sys.argv[1:], texts)
             with plain_errors(), hydra_raises():
                 hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
 
@@ -88,8 +102,32 @@ def user_error(error: HydraException | OmegaConfBaseException) -> UserError:
         if isinstance(cause, UserError):
             return cause
         cause = cause.__cause__
-    gist = " ".join(DETAILS.split(str(error))[0].split()).rstrip(".")
+    message = str(error)
+    if isinstance(error, InstantiationException) and error.__cause__ and (key := FULL_KEY.search(message)):
+        message = f"{key[1]}: {error.__cause__}"  # without the way there
+    gist = " ".join(DETAILS.split(message)[0].split()).rstrip(".")
     return UserError(f"{gist}; --help shows the options of {Path(sys.argv[0]).stem}")
+
+
+def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
+    """A command line in which the values of the options `texts` are quoted for Hydra, and begin at no `~`."""
+    sweeps = {"-m", "--multirun"} & set(arguments)
+
+    def quoted(argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        if not equals or name.lstrip("+") not in texts or SPELLED.fullmatch(value) or (sweeps and SWEEP.match(value)):
+            return argument
+        return f"{name}={QuotedString(os.path.expanduser(value), Quote.single).with_quotes()}"
+
+    return [quoted(argument) for argument in arguments]
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes a folder if it is empty, and those above it that are empty then, within the working directory."""
+    with suppress(OSError):
+        while Path.cwd() in folder.parents:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def configs_folder() -> Path:

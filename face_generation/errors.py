@@ -17,12 +17,13 @@ def printable(text: str) -> str:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Prints a `UserError` as one line on standard error and exits with status 2; Ctrl-C exits with 130."""
+    """Prints a `UserError` as one line on standard error and exits with status 2; Ctrl-C exits with 130,
+    after what the `KeyboardInterrupt` says."""
     try:
         yield
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
         sys.exit(130)

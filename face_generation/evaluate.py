@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from face_generation.entry import command
 
 
-@command("evaluate")
+@command("evaluate", texts=("bundle", "splits", "inception_weights", "output"))
 def main(config: DictConfig) -> None:
     from face_generation.evaluation.evaluate import evaluate  # torch takes seconds, which --help does without
 

@@ -19,8 +19,8 @@ def best_precision() -> str:
     """Lightning's name for the fastest precision that trains well here: bf16 where this machine is faster in it, else
     float32.
 
-    A GPU that has bf16 is. Of processors that have it some compute twice as much a second in it, others half as much,
-    so matrix products are timed in both, which takes a fraction of a second.
+    A GPU that has bf16 is faster in it. Some processors that have it compute four times as much a second in it, others
+    half as much, so matrix products are timed in both, which takes a fraction of a second.
     """
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

@@ -6,7 +6,7 @@ from face_generation.drawing import draw
 from face_generation.entry import command
 
 
-@command("inference")
+@command("inference", texts=("bundle", "input", "output"))
 def main(config: DictConfig) -> None:
     draw(config)
 

@@ -1,14 +1,17 @@
-"""Tracking: what a run logs goes to MLflow, and a server that is down costs no training."""
+"""Tracking: what a run logs goes to MLflow, and a store that is locked or a server that is down costs no training."""
 
 import json
 import logging
 import os
 import re
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -16,16 +19,33 @@ import numpy as np
 import requests
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
+)
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
+from sqlalchemy.exc import SQLAlchemyError
 
+from face_generation.data.locking import alone
 from face_generation.errors import UserError
+from face_generation.export.registered import write_mlflow_model
+from face_generation.files import writing
+from face_generation.generator.bundle import CARD, Bundle
 from face_generation.generator.bundle import MLFLOW_STORE as LOCAL_STORE
+from face_generation.outbox import Outbox
 
+LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds, at the end of a run that went well, and of one that did not
+FAILURES = (MlflowException, SQLAlchemyError, OSError)  # requests' errors are of the last kind
+REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}  # no later attempt would do better
+MAX_DESCRIPTION = 5000  # characters
 # MLflow's defaults make one call to a dead server last for minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; times
 RECORD = "mlflow_run.json"  # in a run's folder: its id in each store
@@ -33,10 +53,10 @@ log = logging.getLogger(__name__)
 
 
 class Tracker(MLFlowLogger):
-    """Lightning's MLflow logger, with pictures, artefacts and registered models, that outlives its server.
+    """Lightning's MLflow logger, with pictures, files, data sets and registered models, that costs no training.
 
-    Where a server stops answering in the middle of training, the run goes on in the local store: what was logged before
-    stays on the server.
+    What is logged is sent on a thread of its own. Where a store is locked or full for a while it is sent later; where a
+    server stops answering, the run goes on in the local store: what was logged before stays on the server.
 
     Args:
         run_dir: The run's folder; `mlflow_run.json` in it keeps the run's id in each store.
@@ -45,9 +65,12 @@ class Tracker(MLFlowLogger):
         tracking_uri: `sqlite:///mlflow.db`, or a server such as `http://127.0.0.1:8080`.
         when_unreachable: `stop` before the first step, or go on in the `local` store.
         resume: The checkpoint that training goes on from, if any: the MLflow run that the folder remembers goes on too.
+        system_metrics: Whether to log what processors, memory, disk, network and GPUs do, every 10 seconds.
+        study: The search that the run is a trial of, if any: the run is then a child of the one that stands for it.
 
     Raises:
-        UserError: An argument is out of range, or MLflow does not answer at the start and `when_unreachable` is `stop`.
+        UserError: An argument is out of range, the experiment was deleted, or MLflow does not answer at the start and
+            `when_unreachable` is `stop`.
     """
 
     def __init__(
@@ -58,51 +81,67 @@ class Tracker(MLFlowLogger):
         tracking_uri: str = LOCAL_STORE,
         when_unreachable: str = "stop",
         resume: str | None = None,
+        system_metrics: bool = False,
+        study: str | None = None,
     ) -> None:
         if when_unreachable not in ("stop", "local"):
-            raise UserError(f"logger.when_unreachable={when_unreachable}; choose stop or local")
+            raise UserError(f"logger.mlflow.when_unreachable={when_unreachable}; choose stop or local")
         if set(run_name) & set("/:"):
             raise UserError(f"name={run_name}; the name of a registered model has no / and no :")
         for variable, value in PATIENCE.items():
             os.environ.setdefault(variable, value)
-        try:
-            experiment_name = _experiment_for(tracking_uri, experiment_name)
-        except MlflowException as error:
-            if when_unreachable == "stop" or tracking_uri == LOCAL_STORE:
-                raise UserError(
-                    f"MLflow does not answer at {tracking_uri}; start the server, correct logger.tracking_uri, or set "
-                    f"logger.when_unreachable=local ({_gist(error)})"
-                ) from error
-            log.warning("MLflow does not answer at %s (%s): logging to %s.", tracking_uri, _gist(error), LOCAL_STORE)
-            tracking_uri = LOCAL_STORE
-            experiment_name = _experiment_for(tracking_uri, experiment_name)
+        self._when_unreachable = when_unreachable
+        self._system_metrics = system_metrics
+        self._monitor: SystemMetricsMonitor | None = None
+        self._outbox = Outbox(self._recover)
+        self._begun = False
+        self._waiting = False  # for a store in a file
+        self._refusals: set[str] = set()
         self._record = Path(run_dir) / RECORD
         self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
         self._params: dict[str, Any] = {}
-        self._git_tags = _git_tags()
-        run_id = self._recorded_run(tracking_uri)
-        super().__init__(experiment_name, run_name, tracking_uri, tags=dict(self._git_tags), run_id=run_id)
+        self._study = study
+        self._own_tags = _own_tags()
+        try:
+            _make_store(tracking_uri)
+            super().__init__(experiment_name, run_name, tracking_uri, tags=dict(self._own_tags))
+        except FAILURES as error:  # only of a store in a file: no server has been asked yet
+            raise UserError(_advice(tracking_uri, error)) from error
+        self._at_the_start(self._open)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> MlflowClient:
-        """The client of the store. The first use starts the run, or reopens it."""
-        started = self._initialized
-        client = super().experiment
-        if not started:
-            assert self._run_id is not None
-            client.update_run(self._run_id, status="RUNNING")
-            self._remember(self._run_id)
-        return client
+        """The client of the store. The first use, which is Lightning's, starts the run, or reopens it.
+
+        Raises:
+            UserError: MLflow cannot be written to at the start.
+        """
+        if not self._begun:
+            self._begun = True
+            self._at_the_start(self._start)
+        elif not self._initialized:  # in another store
+            self._start()
+        return self._mlflow_client
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]
+        """Logs settings, nested ones by path, such as `model/latent_dim`. The first call starts the run.
+
+        Raises:
+            UserError: MLflow cannot be written to at the start.
+        """
         self._params |= _flat(params)
-        self._send(self._log_params)
+        if self._initialized:
+            self._send(self._log_params)
+        else:
+            self._at_the_start(self._log_params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._send(lambda: super(Tracker, self).log_metrics(metrics, step))
+        now = int(1000 * time.time())
+        values = [Metric(name, float(value), now, step or 0) for name, value in metrics.items()]
+        self._send(lambda: self.experiment.log_batch(self.run_id, values))
 
     @rank_zero_only
     def log_picture(self, name: str, picture: NDArray[np.uint8] | Figure, step: int) -> None:
@@ -118,29 +157,111 @@ class Tracker(MLFlowLogger):
         self._send(lambda: self.experiment.log_artifact(self.run_id, str(path)))
 
     @rank_zero_only
+    def log_split(self, path: Path, images: int, checksum: str, context: str) -> None:
+        """Logs which images are trained on: a packed split, of which `checksum` tells it from others.
+
+        Args:
+            context: What they are for: `training` or `validation`.
+        """
+        dataset = Dataset(
+            name=f"{path.parent.name}/{path.stem}",
+            digest=checksum,
+            source_type="local",
+            source=json.dumps({"uri": str(path.absolute())}),
+            profile=json.dumps({"num_rows": images}),
+        )
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
+        self._send(lambda: self.experiment.log_inputs(self.run_id, [DatasetInput(dataset, tags)]))
+
+    @rank_zero_only
     def register(self, bundle: Path, name: str) -> None:
-        """Logs a bundle as an artefact and makes it the next version of the registered model `name`."""
+        """Logs a bundle as an MLflow model and makes it the next version of the registered model `name`, which its card
+        describes."""
+
+        folder = TemporaryDirectory()
+        model = Path(folder.name) / bundle.name
+        tags = write_mlflow_model(Bundle.load(bundle), model)
+        card = _description((bundle / CARD).read_text(encoding="utf-8")) if (bundle / CARD).exists() else ""
 
         def send() -> None:
             client = self.experiment
-            client.log_artifacts(self.run_id, str(bundle), bundle.name)
-            if not client.search_registered_models(f"name='{name}'"):
-                client.create_registered_model(name)
+            client.log_artifacts(self.run_id, str(model), bundle.name)
+            if client.search_registered_models(f"name='{name}'"):
+                client.update_registered_model(name, card)
+            else:
+                client.create_registered_model(name, description=card)
             source = f"{client.get_run(self.run_id).info.artifact_uri}/{bundle.name}"
-            client.create_model_version(name, source, self.run_id, await_creation_for=0)
+            client.create_model_version(name, source, self.run_id, tags, description=card, await_creation_for=0)
+            folder.cleanup()
 
         self._send(send)
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
+        """Lightning says that the fitting is over. Where it went well the run is not: its bundle is to come."""
+        if status != "success":
+            self.end(status)
+
+    @rank_zero_only
+    def end(self, status: str = "success") -> None:
+        """Ends the run when all is logged: `success`, `failed`, or `KILLED` where somebody stopped it. Where a store
+        refuses it for two minutes, or ten seconds of a run that went wrong, a warning says how much was not logged."""
+        if self._monitor:
+            self._monitor.finish()
+            self._monitor = None
         self._send(lambda: super(Tracker, self).finalize(status))
+        if left := self._outbox.flush(LAST_PATIENCE if status == "success" else SHORT_PATIENCE):
+            log.warning(
+                "MLflow at %s still does not take it: %d entries were not logged. The figures are in metrics.json.",
+                self._tracking_uri,
+                left,
+            )
+
+    def _start(self) -> None:
+        if self._study and self._run_id is None:
+            self.tags = {**(self.tags or {}), MLFLOW_PARENT_RUN_ID: self._run_of_study()}
+        client = super().experiment
+        assert self._run_id is not None
+        client.update_run(self._run_id, status="RUNNING")
+        self._remember(self._run_id)
+        if self._system_metrics and not self._monitor:
+            self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=self._tracking_uri)
+            self._monitor.start()
+
+    def _open(self) -> None:
+        """Finds the experiment and, where one goes on, the run."""
+        self._experiment_id = _experiment(self._mlflow_client, self._tracking_uri, self._experiment_name)
+        self._run_id = self._recorded_run(self._tracking_uri)
+
+    def _at_the_start(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except FAILURES as error:
+            if is_file(self._tracking_uri):
+                raise UserError(_advice(self._tracking_uri, error)) from error
+            if self._when_unreachable == "stop":
+                raise UserError(
+                    f"MLflow does not answer at {self._tracking_uri}; start the server, correct "
+                    f"logger.mlflow.tracking_uri, or set logger.mlflow.when_unreachable=local ({_gist(error)})"
+                ) from error
+            self._leave_server(error, "does not answer")
+            self._at_the_start(call)
+
+    def _run_of_study(self) -> str:
+        """The run that all trials of the study are children of, which the first of them makes."""
+        client, experiment = self._mlflow_client, self._experiment_id
+        assert experiment is not None
+        found = client.search_runs([experiment], f"tags.study = '{self._study}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        run = client.create_run(experiment, tags=self._own_tags | {"study": str(self._study)}, run_name=self._study)
+        client.set_terminated(run.info.run_id)
+        return run.info.run_id
 
     def _remember(self, run_id: str) -> None:
         self._runs[self._tracking_uri] = run_id
-        self._record.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._record.with_suffix(".partial")
-        partial.write_text(json.dumps(self._runs, indent=2) + "\n")
-        partial.replace(self._record)
+        with writing(self._record) as file:
+            file.write((json.dumps(self._runs, indent=2) + "\n").encode())
 
     def _recorded_run(self, tracking_uri: str) -> str | None:
         if tracking_uri not in self._runs:
@@ -157,33 +278,107 @@ class Tracker(MLFlowLogger):
         super().log_hyperparams({name: value for name, value in self._params.items() if name not in known})
 
     def _send(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except (MlflowException, requests.RequestException) as error:
-            if self._tracking_uri == LOCAL_STORE:
-                raise
-            log.warning("MLflow at %s failed (%s): logging to %s.", self._tracking_uri, _gist(error), LOCAL_STORE)
-            self._go_local()
-            call()
+        def attempt() -> None:
+            try:
+                call()
+            except Exception as error:
+                if _may_work_later(error):
+                    raise
+                if (gist := _gist(error)) not in self._refusals:  # once, because every step may be refused
+                    self._refusals.add(gist)
+                    log.warning("what was to be logged to MLflow was not (%s)", gist)
+            if self._waiting:
+                self._waiting = False
+                log.warning("MLflow at %s answers again: what was kept is logged.", self._tracking_uri)
 
-    def _go_local(self) -> None:
-        self.tags = self._git_tags | {"continues": f"{self._tracking_uri} run {self._run_id}"}
+        self._outbox.put(attempt)
+
+    def _recover(self, error: Exception) -> None:
+        """What to do before the next attempt to log something."""
+        if not is_file(self._tracking_uri):
+            self._leave_server(error, "failed")
+            self._outbox.put_first(self._log_params)
+            return
+        if not self._waiting:
+            self._waiting = True
+            advice = _advice(self._tracking_uri, error)
+            log.warning("%s. Training goes on, and what it logs is kept until then.", advice)
+        raise error
+
+    def _leave_server(self, error: Exception, how: str) -> None:
+        log.warning("MLflow at %s %s (%s): logging to %s.", self._tracking_uri, how, _gist(error), LOCAL_STORE)
+        if self._run_id:
+            self.tags = self._own_tags | {"continues": f"{self._tracking_uri} run {self._run_id}"}
+        _make_store(LOCAL_STORE)
         self._tracking_uri = LOCAL_STORE
         self._mlflow_client = MlflowClient(LOCAL_STORE)
-        self._run_id = self._recorded_run(LOCAL_STORE)
-        self._experiment_name = _experiment_for(LOCAL_STORE, self._experiment_name)
-        self._experiment_id = None
         self._initialized = False
-        self._log_params()
+        self._open()
 
 
-def _experiment_for(tracking_uri: str, name: str) -> str:
-    """The name of the experiment to log to: `name`, or `name`-local where we have the store without the server that
-    made the experiment in it, for then we cannot write its artefacts."""
-    experiment = MlflowClient(tracking_uri).get_experiment_by_name(name)
-    if experiment is None or tracking_uri.startswith("http"):
-        return name
-    return f"{name}-local" if experiment.artifact_location.startswith("mlflow-artifacts:") else name
+def _may_work_later(error: Exception) -> bool:
+    if isinstance(error, MlflowException):
+        return error.error_code not in REFUSED
+    return isinstance(error, FAILURES) and not isinstance(error, FileNotFoundError)
+
+
+def is_file(tracking_uri: str) -> bool:
+    """Whether a store is a database in a file, which nobody has to start."""
+    return tracking_uri.startswith("sqlite:///")
+
+
+def _experiment(client: MlflowClient, tracking_uri: str, name: str) -> str:
+    """The id of the experiment to log to, which is made where it is missing: `name`, or `name`-local where we have the
+    store without the server that made the experiment in it, because then we cannot write its artefacts."""
+    found = client.get_experiment_by_name(name)
+    if found and is_file(tracking_uri) and found.artifact_location.startswith("mlflow-artifacts:"):
+        return _experiment(client, tracking_uri, f"{name}-local")
+    if found is None:
+        try:
+            return client.create_experiment(name)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another run made it at this moment
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        restore = f"MLFLOW_TRACKING_URI={tracking_uri} mlflow experiments restore -x {found.experiment_id}"
+        raise UserError(
+            f"the MLflow experiment {name} was deleted; bring it back with: {restore}; or log to another one: "
+            "logger.mlflow.experiment_name=…"
+        )
+    return found.experiment_id
+
+
+def _make_store(tracking_uri: str) -> None:
+    """Makes a store in a file where it is missing, one process at a time: two at once, or a kill, would spoil it."""
+    path = Path(tracking_uri.removeprefix("sqlite:///"))
+    if is_file(tracking_uri) and not path.exists():
+        with alone(path):
+            if not path.exists():
+                with writing(path) as file:
+                    MlflowClient(f"sqlite:///{Path(file.name).absolute()}").search_experiments(max_results=1)
+
+
+def _advice(tracking_uri: str, error: Exception) -> str:
+    """What a user can do about a store in a file that cannot be used, in one line."""
+    gist = _gist(error)
+    if "locked" in gist:
+        remedy = "close the program that locks it"
+    elif "full" in gist or "No space" in gist:
+        remedy = "free some space on its disk"
+    else:
+        remedy = "make it readable and writable, or log to another one: logger.mlflow.tracking_uri=sqlite:///other.db"
+    return f"MLflow's store {tracking_uri} cannot be used ({gist}); {remedy}"
+
+
+def _description(card: str) -> str:
+    """As much of a card as MLflow's databases take, up to the end of a section."""
+    if len(card) <= MAX_DESCRIPTION:
+        return card
+    rest = "\n\nThe rest is in README.md, among the model's files.\n"
+    room = MAX_DESCRIPTION - len(rest)
+    end = card.rfind("\n## ", 0, room)
+    return card[: end if end > 0 else room].rstrip() + rest
 
 
 def _gist(error: Exception) -> str:
@@ -265,6 +460,8 @@ def git_commit() -> str | None:
         return None
 
 
-def _git_tags() -> dict[str, str]:
+def _own_tags() -> dict[str, str]:
+    """What the UI shows as source and description of a run."""
     commit = git_commit()
-    return {"mlflow.source.git.commit": commit} if commit else {}
+    tags = {MLFLOW_RUN_NOTE: f"`{shlex.join(['python', '-m', 'face_generation.train', *sys.argv[1:]])}`"}
+    return tags | ({MLFLOW_GIT_COMMIT: commit} if commit else {})

@@ -4,12 +4,25 @@ from omegaconf import DictConfig
 
 from face_generation.entry import command
 
+TEXTS = (
+    "ckpt_path",
+    "start",
+    "runs_dir",
+    "data.folder",
+    "data.autoencoder",
+    "data.cache",
+    "data.description",
+    "data.licence",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
 
-@command("train")
-def main(config: DictConfig) -> None:
+
+@command("train", texts=TEXTS)
+def main(config: DictConfig) -> float | None:
     from face_generation.training import train  # torch and Lightning take seconds, which --help does without
 
-    train(config)
+    return train(config)  # what a search makes small
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """The project's DVC files, used by real `dvc` commands in a repository of their own."""
 
+import ast
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,39 @@ TRAIN = "python -m face_generation.train"
 EVALUATE = "python -m face_generation.evaluate"
 # The recipe of a minute, cut to seconds.
 SMALL = "data.batch_size=8 trainer.max_epochs=1 trainer.limit_train_batches=3 logger=none measure_edits=false"
+
+
+# What a stage imports and no file that it makes depends on: commands, messages, and where runs are written and logged.
+TRACELESS = {"entry", "errors", "evaluate", "files", "outbox", "runs", "tracking", "train"}
+
+
+def imported_files(modules: Iterable[str]) -> set[str]:
+    """The files of the package that modules import, and what those import, and so on."""
+    begun = [path for name in modules for path in files_of(name)]
+    found: set[Path] = set()
+    while begun:
+        path = begun.pop()
+        if path not in found:
+            found.add(path)
+            begun += [file for name in names_imported(path) for file in files_of(name)]
+    return {path.relative_to(ROOT).as_posix() for path in found}
+
+
+def files_of(name: str) -> Iterator[Path]:
+    """The files that are read when `name` is imported, which may be a module or something in one."""
+    if not name.startswith(("face_generation.", "scripts.")):
+        return
+    for depth in range(1, name.count(".") + 2):
+        place = ROOT.joinpath(*name.split(".")[:depth])
+        yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
+
+
+def names_imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
@@ -96,6 +131,57 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, small_networks: dict[str, l
 @pytest.fixture
 def repository(pushed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pushed, tmp_path / "repository"))
+
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def config_files(choices: Iterable[str]) -> Iterator[Path]:
+    """The files that Hydra composes for `train`, where `choices` are those of an experiment."""
+    yield ROOT / "configs/train.yaml"
+    for choice in ("callbacks/default", "trainer/default", *choices):
+        yield ROOT / f"configs/{choice}.yaml"
+
+
+COMPOSED = {
+    "autoencoder": ["data/packed", "experiment/vae", "model/vae"],
+    "prior": ["data/latents", "data/packed", "experiment/prior", "model/prior"],
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_all_the_code_that_it_runs(stage: str) -> None:
+    roots = {
+        "split": ["scripts.train_val_split"],
+        "autoencoder": ["face_generation.train"],
+        "prior": ["face_generation.train"],
+        "evaluate": ["face_generation.evaluate"],
+    }[stage]
+    configured = "".join(path.read_text(encoding="utf-8") for path in config_files(COMPOSED.get(stage, ())))
+    targets = re.findall(r"_target_: (face_generation\.\S+)", configured) if stage in COMPOSED else []
+    traceless = {f"face_generation/{name}.py" for name in TRACELESS | {"__init__"}}
+    needed = imported_files([*roots, *targets]) - traceless
+    declared = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("face_generation", "scripts"))]
+
+    assert {path for path in needed if not any(path == dep or path.startswith(f"{dep}/") for dep in declared)} == set()
+    assert [dep for dep in declared if not any(path == dep or path.startswith(f"{dep}/") for path in needed)] == []
+
+
+@pytest.mark.parametrize("stage", COMPOSED)
+def test_every_option_of_a_training_is_a_parameter_of_its_stage(stage: str) -> None:
+    declared = {name for each in STAGES[stage]["params"] for name in each}
+    assert declared == {path.relative_to(ROOT).as_posix() for path in config_files(COMPOSED[stage])}
+
+
+def test_a_changed_option_shows_in_the_diff_of_parameters(repository: Path) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    run(repository, "git", "add", "--all")
+    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+    path = repository / "configs/model/vae.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("kl_weight: 0.3", "kl_weight: 0.5"), encoding="utf-8")
+
+    changed = json.loads(dvc(repository, "params", "diff", "--json"))
+    assert changed == {"configs/model/vae.yaml": {"model.kl_weight": {"old": 0.3, "new": 0.5}}}
 
 
 def test_data_dvc_names_the_official_files() -> None:

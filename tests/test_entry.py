@@ -71,6 +71,77 @@ def test_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_an_interrupted_command_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        failing(KeyboardInterrupt("go on with: train ckpt_path=last"))
+
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted; go on with: train ckpt_path=last\n"
+
+
+ODD = [
+    "IMG (1).jpg",
+    "me, 2024.jpg",
+    "a=b.jpg",
+    "émilie.jpg",
+    "foto#1.jpg",
+    "it's \\'me.jpg",
+    "[2].jpg",
+    "50%.jpg",
+    "a\\",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_path_is_taken_as_it_stands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    @command("inference", texts=["input"])
+    def main(config: DictConfig) -> None:
+        taken.append(config.input)
+
+    monkeypatch.setattr(sys, "argv", ["program.py", f"input={name}"])
+    main()
+
+    assert taken == [name]
+
+
+def test_a_path_begins_at_home_may_be_quoted_and_may_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+
+    @command("inference", texts=["bundle", "input", "output"])
+    def main(config: DictConfig) -> None:
+        taken.update(config)
+
+    taken: dict[str, object] = {}
+    monkeypatch.setattr(sys, "argv", ["program.py", "input=~/a (1).jpg", "output='b (2).png'", "bundle=null"])
+    main()
+
+    assert (taken["input"], taken["output"], taken["bundle"]) == ("/home/me/a (1).jpg", "b (2).png", None)
+
+
+def test_an_option_that_a_group_lacks_gets_hydras_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["program.py", "trainer.reload_dataloaders_every_n_epochs=1"])
+
+    with pytest.raises(SystemExit):
+        command("train")(print)()
+
+    assert "use +trainer.reload_dataloaders_every_n_epochs=1;" in capsys.readouterr().err
+
+
+def test_a_command_that_fails_leaves_no_empty_folder(tmp_path: Path) -> None:
+    @command("train")
+    def main(config: DictConfig) -> None:
+        raise UserError("no data; pack some")
+
+    with pytest.raises(SystemExit):
+        main()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bugs_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         failing(ZeroDivisionError())

@@ -31,7 +31,7 @@ Command = Callable[..., tuple[str, str]]
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Face embeddings that the tests share, for they take the most time."""
+    """Face embeddings that the tests share, because they take the most time."""
     return tmp_path_factory.mktemp("embeddings")
 
 

@@ -141,7 +141,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(workspace: Path) -> Iterator[Trained]:
     """A run of one epoch, resumed for a second one, on a server."""
     with mlflow_server(workspace) as (address, _):
-        options = [f"logger.tracking_uri={address}", "hydra.run.dir=outputs/demo/run"]
+        options = [f"logger.mlflow.tracking_uri={address}", "hydra.run.dir=outputs/demo/run"]
         done = train(workspace, *options)
         assert done.returncode == 0, done.stdout + done.stderr
         folder = workspace / "outputs/demo/run"
@@ -257,8 +257,8 @@ def unreachable(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> d
     started = {}
     for choice in ("stop", "local"):
         folder, address = tmp_path_factory.mktemp(choice), f"http://127.0.0.1:{free_port()}"
-        options = [f"data.folder={trained.splits}", f"logger.tracking_uri={address}"]
-        command = python("train", *SMALL, *options, f"logger.when_unreachable={choice}", "hydra.run.dir=run")
+        options = [f"data.folder={trained.splits}", f"logger.mlflow.tracking_uri={address}"]
+        command = python("train", *SMALL, *options, f"logger.mlflow.when_unreachable={choice}", "hydra.run.dir=run")
         pipe = subprocess.PIPE
         started[choice] = folder, address, subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
     done = {}
@@ -289,7 +289,7 @@ def test_no_server_and_on_to_the_local_store(unreachable: dict[str, Unreachable]
 def test_a_server_that_dies_costs_no_training(trained: Trained, tmp_path: Path) -> None:
     record = tmp_path / "run/mlflow_run.json"
     with mlflow_server(tmp_path) as (address, server):
-        options = [f"data.folder={trained.splits}", f"logger.tracking_uri={address}", "trainer.max_epochs=4"]
+        options = [f"data.folder={trained.splits}", f"logger.mlflow.tracking_uri={address}", "trainer.max_epochs=4"]
         training = subprocess.Popen(
             python("train", *SMALL, *options, "hydra.run.dir=run"), cwd=tmp_path, stdout=subprocess.PIPE, text=True
         )

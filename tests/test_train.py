@@ -1,7 +1,10 @@
 """The command that trains, run as a user runs it, on drawn faces."""
 
+import csv
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from face_generation.data.datamodule import DrawnDataModule
 from face_generation.generator import Generator
@@ -84,16 +88,14 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle_that_draws(run: Path) -> 
     assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
-def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) -> None:
-    """Killed in the middle of an epoch: weights, their average and the optimizer's state end alike, bit for bit."""
-    options = [
-        "logger=none",
-        "runs_dir=killed",
-        "callbacks.last_in_epoch.every_n_train_steps=4",
-    ]
+@pytest.mark.parametrize("batches", [4, 1000])
+def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, batches: int) -> None:
+    """Killed in the middle of an epoch, or as soon as the first one has its last batch, before it is validated:
+    weights, their average and the optimizer's state end alike, bit for bit."""
+    options = ["logger=none", f"runs_dir=killed{batches}", f"callbacks.last.every_n_batches={batches}"]
     process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not (found := list(workspace.glob("killed/*/checkpoints/last.ckpt"))):
+    while not (found := list(workspace.glob(f"killed{batches}/*/checkpoints/last.ckpt"))):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -115,7 +117,20 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path) ->
         for mine, theirs in zip(optimizer["state"].values(), other["state"].values(), strict=True):
             assert all(torch.equal(mine[name], value) for name, value in theirs.items())
     assert ours["lr_schedulers"] == whole["lr_schedulers"]
-    assert len(list((workspace / "killed").iterdir())) == 1  # it went on in the folder that it began in
+    assert len(list((workspace / f"killed{batches}").iterdir())) == 1  # it went on in the folder that it began in
+
+
+def test_a_resumed_run_takes_changed_options_and_says_so(workspace: Path, run: Path) -> None:
+    shutil.copytree(run, workspace / "changed")
+    options = ["ckpt_path=changed/checkpoints/last.ckpt", "logger=none", "model.optimizer.lr=1e-4"]
+    done = train(workspace, *options, "trainer.max_epochs=3")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "From here on model.optimizer.lr is 0.0001; it was 0.002" in done.stdout
+    last = checkpoint.read(workspace / "changed/checkpoints/last.ckpt")
+    assert [group["initial_lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-4]
+    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [2e-4]]
+    assert {"batch": 12, "option": "model.optimizer.lr", "before": 2e-3, "now": 1e-4} in last["provenance"]["changes"]
 
 
 @pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
@@ -242,9 +257,18 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["data.folder=nowhere"], "no packed splits in nowhere"),
         (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
-        (["ckpt_path=splits/train.npy"], "not a whole checkpoint"),
+        (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
+        (
+            ["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8", "trainer.max_epochs=3"],
+            "6 batches an epoch, and now there are 12",
+        ),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "model.optimizer._target_=torch.optim.SGD"], "cannot become"),
+        (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.lr=1e30", "model.clip=1e30"], "the loss is"),
+        (["trainer.max_epochs=abc"], "trainer.max_epochs=abc; give a whole number"),
+        (["trainer.precision=17"], "error: trainer: Precision 17 is invalid"),
+        (["trainer.gradient_clip_val=1.0"], "a VAE steps its two optimizers by itself"),
         (["start=nowhere"], "no finished training in nowhere"),
         (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["start=whole/checkpoints/final.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
@@ -268,6 +292,96 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     (line,) = (line for line in printed.err.splitlines() if line.startswith("error: "))
     assert message in line
     assert "Traceback" not in printed.err + printed.out
+
+
+def run_here(options: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Trains in `folder`, in this process."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", *SMALL, *options])
+    main()
+
+
+@pytest.mark.parametrize("mistake", ["trainer.max_epochs=abc", "trainer.devices=abc", "model.decoder.channels=[8,8,8]"])
+def test_what_could_not_start_leaves_nothing(
+    mistake: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_here([f"data.folder={workspace}/splits", mistake], monkeypatch, tmp_path)
+
+    assert stop.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_logs_exports_and_keeps_nothing(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here([f"data.folder={workspace}/splits", "trainer.fast_dev_run=true"], monkeypatch, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out.endswith("dry run: all of it works; nothing was logged, exported or kept\n")
+
+
+def test_lightnings_switches_and_several_loggers(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "callbacks=early_stopping",
+        "trainer.overfit_batches=2",
+        "trainer.profiler=simple",
+        "measure_edits=false",
+    ]
+    options += ["logger=[csv,tensorboard]", "trainer.log_every_n_steps=1", "hydra.run.dir=my run (1)"]
+    run_here([f"data.folder={workspace}/splits", *options], monkeypatch, tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"my run (1)"}
+    kept = {"bundle", "checkpoints", "config.yaml", "csv", "metrics.json", "tensorboard"}
+    assert {path.name for path in (tmp_path / "my run (1)").iterdir()} == kept
+    with (tmp_path / "my run (1)/csv/version_0/metrics.csv").open() as table:
+        steps = {row["step"] for row in csv.DictReader(table) if row["train/loss"]}
+    assert steps == {"0", "1", "2", "3"}  # two batches of each of two epochs
+    assert "Profiler Report" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
+    options = ["trainer.max_epochs=1000", "runs_dir=stopped runs"]
+    process = subprocess.Popen(command(*options), cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(workspace.glob("stopped runs/*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=100)
+
+    assert process.returncode == 130
+    (line,) = (line for line in printed.decode().splitlines() if line.startswith("interrupted"))
+    before, typed = line.split("python -m face_generation.train ")
+    assert before == "interrupted; go on with: "
+    assert shlex.split(typed) == [*SMALL, "trainer.max_epochs=1000", "runs_dir='stopped runs'", "ckpt_path=last"]
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    assert stopped.info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8]", f"data.folder={workspace}/splits"]
+    for trials in (1, 4):
+        done = train(tmp_path, *recipe, f"hydra.sweeper.n_trials={trials}", "trainer.max_epochs=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    study = optuna.load_study(study_name="demo_search", storage=f"sqlite:///{tmp_path}/optuna.db")
+    figures = {path: json.loads(path.read_text()) for path in tmp_path.glob("outputs/demo_search/*/metrics.json")}
+    assert len(study.trials) == len(figures) == 4
+    assert study.best_value == pytest.approx(min(each["val/loss"] for each in figures.values()))
+    assert set(study.best_params) == {"model.optimizer.adamw_lr", "model.scheduler.warmup_steps"}
+    assert f"best of 4 trials: {study.best_value:.6g} with " in done.stdout
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in runs]
+    (parent,) = (run for run in runs if run.info.run_name == "demo_search" and "study" in run.data.tags)
+    assert parents.count(parent.info.run_id) == 4
 
 
 def test_help_names_the_groups_and_options() -> None:

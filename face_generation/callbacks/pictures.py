@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torchvision.utils import make_grid
 
+from face_generation.loggers import log_picture
 from face_generation.models.base import FaceModel
-from face_generation.tracking import Tracker
 
 
 class Pictures(pl.Callback):
@@ -41,7 +41,7 @@ class Pictures(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         batch, self._batch = self._batch, None
-        if trainer.sanity_checking or not isinstance(trainer.logger, Tracker) or not trainer.is_global_zero:
+        if trainer.sanity_checking or not trainer.loggers or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, FaceModel)
         generator = torch.Generator().manual_seed(self.seed)
@@ -49,4 +49,5 @@ class Pictures(pl.Callback):
         for name, faces in pl_module.preview(normal.to(pl_module.device), batch).items():
             grid = make_grid(faces.float(), self.columns, padding=2, normalize=True, value_range=(-1, 1))
             array = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-            trainer.logger.log_picture(name, array, trainer.current_epoch)
+            for logger in trainer.loggers:
+                log_picture(logger, name, array, trainer.current_epoch)

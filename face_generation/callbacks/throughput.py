@@ -31,6 +31,6 @@ class Throughput(pl.Callback):
         self._last = now
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        if batches % every == 0 and self._seconds:
-            pl_module.log("train/images_per_second", self._images / self._seconds, prog_bar=True)
+        if every and batches % every == 0 and self._seconds:
+            pl_module.log("train/images_per_second", self._images / self._seconds)
             self._images, self._seconds = 0, 0.0

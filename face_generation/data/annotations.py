@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from face_generation.data.celeba import SPLITS
 from face_generation.errors import UserError
-from face_generation.generator.pictures import writing
+from face_generation.files import writing
 
 SPLIT_WORDS = {
     **dict(zip("012", SPLITS, strict=True)),
@@ -168,7 +168,7 @@ def _lines(label: str, data: bytes) -> list[tuple[int, str]]:
 
 
 def _separator(lines: list[tuple[int, str]]) -> str | None:
-    """What parts the fields, alike in all lines but for a count and a heading; `None` for white space."""
+    """The character between fields, the same in all lines but a count and a heading; `None` for white space."""
     first, *others = [line for _, line in lines[:20]] or [""]
     for separator in "\t;,":
         widths = {len(_fields(line, separator, 0)) for line in others or [first]}

@@ -1,5 +1,7 @@
 """The datamodule: packed splits in, float batches on the device out."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSam
 from face_generation.data.summary import Summary, check
 from face_generation.data.versioning import pull_splits
 from face_generation.errors import UserError
+
+SHARED_MEMORY = Path("/dev/shm")
+# Batches that wait at most: of the loaders for training and validation, and of each the prefetched ones of each process
+# (torch's default) and those that Lightning holds.
+LOADERS, PREFETCHED, IN_HAND = 2, 2, 2
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -89,6 +96,17 @@ class PackedDataModule(pl.LightningDataModule):
         return self._licence or (summary.licence if summary else "unknown")
 
     @property
+    def sources(self) -> list[tuple[Path, int, str, str]]:
+        """The splits that a training sees: file, images, checksum where there is one, and what they are for."""
+        checksums = summary.checksums if (summary := Summary.read(self.folder)) else {}
+        uses = {"train": "training", "val": "validation"}
+        paths = {name: self.folder / f"{name}.npy" for name in uses}
+        return [
+            (path, len(self.splits[name]), checksums.get(path.name, "unknown"), uses[name])
+            for name, path in paths.items()
+        ]
+
+    @property
     def shapes(self) -> dict[str, Any]:
         """What a model takes from the data, as arguments of its constructor. Known after `setup`."""
         return {"image_size": self.image_size}
@@ -102,7 +120,7 @@ class PackedDataModule(pl.LightningDataModule):
                 f"{split.path} has {len(sampler)} images for each process, fewer than data.batch_size="
                 f"{self.batch_size}; make the batch smaller"
             )
-        return TrainLoader(split, self.batch_size, sampler=sampler, drop_last=True, **self._options())
+        return TrainLoader(split, self.batch_size, sampler=sampler, drop_last=True, **self._options(split))
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         return self.ordered_loader("val")
@@ -122,7 +140,7 @@ class PackedDataModule(pl.LightningDataModule):
         rank, world_size = self._place()
         split = self.splits[name]
         sampler = OrderedSampler(split, world_size, rank, shuffle=False)
-        return DataLoader(split, self.batch_size, sampler=sampler, **self._options())
+        return DataLoader(split, self.batch_size, sampler=sampler, **self._options(split))
 
     def _flipped(self, count: int) -> Tensor:
         """Which images of the batch to mirror: bool, `count` of them; a function of the seed, the step and the rank."""
@@ -135,13 +153,33 @@ class PackedDataModule(pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _options(self) -> dict:
+    def _options(self, split: PackedSplit) -> dict:
+        workers = self._workers(split)
         return {
-            "num_workers": self.num_workers,
+            "num_workers": workers,
             "collate_fn": _already_a_batch,
             "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
+            "persistent_workers": workers > 0,
         }
+
+    def _workers(self, split: PackedSplit) -> int:
+        """How many loader processes there can be: as many as configured, or none where their batches, which wait in
+        shared memory, would not fit there. Writing more ends the processes with a bus error."""
+        if not (self.num_workers and SHARED_MEMORY.is_dir()):
+            return self.num_workers
+        waiting = LOADERS * (PREFETCHED * self.num_workers + IN_HAND) * self._place()[1]
+        needed = waiting * self.batch_size * split.sample_bytes
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        if needed <= free:
+            return self.num_workers
+        print(
+            f"warning: data.num_workers={self.num_workers} needs {needed / 1e6:,.0f} MB of shared memory, and "
+            f"{SHARED_MEMORY} has {free / 1e6:,.0f}: the training process loads by itself; in Docker give it more with "
+            "--shm-size=1g",
+            file=sys.stderr,
+        )
+        self.num_workers = 0
+        return 0
 
 
 class DrawnDataModule(PackedDataModule):

@@ -203,7 +203,7 @@ class Face:
         )
 
     def attributes(self) -> set[str]:
-        """Those of CelebA's attributes that the picture has."""
+        """Which of CelebA's attributes the picture has."""
         bald = self.style == "bald"
         has = {
             self.hair: not bald,

@@ -43,6 +43,11 @@ class LatentSplit(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._latents)
 
+    @property
+    def sample_bytes(self) -> int:
+        """What one sample of a batch takes in memory."""
+        return sum(tensor.nbytes for tensor in self.gather([0]))
+
     def gather(self, indices: list[int]) -> Batch:
         latents = torch.from_numpy(np.take(self._latents, indices, axis=0)).float()
         return latents, torch.from_numpy(self.attributes[indices]).float()

@@ -51,6 +51,11 @@ class PackedSplit(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def sample_bytes(self) -> int:
+        """What one sample of a batch takes in memory."""
+        return self._images[0].nbytes
+
     def __getitem__(self, index: int) -> Tensor:
         return torch.from_numpy(np.array(self._images[index]))
 
@@ -116,7 +121,14 @@ class TrainLoader(DataLoader[Tensor]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        return {"batches_delivered": self._delivered}
+        return {"batches_delivered": self._delivered, "batches": len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Raises `UserError` where an epoch has another number of batches: schedules and resumed runs count them."""
+        if state.get("batches", len(self)) != len(self):
+            raise UserError(
+                f"the checkpoint is of a training with {state['batches']} batches an epoch, and now there are "
+                f"{len(self)}; set data.batch_size, the data and the number of devices as they were, or begin a new "
+                "training with its weights: start=… in place of ckpt_path"
+            )
         self._resume_at = state["batches_delivered"] % len(self)

@@ -110,7 +110,7 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
 
 
 def _foldered_splits(paths: Collection[str]) -> _Splits | None:
-    """By the topmost folders in which the images differ, or the shards of a data set hub, if these are called so."""
+    """The split that folders name: the topmost in which images differ, or the shards of a data set hub."""
     for level in zip(*(path.split("/")[:-1] for path in paths), strict=False):
         folders = set(level)
         if len(folders) > 1:
@@ -136,7 +136,8 @@ def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | No
 
 
 def _random_splits(source: Source, seed: int, val: float, test: float) -> _Splits:
-    """By a hash of seed and path, so that adding a photo hardly moves the others. Identical files stay together."""
+    """A random split by a hash of seed and path, so that a new photo hardly moves the others. Identical files stay
+    together."""
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise UserError(f"val={val} and test={test} leave nothing to train on; give shares that sum to less than 1")
     total = len(source.images)
@@ -211,7 +212,7 @@ def _attributes(
 
 
 def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], Table]) -> tuple[str, Table] | None:
-    """Where the first of these files is, and what all of them say alike; `None` if there are none."""
+    """Where the first of these files is, and what all of them agree on; `None` if there are none."""
     tables = []
     for file in files:
         label = os.path.normpath(source.path / file.path)

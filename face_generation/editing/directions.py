@@ -36,12 +36,12 @@ from face_generation.metrics.attributes import (
 )
 
 CACHE = Path("outputs/attributes")  # of the classifier
-DRAWS = 32  # faces to fit to, for each latent dimension
+DRAWS = 32  # faces to fit to, per latent dimension
 FIT_SEED, TEST_SEED = 1_000_000_000, 2_000_000_000  # of drawn faces: to fit to, to test with
 TESTED = 1000  # faces
 OTHERS = 10.0  # weight of what a step changes of other attributes
 MIN_AUC = 0.7  # of the linear model on held-out faces
-MIN_CLASSIFIER_AUC = 0.8  # likewise of the classifier, to judge edits
+MIN_CLASSIFIER_AUC = 0.8  # of the classifier that judges edits
 PRINCIPAL = 8  # directions
 THUMBNAIL = 30  # pixels, height and width
 CHUNK = 256  # faces in memory at a time

@@ -1,18 +1,18 @@
-"""What can be evaluated: a bundle, a checkpoint, a folder of images, or an MLflow URI, each as a source of images."""
+"""What can be evaluated: a bundle on this disk or elsewhere, a checkpoint, or a folder, each as a source of images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from face_generation.data.packing import IMAGE_SIZE
 from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
 from face_generation.generator import Bundle, Generator
-from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, shipped
+from face_generation.generator.bundle import MANIFEST, MLFLOW_URI, is_remote, shipped
 from face_generation.generator.parallel import parallel_map
 from face_generation.models import checkpoint
 from face_generation.tracking import Run, recorded_run, run_of_uri
@@ -35,25 +35,32 @@ class Candidate:
     @property
     def bundle(self) -> Bundle | None:
         """The bundle that was named, on this machine, where what is found out can be written down."""
-        kept = self.generator and not self.is_checkpoint and not MLFLOW_URI.match(self.source)
+        kept = self.generator and not self.is_checkpoint and not is_remote(self.source)
         return self.generator.bundle if self.generator and kept else None
 
-    def images(self, n: int, seed: int, truncation: float) -> Iterator[NDArray[np.uint8]]:
-        """`n` images, uint8 RGB H×W×3, one after the other: of the seeds from `seed` on, or the folder's first ones.
+    def images(self, n: int, seed: int, truncation: float, size: int) -> Iterator[NDArray[np.uint8]]:
+        """`n` images, uint8 RGB size×size×3, one after the other: of the seeds from `seed` on, or the folder's first
+        ones.
 
         Raises:
-            UserError: A file of the folder is broken, or no RGB image of the size of the splits.
+            UserError: A file of the folder is broken or no RGB image of this size, or the generator draws another.
         """
-        if self.generator:
-            return self.generator.stream(n, seed, truncation)
-        return parallel_map(_read, self.files[:n])
+        if not self.generator:
+            return parallel_map(partial(_read, size=size), self.files[:n])
+        if (drawn := self.generator.bundle.image_size) != size:
+            raise UserError(
+                f"{self.source} draws images of {drawn}×{drawn} pixels, and the splits have {size}×{size}; "
+                f"pack splits of its size: python scripts/train_val_split.py data splits_{drawn} --size {drawn}, "
+                f"and give splits=splits_{drawn}"
+            )
+        return self.generator.stream(n, seed, truncation)
 
 
 def find(sources: Sequence[str], temporary: Path, splits: Path) -> list[Candidate]:
     """Opens each source. A checkpoint is exported to `temporary`: what is measured is what would be shipped.
 
     Raises:
-        UserError: A source is none, is broken, or draws images of another size than that of the splits.
+        UserError: A source is none, or is broken.
     """
     if not sources:
         raise UserError("there is nothing to evaluate; give a bundle: bundle=vae")
@@ -61,12 +68,6 @@ def find(sources: Sequence[str], temporary: Path, splits: Path) -> list[Candidat
     labels = {REAL}
     for number, source in enumerate(sources):
         candidate = _open(source, temporary / str(number), splits)
-        if candidate.generator and candidate.generator.bundle.image_size != IMAGE_SIZE:
-            size = candidate.generator.bundle.image_size
-            raise UserError(
-                f"{source} draws images of {size}×{size} pixels, and the splits have {IMAGE_SIZE}×{IMAGE_SIZE}; "
-                "evaluate a model that was trained on such splits"
-            )
         candidate = replace(candidate, label=_distinct(candidate.label, labels))
         labels.add(candidate.label)
         candidates.append(candidate)
@@ -101,13 +102,13 @@ def _distinct(label: str, taken: set[str]) -> str:
     return distinct
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def _read(path: Path, size: int) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
-            if image.mode != "RGB" or image.size != (IMAGE_SIZE, IMAGE_SIZE):
+            if image.mode != "RGB" or image.size != (size, size):
                 raise UserError(
                     f"{path} is an image of {image.width}×{image.height} pixels in mode {image.mode}, not of "
-                    f"{IMAGE_SIZE}×{IMAGE_SIZE} in RGB; convert it, or take it away"
+                    f"{size}×{size} in RGB; convert it, or take it away"
                 )
             return np.asarray(image)
     except UnidentifiedImageError as error:

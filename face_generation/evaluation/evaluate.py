@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import mlflow
 import numpy as np
@@ -24,7 +23,8 @@ from face_generation.evaluation.measurement import Measured, Yardstick
 from face_generation.evaluation.report import table, write_report
 from face_generation.evaluation.sheets import Sheet
 from face_generation.export.card import write_card
-from face_generation.generator import Bundle, pictures
+from face_generation.files import scratch, writing
+from face_generation.generator import Bundle
 from face_generation.generator.generator import check_request
 from face_generation.metrics import Estimate
 from face_generation.metrics.catalogue import CATALOGUE
@@ -47,8 +47,7 @@ def evaluate(config: DictConfig) -> None:
         raise UserError(f"reference={config.reference}; give the splits to compare with: train, or val and test")
     if config.tracking_uri:
         mlflow.set_tracking_uri(config.tracking_uri)
-    with TemporaryDirectory(prefix="evaluate-") as folder:
-        temporary = Path(folder)
+    with scratch("evaluate") as temporary:
         found = candidates.find(_several(config.bundle), temporary, Path(config.splits).expanduser())
         if config.broken is not None:
             _record_broken(found, config)
@@ -211,7 +210,7 @@ def _csv(columns: Sequence[str], rows: Iterable[dict]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with pictures.writing(path) as file:
+    with writing(path) as file:
         file.write(text.encode())
 
 
@@ -219,7 +218,7 @@ def _log(model: Measured, report: Path) -> None:
     """Logs figures and report to the MLflow run that made the model. A server that is down costs a warning."""
     run = model.candidate.run if model.candidate else None
     if run is None:
-        print(f"{model.label}: nothing is logged to MLflow, for no run is known to have made it")
+        print(f"{model.label}: nothing is logged to MLflow, because no run is known to have made it")
         return
     figures = {key: estimate.value for key, estimate in model.figures.items() if isinstance(estimate, Estimate)}
     try:

@@ -147,7 +147,11 @@ class Yardstick:
         Raises:
             UserError: An image of a folder is broken or of another kind, or the disk is full.
         """
-        return self._store(candidate.images(self.n, self.seed, self.truncation), self.n, f"Drawing {candidate.label}")
+        return self._store(
+            candidate.images(self.n, self.seed, self.truncation, self._image_shape[0]),
+            self.n,
+            f"Drawing {candidate.label}",
+        )
 
     def measure(self, candidate: Candidate, drawn: Images) -> Measured:
         """Measures what was drawn from a candidate, and how well it reconstructs."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from face_generation.errors import UserError
+from face_generation.files import writing
 from face_generation.generator import Bundle, Generator, pictures
 from face_generation.metrics import bootstrap
 
@@ -35,7 +36,7 @@ class Sheet:
         Raises:
             UserError: It cannot be written there.
         """
-        with pictures.writing(path) as file:
+        with writing(path) as file:
             file.write(pictures.encode(self.picture, path.suffix[1:]))
 
 

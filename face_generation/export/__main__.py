@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from face_generation.entry import command
 
 
-@command("export")
+@command("export", texts=("ckpt", "out", "splits", "bundle"))
 def main(config: DictConfig) -> None:
     from pathlib import Path  # torch takes seconds, which --help does without
 

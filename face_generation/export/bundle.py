@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,16 +18,17 @@ from face_generation.editing.directions import CACHE, add_directions
 from face_generation.errors import UserError
 from face_generation.export.card import PREVIEW_FACES, write_card
 from face_generation.export.onnx import write_onnx
+from face_generation.files import replacing, sweep, writing
 from face_generation.generator import Generator, pictures
 from face_generation.generator.bundle import (
     ATTRIBUTES,
     DECODER,
     ENCODER,
     MANIFEST,
-    MLFLOW_URI,
     PREVIEW,
     PRIOR,
     Bundle,
+    is_remote,
 )
 from face_generation.metrics import Gap
 from face_generation.metrics.attributes import LabelledFaces, asked, attribute_classifier
@@ -105,19 +105,14 @@ def export_bundle(
     if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds other files; give an empty or a new folder")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            work = Path(temporary) / "bundle"
-            work.mkdir()
+        sweep(folder.parent)
+        with replacing(folder) as work:
             bundle = _write(model, work, name, provenance, splits, truncation)
             if splits and directions:
                 bundle = _measured(bundle, splits, measure)
             write_card(bundle)
-            if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            work.rename(folder)
     except OSError as error:
-        raise UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder") from error
+        raise _unwritable(folder, error) from error
     return Bundle.load(folder)
 
 
@@ -128,13 +123,23 @@ def extend_bundle(where: str, splits: Path | None) -> Bundle:
     Raises:
         UserError: It is no bundle on this disk, `splits` is None, or as `find_directions`.
     """
-    if MLFLOW_URI.match(where):
+    if is_remote(where):
         raise UserError(f"{where} is not on this disk, so nothing can be added; give the folder of a bundle")
     if splits is None:
         raise UserError("directions are found with packed splits; give their folder: splits=…")
-    bundle = _measured(Bundle.load(where), splits, measure=True)
-    write_card(bundle)
-    return bundle
+    bundle = Bundle.load(where)
+    try:
+        sweep(bundle.folder.parent)
+        with replacing(bundle.folder) as work:
+            shutil.copytree(bundle.folder, work, dirs_exist_ok=True)
+            write_card(_measured(replace(bundle, folder=work), splits, measure=True))
+    except OSError as error:
+        raise _unwritable(bundle.folder, error) from error
+    return Bundle.load(bundle.folder)
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write the bundle to {folder} ({error.strerror}); choose another folder")
 
 
 def _write(
@@ -142,7 +147,7 @@ def _write(
 ) -> Bundle:
     """The networks, the manifest and the preview."""
     model = model.cpu().eval()
-    training = {key: provenance[key] for key in ("data", "config", "git_commit")}
+    training = {key: provenance[key] for key in ("data", "config", "git_commit", "changes") if key in provenance}
     training |= {"model": type(model).__name__, "losses": list(model.losses)}
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
     normal = torch.zeros(2, math.prod(model.latent_shape))
@@ -178,7 +183,7 @@ def _write(
     }
     Bundle.write(folder, **manifest)
     faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
-    with pictures.writing(folder / PREVIEW) as preview:
+    with writing(folder / PREVIEW) as preview:
         preview.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
     return Bundle.write(folder, **manifest)
 

@@ -37,7 +37,7 @@ class Attributes:
 
     @classmethod
     def load(cls, bundle: Bundle) -> "Attributes":
-        """Those of a bundle; none where its prior takes none.
+        """Opens a bundle's attributes. There are none where its prior takes none.
 
         Raises:
             UserError: Its file of attributes is not of the format.

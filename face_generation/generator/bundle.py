@@ -17,15 +17,16 @@ import json
 import math
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from face_generation.errors import UserError
-from face_generation.generator import pictures
+from face_generation.files import scratch, writing
+from face_generation.generator import hub
+from face_generation.generator.hub import HUB_URI
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -91,8 +92,9 @@ class Bundle:
         """Opens a bundle and verifies its files.
 
         Args:
-            where: The name of a shipped bundle, a folder, or an MLflow URI: `models:/<name>/<version>`,
-                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`.
+            where: The name of a shipped bundle, a folder, an MLflow URI (`models:/<name>/<version>`,
+                `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`), or a repository on the
+                Hugging Face Hub (`hf://<owner>/<name>` or `hf://<owner>/<name>@<revision>`).
 
         Raises:
             UserError: There is no such bundle, or it is damaged or of another format.
@@ -168,7 +170,7 @@ class Bundle:
         Raises:
             UserError: It cannot be written.
         """
-        with pictures.writing(self.folder / name) as file:
+        with writing(self.folder / name) as file:
             file.write(text.encode())
         bundle = replace(self, files={**self.files, name: sha256(self.folder / name)})
         bundle._write_manifest()
@@ -179,9 +181,8 @@ class Bundle:
         del manifest["folder"]
         if not self.evaluation:
             del manifest["evaluation"]
-        partial = self.folder / f"{MANIFEST}.part"
-        partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(self.folder / MANIFEST)
+        with writing(self.folder / MANIFEST) as file:
+            file.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
@@ -202,6 +203,11 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
 
 
+def is_remote(where: str) -> bool:
+    """Whether a bundle is named by an address, from which it is fetched, and not on this disk."""
+    return bool(MLFLOW_URI.match(where) or HUB_URI.match(where))
+
+
 def sha256(path: Path) -> str:
     """The file's checksum in hexadecimal."""
     with path.open("rb") as file:
@@ -213,13 +219,15 @@ def _find(where: str) -> Path:
         return SHIPPED / where
     if MLFLOW_URI.match(where):
         return _download(where)
+    if HUB_URI.match(where):
+        return hub.fetch(where)
     folder = Path(where).expanduser()
     if (folder / MANIFEST).is_file():
         return folder
     if folder.is_dir():
         raise UserError(f"the folder {where} is no bundle: it has no {MANIFEST}; export one there first")
     names = ", ".join(shipped()) or "none"
-    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an MLflow URI such as models:/…")
+    raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an address: models:/… or hf://…")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -262,12 +270,14 @@ def _download(uri: str) -> Path:
             raise UserError(f"no MLflow store here ({MLFLOW_STORE}); train first, or set MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(MLFLOW_STORE)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take four minutes where no server answers
-    folder = tempfile.mkdtemp(prefix="bundle-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    until_the_end = ExitStack()
+    folder = until_the_end.enter_context(scratch("bundle"))
+    atexit.register(until_the_end.close)
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise UserError(
             f"cannot fetch {uri} from {mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}); "
             "check the URI and MLFLOW_TRACKING_URI"
         ) from error
+    return next((path.parent for path in fetched.glob(f"**/{MANIFEST}")), fetched)  # a registered one lies in data/

@@ -49,7 +49,7 @@ class Directions(Mapping[str, Direction]):
 
     @classmethod
     def load(cls, bundle: Bundle) -> "Directions":
-        """Those of a bundle; none where it has no `directions.json`.
+        """Opens a bundle's directions. There are none where it has no `directions.json`.
 
         Raises:
             UserError: The file is not of the format.

@@ -47,7 +47,7 @@ class Generator:
 
     @classmethod
     def load(cls, where: str | Path) -> "Generator":
-        """Opens a bundle: a shipped name such as "vae", a folder, or an MLflow URI. See `Bundle.load`."""
+        """Opens a bundle: a shipped name such as "vae", a folder, or an address. See `Bundle.load`."""
         return cls(Bundle.load(where))
 
     @cached_property

@@ -88,7 +88,7 @@ def open_photo(file: IO[bytes], formats: Sequence[str] | None = None) -> Image.I
     """Opens a picture without decoding it.
 
     Raises:
-        UnidentifiedImageError: It is none, or not of these formats. Of broken files Pillow raises many kinds.
+        UnidentifiedImageError: It is none, or not of these formats. Pillow raises many kinds of error on broken files.
     """
     head = file.read(3)
     file.seek(0)
@@ -119,7 +119,7 @@ def centred_square(image: Image.Image, size: int, *, room: Room = ROOM) -> NDArr
     """The square in the middle of an opened image, turned upright, uint8 sRGB size×size×3.
 
     Raises:
-        TooLarge: As `decoded`. Of broken files Pillow raises many kinds.
+        TooLarge: As `decoded`. Pillow raises many kinds of error on broken files.
     """
     # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
     with decoded(image, 2 * size, size, room) as (photo, turn):

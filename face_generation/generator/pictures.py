@@ -1,19 +1,14 @@
 """Images as picture files, grids and animations."""
 
-import errno
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from face_generation.errors import UserError
 from face_generation.generator import origin
 from face_generation.generator.origin import Recipe
 
@@ -98,26 +93,3 @@ def labelled(
     for i, name in enumerate(rows):
         pen.text((left - size / 2, top + height * (i + 0.5) / len(rows)), name, "black", font, anchor="rm")
     return np.asarray(canvas)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a new file that appears at `path`, in place of any older one, only when it is whole.
-
-    Raises:
-        UserError: It cannot be written there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"no space left for {path}; free some, or choose another place") from error
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -38,6 +38,9 @@ class RelativisticPairing(nn.Module):
 class GradientPenalty(nn.Module):
     """γ/2·E‖∇D‖² (R1 on photos, R2 on samples; Mescheder et al. 2018).
 
+    Where a discriminator has a logit for each patch, the mean over patches is taken, as it is of their losses. The
+    gradients of patches that overlap are taken to be orthogonal.
+
     Args:
         weight: γ; 0 is none.
         interval: Steps between penalties, which then count as much more (lazy regularisation; Karras et al. 2020).
@@ -59,5 +62,6 @@ class GradientPenalty(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float().requires_grad_()
             # Not the compiled network, which has no second derivative.
-            (gradient,) = torch.autograd.grad(discriminator.forward(images).sum(), images, create_graph=True)
-        return 0.5 * self.weight * self.interval * gradient.square().sum() / len(real)
+            logits = discriminator.forward(images)
+            (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+        return 0.5 * self.weight * self.interval * gradient.square().sum() / (len(real) * logits[0].numel())

@@ -21,7 +21,7 @@ class PixelLikelihood(nn.Module):
 
 
 class FeatureLikelihood(nn.Module):
-    """The same of the maps that a frozen network, trained on photos, makes of images (Hou et al. 2017).
+    """Negative log likelihood of the maps that a frozen network, trained on photos, makes of images (Hou et al. 2017).
 
     Each map has its own variance. The mean over the maps is taken, as if each had as many values as the image. Latents
     then hold more of what makes faces differ, and less of what makes pixels do.

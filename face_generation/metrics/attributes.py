@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -21,14 +20,15 @@ from tqdm import tqdm
 from face_generation.data.datamodule import to_float
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.errors import UserError
+from face_generation.files import writing
 from face_generation.hardware import best_precision
 from face_generation.metrics import Estimate, Gap, bootstrap, roc
 from face_generation.networks import blocks
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
-MAX_FACES = {"train": 10_000, "val": 2_000, "test": 2_000}  # for the sake of time and memory
+MAX_FACES = {"train": 10_000, "val": 2_000, "test": 2_000}  # because more take too much time and memory
 MIN_TRAIN = 30  # faces with an attribute and without it, to learn it from
-MIN_HELD_OUT = 5  # likewise, to test it on
+MIN_HELD_OUT = 5  # the same, to test it on
 CHANNELS = (32, 64, 128, 256)  # at 38, 19, 10 and 5 pixels
 DROPOUT = 0.3
 EPOCHS = 16
@@ -98,7 +98,8 @@ class Accuracy:
 
     @classmethod
     def of(cls, scores: NDArray[np.floating], present: NDArray[np.bool_]) -> "Accuracy":
-        """Of scores (N) that are above 0 for faces that are said to have the attribute; some have it and some not."""
+        """Measures N scores, which are above 0 for faces that are said to have the attribute. Some must have it, and
+        some not."""
         return cls(
             accuracy=float(np.mean((scores > 0) == present)),
             majority=float(max(present.mean(), 1 - present.mean())),
@@ -132,7 +133,7 @@ class AttributeClassifier:
         return out
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same as probabilities, 0 to 1."""
+        """Scores as probabilities, 0 to 1."""
         return torch.from_numpy(self.scores(images)).sigmoid().numpy()
 
 
@@ -157,7 +158,8 @@ def attribute_classifier(faces: LabelledFaces, cache: Path, seed: int = 0) -> At
         scores = AttributeClassifier(network, faces.names, []).scores(faces.held_out.images)
         accuracies = [Accuracy.of(*column) for column in zip(scores.T, faces.held_out.labels.T, strict=True)]
         content = {"network": network.state_dict(), "accuracies": [asdict(accuracy) for accuracy in accuracies]}
-        _keep(content, kept)
+        with writing(kept) as file:
+            torch.save(content, file)
     except Exception as error:  # broken files make torch raise many kinds
         raise UserError(f"{kept} is damaged; delete it") from error
     network = _network(len(faces.names)).to(device)
@@ -286,16 +288,3 @@ def _fingerprint(faces: LabelledFaces, seed: int) -> str:
         for array in (part.images, part.labels):
             hashed.update(f"{array.shape}".encode() + np.ascontiguousarray(array).data)
     return hashed.hexdigest()
-
-
-def _keep(content: object, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".attributes-", dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            torch.save(content, whole)
-            whole.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"cannot keep the classifier in {path.parent} ({error.strerror}); choose another folder"
-        ) from error

@@ -11,9 +11,9 @@ nearest neighbour is often the image itself, and a covariance or a quantile func
 interval would lie beside the figure. Random halves repeat nothing. The mean of a random half of n values strays from
 that of all of them by as much as the mean of n fresh ones from the truth, so nothing is rescaled (the delete-d
 jackknife at d = n/2, Shao & Wu 1989; subsampling, Politis & Romano 1994). A half has more of the bias that falls with
-the number of images, but all halves have it alike: their median is moved onto the figure itself. The interval shows the
-spread, not the bias; the figure of real against real, at the same numbers, shows that. Where two sets are all but
-alike, a distance is as flat there as a square at 0, and the interval is too wide rather than too narrow.
+the number of images, but all halves have the same bias: their median is moved onto the figure itself. The interval
+shows the spread, not the bias; the figure of real against real, at the same numbers, shows that. Where two sets are
+almost the same, a distance is as flat there as a square at 0, and the interval is too wide rather than too narrow.
 """
 
 import math
@@ -125,7 +125,7 @@ def centred(value: float, resampled: ArrayLike, bounds: tuple[float, float] = (0
 
 
 def equal_rows(n: int, m: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """As many rows of a set of n as of a set of m, in order: all of the smaller set, a random part of the larger."""
+    """Rows of two sets of n and m, as many of each, in order: all of the smaller set, a random part of the larger."""
     random = np.random.default_rng(seed)
     size = min(n, m)
     return np.sort(random.permutation(n)[:size]), np.sort(random.permutation(m)[:size])

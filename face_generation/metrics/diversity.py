@@ -84,11 +84,11 @@ def face_diversity(embeddings: NDArray[np.floating], real: NDArray[np.floating],
         embeddings, real: N×D and M×D.
 
     Raises:
-        Gap: A set has fewer than 4 rows, or a value that is not finite, or the real ones are all alike.
+        Gap: A set has fewer than 4 rows, or a value that is not finite, or the real ones are all the same.
     """
     check(real, least=4)
     if not np.ptp(real, axis=0).any():
-        raise Gap("the real faces are all alike, so there is nothing to compare diversity with; look at them")
+        raise Gap("the real faces are all the same, so there is nothing to compare diversity with; look at them")
     return set_distance(lambda a, b: _mean_distance(a) / _mean_distance(b), embeddings, real, seed)
 
 

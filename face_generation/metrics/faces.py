@@ -15,7 +15,6 @@ from copy import copy
 from importlib.util import find_spec
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -25,6 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from face_generation.errors import UserError
+from face_generation.files import writing
 from face_generation.generator.parallel import cores, parallel_map
 from face_generation.metrics import INSTALL, Gap, Metric
 
@@ -91,14 +91,8 @@ def embeddings(images: NDArray[np.uint8], cache: Path | None = None) -> NDArray[
 def _kept(images: NDArray[np.uint8], weights: Path, cache: Path) -> NDArray[np.float32]:
     kept = cache / f"embeddings-{_fingerprint(images, weights)}.npy"
     if not kept.exists():
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix=".embeddings-", dir=cache) as folder:  # on the disk of the cache
-                whole = Path(folder) / kept.name
-                np.save(whole, _embed(images, weights))
-                whole.replace(kept)
-        except OSError as error:
-            raise UserError(f"cannot keep embeddings in {cache} ({error.strerror}); choose another folder") from error
+        with writing(kept) as file:  # opened first, so that an unwritable place is found before the work
+            np.save(file, _embed(images, weights))
     return np.load(kept)
 
 
@@ -115,7 +109,7 @@ def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
             )
         except BrokenProcessPool as error:
             raise UserError(
-                "a process that embeds faces was killed, perhaps for want of memory; free some and try again"
+                "a process that embeds faces was killed, perhaps because memory ran out; free some and try again"
             ) from error
 
 

@@ -78,9 +78,9 @@ def auc(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) ->
     """The area under the ROC curve of a logistic regression that tells samples from real images (Lopez-Paz & Oquab
     2017), in [0, 1]: 0.5 is chance.
 
-    Each image is scored by a classifier that was fitted to four fifths of the images, without it. Of the larger set a
-    random part is taken. The interval is of the images scored, not of the classifiers' fits. An image that stands in
-    both sets is learned on one side and scored on the other, which makes the figure less than 0.5.
+    Each image is scored by a classifier that was fitted to four fifths of the images, without it. A random
+    part of the larger set is taken. The interval is of the images scored, not of the classifiers' fits. An image that
+    stands in both sets is learned on one side and scored on the other, which makes the figure less than 0.5.
 
     Args:
         samples, real: Features, N×D and M×D.

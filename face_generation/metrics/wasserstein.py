@@ -60,8 +60,8 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
     Patches of 7×7 pixels are drawn at random from each level of the images' Laplacian pyramids, and each colour channel
     of a level is scaled to zero mean and unit variance over the set. The distance between the two clouds of patches is
     the mean, over random directions, of the Wasserstein-1 distance between their projections. It grows as fewer images
-    are used, so compare it only at equal numbers. Of the larger set a random part is taken, and of sets of more than
-    4,000 images as many, at random: all patches of a level are in memory, 75 KB an image.
+    are used, so compare it only at equal numbers. A random part of the larger set is taken, and no more than 4,000
+    images of either, at random: all patches of a level are in memory, 75 KB an image.
 
     Args:
         images, real: N×H×W×3 and M×H×W×3, of one size.
@@ -179,7 +179,7 @@ def _moments(patches: Floats) -> tuple[Floats, Floats]:
 
 
 def _sorted_projections(patches: Floats, mean: Floats, std: Floats, directions: Floats) -> Floats:
-    """Scaled patches on each direction, d×np, sorted. It is the directions that are scaled, for they are fewer."""
+    """Scaled patches on each direction, d×np, sorted. The directions are scaled, because they are fewer."""
     scaled = directions / std[:, np.newaxis]
     projections = scaled.reshape(len(scaled), -1) @ patches.reshape(-1, scaled[0].size).T
     projections -= (scaled.sum(axis=2) @ mean)[:, np.newaxis]
@@ -188,5 +188,5 @@ def _sorted_projections(patches: Floats, mean: Floats, std: Floats, directions: 
 
 
 def _sizes(size: int) -> list[int]:
-    """Of the levels of a pyramid, each half of the one before, rounded up: 150 → [150, 75, 38, 19]."""
+    """The sizes of a pyramid's levels, each half of the one before, rounded up: 150 → [150, 75, 38, 19]."""
     return [-(-size // 2**level) for level in range(len(LEVELS))]

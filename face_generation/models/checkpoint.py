@@ -1,7 +1,8 @@
 """Checkpoints: reading them without running code from them, and writing finished models."""
 
-import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from face_generation.errors import UserError
+from face_generation.files import writing
 from face_generation.models.base import FaceModel
 
 KEYS = {"model", "state_dict", "provenance"}
+WEIGHTS = ("state_dict", "current_model_state")  # the second: before averaging, in the middle of training
 OURS = ("face_generation.", "torch.optim.")  # what a checkpoint's configuration may name: nothing else is called
 
 
@@ -21,17 +25,37 @@ def read(path: Path) -> dict[str, Any]:
     """A checkpoint's content, on the CPU. Only tensors and plain Python types are read: no code in it can run.
 
     Raises:
-        UserError: There is no such file, or it is not a checkpoint of ours.
+        UserError: There is no such file, it is damaged or cut short, it is not a checkpoint of ours, or it has weights
+            that are no numbers.
     """
     try:
+        _check(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"no checkpoint at {path}; train first, or give the path of one") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path} is not a whole checkpoint of this package; give another one") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}); give a checkpoint that can be read") from error
+    except Exception as error:  # of many classes, where the damage is in the tables of the archive
+        raise UserError(
+            f"{path} is damaged, cut short, or no checkpoint; give another one, such as a final.ckpt"
+        ) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() >= KEYS:
         raise UserError(f"{path} is not a checkpoint of this package; give one that face_generation.train wrote")
+    for weights in WEIGHTS:
+        for name, tensor in checkpoint.get(weights, {}).items():
+            if not torch.isfinite(tensor).all():
+                raise UserError(
+                    f"{path} has weights that are no numbers ({name}), because its training went wrong; give an older "
+                    "checkpoint, or train again with a smaller learning rate"
+                )
     return checkpoint
+
+
+def _check(path: Path) -> None:
+    """Compares the parts of a checkpoint, which is a zip, with the checksums that it carries; torch does not."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(damaged)
 
 
 def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
@@ -111,6 +135,23 @@ def save(path: Path, model: FaceModel, provenance: Mapping[str, Any]) -> None:
         "provenance": dict(provenance),
         "pytorch-lightning_version": pl.__version__,
     }
-    partial = path.with_suffix(".part")
-    torch.save(content, partial)
-    partial.replace(path)
+    write(path, content)
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a checkpoint, which has a checksum of each of its parts.
+
+    Raises:
+        UserError: It cannot be written; an older one at `path` is still there.
+    """
+    buffer = BytesIO()  # a file would do, but torch does not say when its disk is full
+    torch.save(dict(content), buffer)
+    with writing(path, durable=True, remedy="and go on from the last whole checkpoint: ckpt_path=last") as file:
+        file.write(buffer.getbuffer())
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """How Lightning writes checkpoints: as `write` does, so that one that is killed leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: object = None) -> None:
+        write(Path(path), checkpoint)

@@ -5,13 +5,14 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from face_generation.losses import GradientPenalty, NonSaturating, RelativisticPairing
 from face_generation.metrics import Gap
 from face_generation.metrics.wasserstein import mean_sliced_wasserstein
 from face_generation.models.adversarial import AdversarialModel, diversity
+from face_generation.models.calibration import fresh_statistics
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 
 VALIDATION_FACES = 500  # for the sliced Wasserstein distance, at most, per process
@@ -55,22 +56,11 @@ class DCGAN(AdversarialModel):
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Measures what the generator's batch normalisations kept a running mean of, on its own feature maps. Those of
-        averaged weights vary less than those they are an average of, so the running means would wash the image out.
-        """
-        norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over the batches
-        mode = self.generator.training
-        self.generator.train()
+        """Measures the statistics of the generator's batch normalisations for its weights as they are."""
         noise = torch.Generator().manual_seed(0)
-        for _ in range(CALIBRATION_BATCHES):
-            self.generator(torch.randn(32, *self.latent_shape, generator=noise).to(self.device))
-        self.generator.train(mode)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        with fresh_statistics(self.generator):
+            for _ in range(CALIBRATION_BATCHES):
+                self.generator(torch.randn(32, *self.latent_shape, generator=noise).to(self.device))
 
     def compile_networks(self) -> None:
         self.generator.compile()

@@ -1,4 +1,4 @@
-"""Muon: an optimizer for the matrices of transformers."""
+"""Muon: an optimizer for the matrices of transformers and the kernels of convolutions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-SMALLEST = 64  # rows and columns of a weight that is a matrix; most embeddings and last layers have fewer
+from face_generation.hardware import best_precision
+
+SMALLEST = 64  # rows and columns of a weight that counts as a matrix; most embeddings, first and last layers have fewer
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that takes singular values from (0, 1] to about 1
 ITERATIONS = 5
 RMS = 0.2  # of an update, as AdamW's usually are (Liu et al. 2025)
@@ -17,8 +19,8 @@ RMS = 0.2  # of an update, as AdamW's usually are (Liu et al. 2025)
 class Muon(Optimizer):
     """Momentum whose update of each matrix is made orthogonal (Jordan et al. 2024), and AdamW for all else.
 
-    On the prior it needs two thirds of AdamW's steps. It is torch's own Muon in one optimizer with the AdamW that the
-    other weights need, because Lightning steps one optimizer by itself.
+    A convolution's kernel O×I×h×w counts as a matrix O×(I·h·w). On the prior it needs two thirds of AdamW's steps, on
+    the autoencoder less than half. torch's own Muon takes matrices alone, and Lightning steps one optimizer by itself.
 
     Args:
         params: Parameters.
@@ -39,7 +41,7 @@ class Muon(Optimizer):
         weight_decay: float = 0.01,
     ) -> None:
         params = list(params)
-        matrices = [param for param in params if param.ndim == 2 and min(param.shape) >= SMALLEST]
+        matrices = [param for param in params if param.ndim >= 2 and min(param.flatten(1).shape) >= SMALLEST]
         chosen = {id(param) for param in matrices}
         groups = [
             {"params": matrices, "lr": lr, "matrices": True},
@@ -62,9 +64,9 @@ class Muon(Optimizer):
             assert param.grad is not None
             momentum = self.state[param].setdefault("momentum", torch.zeros_like(param))
             momentum.lerp_(param.grad, 1 - group["momentum"])
-            update = orthogonalised(param.grad.lerp(momentum, group["momentum"]))
+            update = orthogonalised(param.grad.lerp(momentum, group["momentum"]).flatten(1))
             param.mul_(1 - group["lr"] * group["weight_decay"])
-            param.add_(update, alpha=-group["lr"] * RMS * max(param.shape) ** 0.5)
+            param.add_(update.reshape(param.shape), alpha=-group["lr"] * RMS * max(update.shape) ** 0.5)
 
     def _adamw(self, params: list[Tensor], group: dict[str, Any]) -> None:
         for param in params:
@@ -95,7 +97,7 @@ class Muon(Optimizer):
 def orthogonalised(matrix: Tensor) -> Tensor:
     """The orthogonal matrix nearest to a matrix, roughly: all singular values become about 1, by a Newton-Schulz
     iteration."""
-    x = matrix.bfloat16() if matrix.is_cuda else matrix
+    x = matrix.bfloat16() if best_precision() == "bf16-mixed" else matrix
     if x.shape[0] > x.shape[1]:
         x = x.T
     x = x / (x.norm() + 1e-7)

@@ -145,7 +145,7 @@ class Prior(FaceModel):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clips the norm as `trainer.gradient_clip_val` says, and logs what it was before. Lightning's own clipping
-        refuses fused optimizers, for the sake of fp16 gradient scaling, which bf16 does without."""
+        refuses fused optimizers, because fp16 scales gradients; bf16 does not."""
         limit = gradient_clip_val or math.inf
         self.log("train/gradient_norm", torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
 

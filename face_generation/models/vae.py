@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import torch
@@ -21,9 +22,12 @@ from face_generation.losses import (
     RelativisticPairing,
 )
 from face_generation.models.adversarial import AdversarialModel
+from face_generation.models.calibration import fresh_statistics
 from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 
 log = logging.getLogger(__name__)
+TINY = 1e-12
+CALIBRATION_BATCHES = 20
 STATISTICS_RATE = 0.01  # of the running mean and standard deviation of the latents: over a hundred batches
 
 
@@ -45,7 +49,8 @@ class VAE(AdversarialModel):
         discriminator_optimizer: The same of the discriminator.
         scheduler: Makes the schedule of a learning rate from its optimizer and the number of steps.
         pixel_weight, feature_weight, kl_weight: Of the losses, which all are in nats.
-        adversarial_weight: In nats per pixel value, as those are once they are divided by the number of values.
+        adversarial_weight: Norm of the discriminator's gradient at the reconstructions, relative to that of the
+            likelihood's, as the adaptive weight of VQGAN is. So it means the same for any discriminator.
         adversarial_epoch: The first one with a discriminator.
         noise: Standard deviation of noise on latents that are decoded, at most, relative to that of the latents. A
             decoder that has learned with it forgives a prior's small errors (Zheng et al. 2025).
@@ -72,7 +77,7 @@ class VAE(AdversarialModel):
         pixel_weight: float = 0.5,
         feature_weight: float = 0.5,
         kl_weight: float = 0.3,
-        adversarial_weight: float = 0.1,
+        adversarial_weight: float = 0.03,
         adversarial_epoch: int = 0,
         noise: float = 0.0,
         clip: float = 1.0,
@@ -145,21 +150,36 @@ class VAE(AdversarialModel):
         latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         self._follow(latents.detach())
         amount = self.noise * torch.rand(len(latents), 1, 1, 1, device=self.device) * self.latent_std
-        reconstructions = self.decoder(latents + amount * torch.randn_like(latents)).float()
+        decoded = self.decoder(latents + amount * torch.randn_like(latents)).float()
+        reconstructions = decoded.detach().requires_grad_()  # gradients of likelihood and discriminator meet here
         losses = self._losses(reconstructions, images, mean, log_variance)
         figures = dict(losses)
-        loss = self._weighted(losses) / images[0].numel()  # per value: gradients are of order one
+        values = images[0].numel()  # losses are taken per value, so that gradients are of order one
+        kl = self.weights["kl"] * losses.pop("kl") / values
+        likelihood = self._weighted(losses) / values
+        (gradient,) = torch.autograd.grad(likelihood, reconstructions)
         if self.adversarial_weight and self.current_epoch >= self.adversarial_epoch:
             figures |= self.train_discriminator(optimizers[1], images, reconstructions)
             schedulers[1].step()
             figures["adversarial"] = self.adversarial_loss(images, reconstructions)
-            loss = loss + self.adversarial_weight * figures["adversarial"]
+            (pull,) = torch.autograd.grad(figures["adversarial"], reconstructions)
+            gradient = gradient + self.adversarial_weight * gradient.norm() / (pull.norm() + TINY) * pull
         optimizers[0].zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward((decoded * gradient).sum() + kl)
         figures["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self._autoencoder(), self.clip)
         optimizers[0].step()
         schedulers[0].step()
-        self.log_dict({f"train/{name}": value for name, value in {**figures, "loss": loss}.items()})
+        figures["loss"] = likelihood + kl
+        self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()})
+
+    @torch.no_grad()
+    def on_validation_epoch_start(self) -> None:
+        """Measures the statistics of batch normalisations for the averaged weights, which validation is of."""
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        batches = islice(datamodule.ordered_loader("train"), CALIBRATION_BATCHES)
+        with fresh_statistics(self.encoder, self.decoder):
+            for batch in batches:
+                self.decoder(self.encoder(datamodule.on_after_batch_transfer(batch.to(self.device), 0))[0])
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
         mean, log_variance = self.encoder(images)

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from face_generation.generator.parallel import cores
-from face_generation.service import api, memory, openapi, operation, pages, problems
+from face_generation.service import api, memory, openapi, operation, pages, problems, sharing
 from face_generation.service.api import Service
 from face_generation.service.catalogue import Catalogue
 from face_generation.service.guards import Admission, ApiKey, BodyLimits
@@ -82,6 +82,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     app.state.openapi = None  # made when it is asked for
     problems.install(app)
-    for part in (operation, pages, openapi, api):  # the API last, for a bundle's name can be any other word
+    for part in (operation, pages, sharing, openapi, api):  # the API last, for a bundle's name can be any other word
         app.include_router(part.router)
     return app

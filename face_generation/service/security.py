@@ -4,7 +4,7 @@ import re
 
 Headers = list[tuple[bytes, bytes]]
 
-PAGES = re.compile(r"/|/static/.*|/api/v1/docs(/.*)?")
+PAGES = re.compile(r"/|/static/.*|/share/.*|/api/v1/docs(/.*)?")
 _ALWAYS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _PAGE = {
     "cross-origin-opener-policy": "same-origin",

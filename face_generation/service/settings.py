@@ -23,7 +23,7 @@ from face_generation.service.sentences import sentence
 API_KEY = "FACE_GENERATION_API_KEY"
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-ROOMS = ("/api", "/static", "/health", "/ready", "/metrics")  # where our own paths begin
+ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics")  # where our own paths begin
 
 
 def _several(bundles: object) -> object:

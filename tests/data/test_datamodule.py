@@ -1,6 +1,8 @@
 """Packed splits as batches."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -177,3 +179,26 @@ def test_an_array_that_was_cut_off_is_refused(splits: Path, tmp_path: Path) -> N
         (tmp_path / "val.npy").write_bytes(whole[:size])
         with pytest.raises(UserError, match="not a whole array"):
             PackedSplit(tmp_path, "val")
+
+
+MOUNT = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+CAN_MOUNT = sys.platform == "linux" and subprocess.run([*MOUNT, "mount -t tmpfs tmpfs /dev/shm"]).returncode == 0
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="no file systems can be mounted here")
+@pytest.mark.parametrize(("megabytes", "workers"), [(8, 0), (64, 2)])
+def test_loaders_do_without_processes_where_shared_memory_is_small(
+    drawn_splits: Path, megabytes: int, workers: int
+) -> None:
+    """40 images are 2.7 MB, and up to 12 such batches wait."""
+    program = (
+        "import sys; from face_generation.data.datamodule import PackedDataModule\n"
+        "data = PackedDataModule(sys.argv[1], batch_size=40, num_workers=2); data.setup('fit')\n"
+        "loader = data.train_dataloader()\n"
+        "print(loader.num_workers, [len(batch) for batch in loader])\n"
+    )
+    script = f"mount -t tmpfs -o size={megabytes}m tmpfs /dev/shm && {sys.executable} - {drawn_splits}"
+    done = subprocess.run([*MOUNT, script], input=program, capture_output=True, text=True)
+
+    assert done.stdout == f"{workers} [40]\n", done.stderr
+    assert ("--shm-size" in done.stderr) == (workers == 0)

@@ -107,7 +107,7 @@ def test_face_diversity_is_relative_to_real_faces() -> None:
 
 def test_face_diversity_has_gaps() -> None:
     real = np.random.default_rng(0).normal(size=(50, 16))
-    with pytest.raises(Gap, match="real faces are all alike"):
+    with pytest.raises(Gap, match="real faces are all the same"):
         face_diversity(real, np.ones((50, 16)), seed=0)
     with pytest.raises(Gap, match="needs at least 4 images, and there are 3"):
         face_diversity(real[:3], real, seed=0)

@@ -122,7 +122,7 @@ def test_unwritable_cache_is_a_user_error(drawn: NDArray[np.uint8], tmp_path: Pa
     file = tmp_path / "cache"
     file.write_text("not a folder")
 
-    with pytest.raises(UserError, match=r"cannot keep embeddings in .*cache \(.*\); choose another folder"):
+    with pytest.raises(UserError, match=r"cannot write .*cache.*; choose another place"):
         embeddings(drawn[:1], file)
 
 

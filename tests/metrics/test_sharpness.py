@@ -41,7 +41,7 @@ def test_a_ramp_and_an_even_colour_have_none() -> None:
 
 
 def test_it_is_the_ratio_of_energies() -> None:
-    """Of noise, energy grows with the square of its deviation. More images than a batch holds."""
+    """The energy of noise grows with the square of its deviation. More images than a batch holds."""
     estimate = sharpness(noise(140, std=10, seed=1), noise(130, std=20, seed=2), seed=0)
 
     assert estimate.value == pytest.approx(0.25, rel=0.01)

@@ -37,6 +37,18 @@ def test_a_step_of_a_matrix_has_the_size_of_adamws_and_vectors_are_adamws() -> N
     torch.testing.assert_close(layer.bias, plain.bias)
 
 
+def test_a_kernel_is_a_matrix_with_a_row_for_each_output() -> None:
+    layer = nn.Conv2d(8, 64, 3, bias=False).to(memory_format=torch.channels_last)
+    before = layer.weight.detach().clone()
+    optimizer = Muon(layer.parameters(), lr=1e-2, adamw_lr=1e-3, weight_decay=0.0)
+    layer(torch.randn(16, 8, 9, 9)).square().sum().backward()
+    optimizer.step()
+
+    values = torch.linalg.svdvals((layer.weight - before).flatten(1)) / (1e-2 * 0.2 * 72**0.5)
+    assert values.max() < 1.3
+    assert (values > 0.6).float().mean() > 0.8
+
+
 def test_it_learns_and_goes_on_from_its_state() -> None:
     target = torch.randn(64, 64)
 

@@ -100,7 +100,7 @@ def test_without_a_weight_there_are_no_features(build_model: Build, drawn: Drawn
 
 def test_noise_on_latents_reaches_the_decoder_alone(build_model: Build, drawn: DrawnDataModule) -> None:
     """With as much noise as this nothing can be reconstructed, and the KL is what it is."""
-    options = ("model.kl_weight=0", "model.adversarial_weight=0", "model.optimizer.lr=0")
+    options = ("model.kl_weight=0", "model.adversarial_weight=0", "model.optimizer.lr=0", "model.optimizer.adamw_lr=0")
     quiet, noisy = (train(build_model("vae", f"model.noise={noise}", *options), drawn) for noise in (0, 100))
     assert noisy["train/kl"] == pytest.approx(quiet["train/kl"], rel=1e-5)
     assert noisy["train/pixels"] != pytest.approx(quiet["train/pixels"], rel=1e-3)

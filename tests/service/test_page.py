@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 import time
+import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +23,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from face_generation.data.drawn import Face, draw_face
 from face_generation.generator import Bundle, Generator
+from face_generation.generator.latents import slerp
 from face_generation.generator.photos import read_photo
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -29,7 +32,9 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 COUNT = 24  # faces in the grid
-DIM = Bundle.load("vae").latent_dim
+VAE = Bundle.load("vae")
+DIM, SIZE = VAE.latent_dim, VAE.image_size
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 LINKED = math.ceil(DIM * 4 * 8 / 6)  # characters of its latent in a link: base64 of float32
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 REFUSED = "Failed to load resource"  # what the browser's console says of any answer that is an error
@@ -363,9 +368,169 @@ def test_morphs_and_saves_the_animation(visit: Any) -> None:
     for button, name in (("Save WebP", "face-42-to-45.webp"), ("Save GIF", "face-42-to-45.gif")):
         file_name, animation = saved(page, button)
         assert file_name == name
-        assert animation.size == (150, 150)
+        assert animation.size == (SIZE, SIZE)
         assert animation.n_frames > 40
         assert animation.info["loop"] == 0
+
+
+def test_morphs_toward_any_face_that_was_kept(visit: Any) -> None:
+    page = visit("#vae/77?smiling=2")
+    portrait(page)
+    page.get_by_role("button", name="Keep among your faces").click()
+    page.goto(page.url.partition("#")[0] + "#vae/42")
+    expect(page.get_by_role("heading", name="Face 42")).to_be_visible()
+    picture = portrait(page)
+    page.get_by_role("tab", name="Morph").click()
+    page.get_by_role("button", name="Choose…").click()
+    changes(picture, lambda: page.get_by_role("button", name="Face 77, which you kept").click())
+
+    link = address_when(page, rf"#vae/42\?toward=[\w-]{{{LINKED}}}&amount=0.5&v=")
+    assert pixels(portrait(visit(f"#{urlsplit(link).fragment}"))) == pixels(picture)
+    _, file = saved(page, "Save PNG")
+    vae = Generator.load("vae")
+    one, other = vae.latents(1, 42)[0], vae.directions.move(vae.latents(1, 77), {"smiling": 2.0})[0]
+    assert near(file, vae.decode(slerp(one, other, 0.5)[None])[0])
+
+
+def near(one: Any, other: Any) -> bool:
+    """Whether pictures are the same but for a level of rounding."""
+    return np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max() <= 1
+
+
+def test_mixes_faces_by_their_shares(visit: Any) -> None:
+    page = visit("#vae/4")
+    picture = portrait(page)
+    start = pixels(picture)
+    page.get_by_role("tab", name="Mix").click()
+    page.get_by_role("button", name="Add a face").click()
+    page.get_by_label("Its number").fill("77")
+    changes(picture, lambda: page.get_by_role("button", name="Take it").click())
+    address_when(page, rf"#vae/latents\?z=[\w-]{{{LINKED}}}&v=")
+    _, file = saved(page, "Save PNG")
+    vae = Generator.load("vae")
+    assert near(file, vae.decode(slerp(*(vae.latents(1, seed)[0] for seed in (4, 77)), 0.5)[None])[0])
+
+    changes(picture, lambda: page.get_by_role("slider", name="Face 77").fill("0"))
+    until(lambda: pixels(picture), lambda shown: shown == start)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("slider", name="Face 77")).to_have_value("1")
+
+
+# --- what people keep, and take back -------------------------------------------------------------------------------
+
+
+def test_opens_the_face_of_a_number(visit: Any) -> None:
+    page = visit("#vae?from=0&t=0.5")
+    grid(page)
+    number = page.get_by_label("Face number")
+    number.fill("4294967296")
+    number.press("Enter")
+    expect(page.get_by_text("is a whole number from 0 to 4294967295")).to_be_visible()
+    number.fill("4242")
+    number.press("Enter")
+    portrait(page)
+    address_when(page, r"#vae/4242\?t=0.5&v=")
+
+
+def test_changes_are_undone_and_made_again(visit: Any) -> None:
+    page = visit("#vae/7")
+    picture = portrait(page)
+    before = pixels(picture)
+    undo, redo = (page.get_by_role("button", name=name) for name in ("Undo", "Redo"))
+    expect(undo).to_be_disabled()
+    changed = changes(picture, lambda: page.get_by_role("slider", name="Smile").fill("2"))
+    expect(redo).to_be_disabled()
+
+    undo.click()
+    until(lambda: pixels(picture), lambda shown: shown == before)
+    expect(page.get_by_role("slider", name="Smile")).to_have_value("0")
+    page.keyboard.press("Control+Shift+Z")
+    until(lambda: pixels(picture), lambda shown: shown == changed)
+    address_when(page, "smiling=2")
+
+
+def test_shows_the_face_before_its_edits(visit: Any) -> None:
+    before = pixels(portrait(visit("#vae/7")))
+    page = visit("#vae/7?smiling=2")
+    picture = portrait(page)
+    after = pixels(picture)
+    button = page.get_by_role("button", name="Before")
+
+    button.click()
+    until(lambda: pixels(picture), lambda shown: shown == before)
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("b")
+    until(lambda: pixels(picture), lambda shown: shown == after)
+    address_when(page, "smiling=2")
+
+
+def test_surprises_with_edits_that_can_be_undone(visit: Any) -> None:
+    page = visit("#vae/7")
+    picture = portrait(page)
+    before = pixels(picture)
+    changes(picture, lambda: page.get_by_role("button", name="Surprise me").click())
+    assert 2 <= len(re.findall(r"[a-z_]+=-?\d", address_when(page, r"\?(?!v=)\w+="))) <= 5
+    page.keyboard.press("Control+z")
+    until(lambda: pixels(picture), lambda shown: shown == before)
+
+
+def test_favourites_and_history_stay_in_the_browser(visit: Any, tmp_path: Path) -> None:
+    page = visit("#vae/7?smiling=1")
+    portrait(page)
+    page.get_by_role("button", name="Keep among your faces").click()
+    expect(page.get_by_text("Kept among your faces")).to_be_visible()
+    until(lambda: page.evaluate("localStorage.getItem('recent')"), bool)
+    page.reload()
+    expect(page.get_by_role("button", name="Keep among your faces")).to_have_attribute("aria-pressed", "true")
+
+    page.get_by_role("link", name="Your faces").click()
+    expect(page.get_by_role("heading", name="Your faces")).to_be_focused()
+    for name in ("Favourites", "Looked at last"):
+        kept = page.get_by_role("list", name=name)
+        expect(kept.locator(".ready")).to_have_count(1)
+        expect(kept.get_by_role("link")).to_have_attribute("href", re.compile(r"#vae/7\?smiling=1&v="))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save all as ZIP").click()
+    (name, picture), *others = pictures_of(download.value.path())
+    assert (name, others) == ("vae-7.png", [])
+    assert np.array_equal(picture, Generator.load("vae").sample(1, 7, edits={"smiling": 1.0})[0])
+
+    page.get_by_role("button", name="Forget these").click()
+    page.get_by_role("list", name="Favourites").hover()
+    page.get_by_role("button", name="Forget: Face 7 of VAE").click()
+    expect(page.get_by_text("There is none yet")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("There is none yet")).to_be_visible()
+
+
+def pictures_of(path: str | Path) -> list[tuple[str, Image.Image]]:
+    """Names and pictures in a ZIP archive, which must be whole."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return [(name, Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist()]
+
+
+def test_saves_all_faces_of_the_grid(visit: Any) -> None:
+    page = visit("#vae?from=100")
+    grid(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save all as ZIP").click()
+    assert download.value.suggested_filename == "vae-100-to-123.zip"
+    files = pictures_of(download.value.path())
+    assert [name for name, _ in files] == [f"vae-{seed}.png" for seed in range(100, 124)]
+    assert np.array_equal(files[7][1], Generator.load("vae").sample(1, 107)[0])
+
+
+def test_says_how_the_api_draws_the_face(visit: Any) -> None:
+    page = visit("#vae/5?t=0.5&toward=6&amount=0.5&smiling=1.5")
+    portrait(page)
+    page.get_by_role("button", name="Use by API").click()
+    dialog = page.get_by_role("dialog", name="Draw this face by API")
+    address = dialog.get_by_role("region", name="The picture’s address").inner_text()
+    expect(dialog.get_by_role("region", name="On a command line")).to_have_text(f"curl -o vae-5.png '{address}'")
+    picture = Image.open(io.BytesIO(httpx.get(address).content))
+    page.keyboard.press("Escape")
+    assert np.array_equal(picture, saved(page, "Save PNG")[1])
 
 
 # --- a photo -------------------------------------------------------------------------------------------------------
@@ -386,7 +551,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     picture.save(path, quality=95)
     buffer = io.BytesIO()
     face.save(buffer, "PNG")
-    square = read_photo(buffer.getvalue(), 150, align=False).astype(float)
+    square = read_photo(buffer.getvalue(), SIZE, align=False).astype(float)
     return {"path": path, "eyes": [(eye - middle) * turn + middle for eye in eyes], "square": square}
 
 
@@ -394,7 +559,7 @@ def align(page: Page, photo: dict[str, Any]) -> None:
     """Chooses the photo and taps both eyes; it lies in the square as high as that, its middle in the middle."""
     page.get_by_role("button", name="Use a photo").click()
     page.locator("#file").set_input_files(photo["path"])
-    expect(page.get_by_role("dialog", name="Place the eyes")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Where is the face?")).to_be_visible()
     stage = page.locator("#stage")
     side = stage.bounding_box()["width"]
     for eye in photo["eyes"]:
@@ -407,7 +572,7 @@ def test_a_photo_is_aligned_redrawn_edited_and_linked(visit: Any, photo: dict[st
     portrait(page)
     align(page, photo)
     expect(page.get_by_text("Your photo is never stored.")).to_be_visible()
-    page.get_by_role("button", name="Redraw it with VAE").click()
+    page.get_by_role("button", name="Redraw the square").click()
 
     picture = portrait(page)
     original = page.get_by_role("img", name="Your photo, as the model saw it")
@@ -416,7 +581,7 @@ def test_a_photo_is_aligned_redrawn_edited_and_linked(visit: Any, photo: dict[st
         """async (image) => {
             await image.decode();
             const canvas = document.createElement("canvas");
-            [canvas.width, canvas.height] = [150, 150];
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
             canvas.getContext("2d").drawImage(image, 0, 0);
             return canvas.toDataURL().split(",")[1];
         }"""
@@ -474,7 +639,7 @@ def test_a_dropped_photo_is_moved_by_keys_wheel_and_sliders(visit: Any, photo: d
     turn.fill("-20")
     seen.add(drawing())
     assert len(seen) == 8
-    page.get_by_role("button", name="Redraw it with VAE").click()
+    page.get_by_role("button", name="Redraw the square").click()
     portrait(page)
     address_when(page, "#vae/latents")
 
@@ -482,9 +647,33 @@ def test_a_dropped_photo_is_moved_by_keys_wheel_and_sliders(visit: Any, photo: d
 def test_what_is_no_photo_is_refused_kindly(visit: Any, tmp_path: Path) -> None:
     page = visit("#vae/1")
     portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
     (tmp_path / "photo.jpg").write_bytes(b"not a photo")
     page.locator("#file").set_input_files(tmp_path / "photo.jpg")
+    dialog = page.get_by_role("dialog", name="Use a photo")
+    expect(dialog.get_by_text("cannot read that file as a picture")).to_be_visible()
+    page.keyboard.press("Escape")
     expect(page.get_by_text("cannot read that file as a picture")).to_be_visible()
+
+
+def test_the_face_of_a_photo_is_found(visit: Any) -> None:
+    page = visit("#vae/1")
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(VAE.folder / "preview.jpg")
+    page.get_by_role("button", name="Find the face and redraw it").click()
+    expect(page.get_by_role("img", name="Your photo, as the model saw it")).to_be_visible()
+    address_when(page, "#vae/latents")
+
+
+def test_a_photo_without_a_face_says_so_where_it_is_seen(visit: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 300), (90, 120, 90)).save(tmp_path / "meadow.png")
+    page = visit("#vae/1", refused=True)
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(tmp_path / "meadow.png")
+    page.get_by_role("button", name="Find the face and redraw it").click()
+    expect(page.get_by_role("dialog").get_by_text("No face was found")).to_be_visible()
 
 
 # --- links ---------------------------------------------------------------------------------------------------------
@@ -495,7 +684,8 @@ DAMAGED = {
     "#vae/-1": "A face’s number is from 0 to 4294967295; “-1” is not.",
     "#vae/4294967296": "A face’s number is from 0 to 4294967295",
     "#vae/1/2": "It has too many parts.",
-    "#vae/1?t=eleven": "“t” cannot be “eleven”; it is from 0 to 10.",
+    "#vae/1?t=eleven": "“t” cannot be “eleven”; it is 0 or more.",
+    "#vae/1?t=11": "“t” cannot be “11”; it is from 0 to 10.",
     "#vae/1?toward=2&amount=3": "“amount” cannot be “3”; it is from 0 to 1.",
     "#vae/1?smiling=11": "“smiling” goes from -10 to 10, not to 11.",
     "#told/1?with=male&without=male": "It asks for “male”, and for faces without it.",
@@ -533,7 +723,16 @@ def test_copies_the_link(visit: Any) -> None:
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_text("Copied the link")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
-    assert re.search(r"/#vae/1\?smiling=1\.5&v=\w{12}$", link)
+    assert re.search(r"/share/vae/1\?smiling=1\.5&version=\w{12}$", link)
+    html = httpx.get(link).text
+    preview = re.search('property="og:image" content="([^"]+)"', html)[1]
+    picture = Image.open(io.BytesIO(httpx.get(preview).content))
+    assert np.array_equal(picture, Generator.load("vae").sample(1, 1, edits={"smiling": 1.5})[0])
+
+    shown = pixels(portrait(page))
+    page.goto(link)
+    address_when(page, r"/#vae/1\?smiling=1\.5&v=\w{12}$")
+    assert pixels(portrait(page)) == shown
 
 
 # --- for everyone --------------------------------------------------------------------------------------------------
@@ -592,7 +791,7 @@ def test_on_a_phone(visit: Any, photo: dict[str, Any]) -> None:
     assert fits(page)
     grid(page).nth(4).tap()
     portrait(page)
-    for tab in ("Variations", "Morph", "Edit"):
+    for tab in ("Variations", "Morph", "Mix", "Edit"):
         page.get_by_role("tab", name=tab).tap()
         expect(page.get_by_role("tabpanel", name=tab)).to_be_visible()
         assert fits(page)
@@ -644,11 +843,39 @@ def test_text_stands_out(visit: Any, scheme: str) -> None:
     assert faint(page) == []
     grid(page).first.click()
     portrait(page)
-    for tab in ("Edit", "Variations", "Morph"):
+    for tab in ("Edit", "Variations", "Morph", "Mix"):
         page.get_by_role("tab", name=tab).click()
         assert faint(page) == []
     page.keyboard.press("?")
     assert faint(page) == []
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci")
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, {"forced_colors": "active"}, PHONE], ids=str)
+def test_axe_finds_nothing_in_any_view(visit: Any, look: dict[str, Any]) -> None:
+    page = visit("#vae?from=0", reduced_motion="reduce", **look)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+
+    def check(what: str) -> None:
+        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+        assert [(what, each["id"], [node["target"] for node in each["nodes"]]) for each in found] == []
+
+    grid(page)
+    check("gallery")
+    grid(page).first.click()
+    portrait(page)
+    for tab in ("Edit", "Variations", "Morph", "Mix"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        check(tab)
+    for button in ("Use by API", "Add a face", "Use a photo", "Help and keyboard shortcuts"):
+        page.get_by_role("button", name=button).click()
+        check(button)
+        page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keep among your faces").click()
+    page.get_by_role("link", name="Your faces").click()
+    expect(page.locator("#favourites .ready")).to_be_visible()
+    check("yours")
 
 
 def faint(page: Page) -> list[str]:
@@ -720,17 +947,91 @@ def test_waits_for_a_busy_server(visit: Any, serving: Any, tmp_path: Path, tiny_
         expect(page.get_by_text("The server is busy")).to_be_visible()
 
 
-def test_waits_for_a_server_that_is_away(visit: Any) -> None:
+DRAWING = re.compile(r"/faces")  # requests for pictures
+
+
+@pytest.mark.parametrize("by", ["itself", "button"])
+def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
     page = visit("#vae?from=0", refused=True)
     grid(page)
-    page.context.set_offline(True)
+    if by == "itself":
+        page.context.set_offline(True)
+    else:
+        page.route(DRAWING, lambda route: route.abort())
     page.keyboard.press("n")
     banner = page.get_by_role("alert")
     expect(banner).to_contain_text("The server does not answer.")
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
+    if by == "itself":
+        page.context.set_offline(False)
+    else:
+        page.unroute(DRAWING)
+        page.get_by_role("button", name="Try again").click()
     grid(page)
     expect(banner).to_be_hidden()
+
+
+def test_asks_again_where_that_helps(visit: Any) -> None:
+    page = visit("#vae?from=0", refused=True)
+    grid(page)
+    seen: set[str] = set()
+
+    def fail_once(route: Any) -> None:
+        if (url := route.request.url) in seen:
+            route.continue_()
+            return
+        route.fulfill(status=(429, 502, 503, 504)[len(seen) % 4], body="<html>a proxy’s page</html>")
+        seen.add(url)
+
+    page.route(DRAWING, fail_once)
+    page.keyboard.press("n")
+    grid(page)
+    assert len(seen) == COUNT
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
+    page = visit("#vae?from=0", refused=True)
+    grid(page)
+    page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
+    page.keyboard.press("n")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The pictures did not come. The lamp is broken.")
+    expect(page.locator("#grid .failed")).to_have_count(COUNT)
+    page.unroute(DRAWING)
+    page.get_by_role("button", name="Try again").click()
+    grid(page).first.click()
+    portrait(page)
+    expect(alert).to_be_hidden()
+
+    page.route(DRAWING, lambda route: route.fulfill(status=500))
+    for tab, shown in (("Variations", "#ring .ready"), ("Morph", "#candidates .ready")):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tabpanel").get_by_role("alert").first).to_be_visible()
+        page.unroute(DRAWING)
+
+        def ask_again(shown: str = shown) -> int:
+            for button in page.get_by_role("button", name="Try again").all():
+                button.click()
+            return page.locator(shown).count()
+
+        until(ask_again, bool)
+        page.route(DRAWING, lambda route: route.fulfill(status=500))
+    page.get_by_role("tab", name="Edit").click()
+    page.get_by_role("slider", name="Smile").fill("1")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.unroute(DRAWING)
+    changes(page.locator("#portrait"), page.get_by_role("button", name="Try again").click)
+
+
+def test_comes_to_life_when_the_api_does(visit: Any) -> None:
+    page = visit("#vae?from=0", refused=True)
+    grid(page)
+    page.route("**/api/v1/bundles", lambda route: route.fulfill(body="<html>soon</html>", content_type="text/html"))
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("The server is not ready yet.")
+    page.unroute("**/api/v1/bundles")
+    grid(page)
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_says_when_the_model_was_replaced(visit: Any, serving: Any, tmp_path: Path, tiny_bundle: Path) -> None:

@@ -17,7 +17,7 @@ from face_generation import __version__
 from face_generation.evaluation.measurement import Images, Measured, Yardstick
 from face_generation.evaluation.report import charts, exhibits, table
 from face_generation.evaluation.sheets import Sheet
-from face_generation.generator import pictures
+from face_generation.files import writing
 from face_generation.metrics import BETTER
 from face_generation.metrics.memorisation import RARE, Neighbours
 
@@ -77,7 +77,7 @@ def write_report(
         lstrip_blocks=True,
     )
     text = environment.get_template("report.html.j2").render(page)
-    with pictures.writing(path) as file:
+    with writing(path) as file:
         file.write(text.encode())
 
 

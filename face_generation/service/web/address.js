@@ -1,17 +1,25 @@
 // The browser's address bar and history. Going somewhere is a new entry; moving a slider changes the one that is there.
 
 const DELAY = 200; // milliseconds; browsers refuse changes that come too often
+/** @type {string|undefined} */
 let pending;
+/** @type {number|undefined} */
 let timer;
 
-/** Goes to another address on this page; `hashchange` tells who shows it. */
+/**
+ * Goes to another address on this page; `hashchange` tells who shows it.
+ * @param {string} link
+ */
 export function go(link) {
   flush();
   if (link === location.hash) window.dispatchEvent(new HashChangeEvent("hashchange"));
   else location.hash = link;
 }
 
-/** Says, in a moment, that what is shown now has this address. */
+/**
+ * Says, in a moment, that what is shown now has this address.
+ * @param {string} link
+ */
 export function adjust(link) {
   pending = link;
   clearTimeout(timer);

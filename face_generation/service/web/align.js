@@ -13,16 +13,30 @@ const MOUTH = { x: 89 / 178, y: (154 - 20) / 178 };
 const EYE_RADIUS = 0.055; // of the circles, in squares
 const TAP = 6; // CSS pixels; what moves further is a drag
 const MIDDLE = { x: 0.5, y: 0.5 };
+const SMALLEST = 48; // pixels of the photo in the square, at least: there is little to see in fewer
+
+/** @typedef {{x: number, y: number}} Point */
 
 export class Alignment {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {function(): void} onMove Told when the photo has moved.
+   * @param {() => void} onMove Told when the photo has moved.
    */
   constructor(canvas, onMove) {
     this.canvas = canvas;
     this.onMove = onMove;
-    this.pointers = new Map(); // id → where in the square
+    /** @type {ImageBitmap|undefined} */
+    this.photo = undefined;
+    this.whole = 1; // the scale at which the photo just fills the square
+    this.middle = MIDDLE;
+    this.scale = 1;
+    this.turn = 0;
+    /** @type {Point|undefined} The eye that was tapped first, in the photo. */
+    this.eye = undefined;
+    /** @type {Point|undefined} Where on the screen a tap may have begun. */
+    this.tapped = undefined;
+    /** @type {Map<number, Point>} By the id of the pointer, where it is in the square. */
+    this.pointers = new Map();
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#drag(event));
     canvas.addEventListener("pointerup", (event) => this.#up(event));
@@ -32,15 +46,23 @@ export class Alignment {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  /** Begins with a photo, its middle in the square. */
+  /**
+   * Begins with a photo, its middle in the square.
+   * @param {ImageBitmap} photo
+   */
   open(photo) {
     this.photo = photo;
-    this.whole = 1 / Math.min(photo.width, photo.height); // the scale at which the photo just fills the square
+    this.whole = 1 / Math.min(photo.width, photo.height);
     this.middle = { x: photo.width / 2, y: photo.height / 2 };
     this.scale = this.whole;
     this.turn = 0;
-    this.eye = undefined; // the one that was tapped first, in the photo
+    this.eye = undefined;
     this.#moved();
+  }
+
+  /** How far it can be zoomed in. */
+  get mostZoom() {
+    return Math.max(1, Math.log2(1 / (SMALLEST * this.whole)));
   }
 
   /** How far it is zoomed in: 0 just fills the square, 1 is twice as large. */
@@ -61,25 +83,36 @@ export class Alignment {
     this.#place(this.#inPhoto(MIDDLE), MIDDLE, this.scale, (degrees * Math.PI) / 180);
   }
 
-  /** What lies in the square, as a PNG of `size` pixels each side. */
-  cut(size) {
+  /**
+   * What lies in the square, as a PNG.
+   * @param {number} size Pixels of each side.
+   * @returns {Promise<Blob>}
+   */
+  async cut(size) {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = size;
-    this.#paint(canvas.getContext("2d"), size);
-    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    this.#paint(contextOf(canvas), size);
+    const picture = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    if (!picture) throw new Error("this browser could not cut the photo");
+    return picture;
   }
 
   draw() {
     if (!this.photo) return;
     const size = Math.round(this.canvas.clientWidth * devicePixelRatio);
     if (this.canvas.width !== size) this.canvas.width = this.canvas.height = size;
-    const context = this.canvas.getContext("2d");
+    const context = contextOf(this.canvas);
     this.#paint(context, size);
     this.#paintGuides(context, size);
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} size
+   */
   #paint(context, size) {
     const { photo, middle, scale, turn, whole } = this;
+    if (!photo) return;
     context.imageSmoothingQuality = "high";
     // Below lies the photo as it is, so that a turned or moved one has no empty corners.
     const [width, height] = [photo.width * whole * size, photo.height * whole * size];
@@ -92,7 +125,12 @@ export class Alignment {
     context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} size
+   */
   #paintGuides(context, size) {
+    /** @type {[string, number][]} */
     const strokes = [
       ["rgb(0 0 0 / 55%)", 5],
       ["white", 2],
@@ -118,10 +156,17 @@ export class Alignment {
     }
   }
 
-  /** Puts a pixel of the photo at a point of the square. */
+  /**
+   * Puts a pixel of the photo at a point of the square.
+   * @param {Point} pixel
+   * @param {Point} point
+   * @param {number} scale
+   * @param {number} turn
+   */
   #place(pixel, point, scale, turn) {
+    if (!this.photo) return;
     const { whole } = this;
-    this.scale = Math.min(8 * whole, Math.max(whole / 2, scale));
+    this.scale = Math.min(whole * 2 ** this.mostZoom, Math.max(whole / 2, scale));
     this.turn = Math.atan2(Math.sin(turn), Math.cos(turn)); // from -180 to 180 degrees
     const away = rotate({ x: (point.x - 0.5) / this.scale, y: (point.y - 0.5) / this.scale }, -this.turn);
     this.middle = {
@@ -131,11 +176,13 @@ export class Alignment {
     this.#moved();
   }
 
+  /** @param {Point} point */
   #inPhoto(point) {
     const away = rotate({ x: (point.x - 0.5) / this.scale, y: (point.y - 0.5) / this.scale }, -this.turn);
     return { x: this.middle.x + away.x, y: this.middle.y + away.y };
   }
 
+  /** @param {Point} pixel */
   #inSquare(pixel) {
     const away = rotate({ x: pixel.x - this.middle.x, y: pixel.y - this.middle.y }, this.turn);
     return { x: 0.5 + away.x * this.scale, y: 0.5 + away.y * this.scale };
@@ -146,17 +193,20 @@ export class Alignment {
     this.onMove();
   }
 
+  /** @param {{clientX: number, clientY: number}} event */
   #point({ clientX, clientY }) {
     const box = this.canvas.getBoundingClientRect();
     return { x: (clientX - box.left) / box.width, y: (clientY - box.top) / box.height };
   }
 
+  /** @param {PointerEvent} event */
   #down(event) {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, this.#point(event));
     this.tapped = this.pointers.size === 1 ? { x: event.clientX, y: event.clientY } : undefined;
   }
 
+  /** @param {PointerEvent} event */
   #drag(event) {
     const before = this.pointers.get(event.pointerId);
     if (!before) return;
@@ -169,7 +219,12 @@ export class Alignment {
     if (others.length === 1) this.#pinch(others[0][1], before, after);
   }
 
-  /** Two fingers: the one that rests stays on its pixel, and so does the one that moves. */
+  /**
+   * Two fingers: the one that rests stays on its pixel, and so does the one that moves.
+   * @param {Point} rest
+   * @param {Point} before
+   * @param {Point} after
+   */
   #pinch(rest, before, after) {
     const [from, to] = [difference(before, rest), difference(after, rest)];
     const length = Math.hypot(from.x, from.y);
@@ -178,13 +233,17 @@ export class Alignment {
     this.#place(this.#inPhoto(rest), rest, (this.scale * Math.hypot(to.x, to.y)) / length, this.turn + turn);
   }
 
+  /** @param {PointerEvent} event */
   #up(event) {
     this.pointers.delete(event.pointerId);
     if (this.tapped) this.#tap(this.#point(event));
     this.tapped = undefined;
   }
 
-  /** The second tap lays both tapped eyes into their circles. */
+  /**
+   * The second tap lays both tapped eyes into their circles.
+   * @param {Point} point
+   */
   #tap(point) {
     const pixel = this.#inPhoto(point);
     if (!this.eye) {
@@ -202,17 +261,21 @@ export class Alignment {
     return this.#place(middle, { x: 0.5, y: EYES[0].y }, scale, -Math.atan2(between.y, between.x));
   }
 
+  /** @param {WheelEvent} event */
   #wheel(event) {
     event.preventDefault();
     const point = this.#point(event);
     this.#place(this.#inPhoto(point), point, this.scale * 2 ** (-event.deltaY / 400), this.turn);
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
     const step = event.shiftKey ? 0.05 : 0.01;
+    /** @type {Object<string, [number, number]>} */
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    if (moves[event.key]) {
-      const [x, y] = moves[event.key];
+    const move = moves[event.key];
+    if (move) {
+      const [x, y] = move;
       this.#place(this.#inPhoto(MIDDLE), { x: 0.5 + x, y: 0.5 + y }, this.scale, this.turn);
     } else if (event.key === "+" || event.key === "=") this.zoom += 0.05;
     else if (event.key === "-") this.zoom -= 0.05;
@@ -223,8 +286,23 @@ export class Alignment {
   }
 }
 
+/** @param {HTMLCanvasElement} canvas */
+function contextOf(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser gives no canvas to draw on");
+  return context;
+}
+
+/**
+ * @param {Point} a
+ * @param {Point} b
+ */
 const difference = (a, b) => ({ x: a.x - b.x, y: a.y - b.y });
 
+/**
+ * @param {Point} point
+ * @param {number} angle
+ */
 function rotate({ x, y }, angle) {
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   return { x: x * cos - y * sin, y: x * sin + y * cos };

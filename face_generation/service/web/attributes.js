@@ -3,9 +3,14 @@
 const SHOWN = 12; // attributes; the others are one click away
 
 // What people ask for most when they want a face; of these, the ones that a model offers come first.
-const COMMON = `smiling eyeglasses male young wearing_hat blond_hair black_hair brown_hair gray_hair bangs wavy_hair bald
+const COMMON =
+  `smiling eyeglasses male young wearing_hat blond_hair black_hair brown_hair gray_hair bangs wavy_hair bald
   mustache no_beard wearing_lipstick`.split(/\s+/);
 
+/** @typedef {import("./backend.js").Trait} Trait */
+/** @typedef {{title: string, attributes: {name: string, label: string}[]}} Group */
+
+/** @type {Object<string, Object<string, string>>} */
 const GROUPS = {
   Expression: {
     smiling: "Smile",
@@ -55,8 +60,8 @@ const JUDGEMENTS = new Set("attractive bags_under_eyes big_lips big_nose chubby 
 
 /**
  * Sorts what a model can be asked to draw.
- * @param {{name: string}[]} attributes As the server tells of them.
- * @returns {{first: Object[], more: Object[]}} The most common ones, and the others.
+ * @param {Trait[]} attributes
+ * @returns {{first: Trait[], more: Trait[]}} The most common ones, and the others.
  */
 export function ordered(attributes) {
   const first = COMMON.flatMap((name) => attributes.find((each) => each.name === name) ?? []);
@@ -65,8 +70,8 @@ export function ordered(attributes) {
 
 /**
  * Sorts the attributes that a model has edits for.
- * @param {{name: string, label: string, figures: Object}[]} attributes As the server tells of them.
- * @returns {{first: Object[], more: Object[]}} Groups, `{title, attributes: {name, label}[]}`, best attributes first.
+ * @param {Trait[]} attributes The strongest first.
+ * @returns {{first: Group[], more: Group[]}}
  */
 export function grouped(attributes) {
   const best = attributes.filter((attribute) => !JUDGEMENTS.has(attribute.name)).slice(0, SHOWN);
@@ -74,12 +79,19 @@ export function grouped(attributes) {
   return { first: groups(best), more: groups(rest) };
 }
 
+/**
+ * @param {Trait[]} attributes
+ * @returns {Group[]}
+ */
 function groups(attributes) {
-  const found = new Map(Object.keys(GROUPS).map((title) => [title, []]));
-  found.set("Other", []);
-  for (const attribute of attributes) {
-    const [title, words] = Object.entries(GROUPS).find(([, words]) => attribute.name in words) ?? ["Other", {}];
-    found.get(title).push({ name: attribute.name, label: words[attribute.name] ?? attribute.label });
-  }
-  return [...found].filter(([, list]) => list.length).map(([title, list]) => ({ title, attributes: list }));
+  const titles = [...Object.keys(GROUPS), "Other"];
+  /** @param {Trait} attribute */
+  const titleOf = ({ name }) => titles.find((title) => name in (GROUPS[title] ?? {})) ?? "Other";
+  const all = titles.map((title) => ({
+    title,
+    attributes: attributes
+      .filter((attribute) => titleOf(attribute) === title)
+      .map(({ name, label }) => ({ name, label: GROUPS[title]?.[name] ?? label })),
+  }));
+  return all.filter(({ attributes }) => attributes.length);
 }

@@ -10,11 +10,19 @@ const WORDS = ["not said", "asked for", "kept out"];
 const SIGNS = ["", "✓", "−"];
 const CLASSES = ["", "with", "without"];
 
-let bundle; // whose chips there are
-let chips = []; // {name, label, button, sign, state}; the state is UNSAID, WITH or WITHOUT
-let changed; // function({with, without})
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./state.js").Asking} Asking
+ */
 
-/** @param {function(Object): void} onChange Told what is asked for, as `asking` gives it. */
+/** @type {Bundle|undefined} Whose chips there are. */
+let bundle;
+/** @type {{name: string, label: string, button: HTMLButtonElement, sign: HTMLElement, state: number}[]} */
+let chips = [];
+/** @type {(asked: Asking) => void} */
+let changed;
+
+/** @param {(asked: Asking) => void} onChange Told what is asked for. */
 export function setUp(onChange) {
   changed = onChange;
   byId("asked-none").addEventListener("click", () => {
@@ -25,15 +33,22 @@ export function setUp(onChange) {
   });
 }
 
-/** Shows what faces of a bundle are asked to have. */
+/**
+ * Shows what faces of a bundle are asked to have.
+ * @param {Bundle} about
+ * @param {Asking} asked
+ */
 export function show(about, asked) {
   if (about !== bundle) build(about);
   for (const chip of chips)
     chip.state = asked.with?.includes(chip.name) ? WITH : asked.without?.includes(chip.name) ? WITHOUT : UNSAID;
-  byId("asked-further").open ||= chips.some(({ button, state }) => state && byId("asked-more").contains(button));
+  byId("asked-further", HTMLDetailsElement).open ||= chips.some(
+    ({ button, state }) => state !== UNSAID && byId("asked-more").contains(button),
+  );
   tidy();
 }
 
+/** @param {Bundle} about */
 function build(about) {
   bundle = about;
   byId("asked").hidden = !about.attributes.length;
@@ -42,9 +57,10 @@ function build(about) {
   byId("asked-first").replaceChildren(...first.map(chip));
   byId("asked-more").replaceChildren(...more.map(chip));
   byId("asked-further").hidden = !more.length;
-  byId("asked-count").textContent = more.length;
+  byId("asked-count").textContent = String(more.length);
 }
 
+/** @param {{name: string, label: string}} attribute */
 function chip({ name, label }) {
   const sign = make("span", { "aria-hidden": "true", className: "sign" });
   const button = make("button", { type: "button", id: `ask-${name}` }, sign, label);
@@ -53,14 +69,15 @@ function chip({ name, label }) {
   button.addEventListener("click", () => {
     each.state = (each.state + 1) % WORDS.length;
     tell();
-    announce(button.getAttribute("aria-label"));
+    announce(`${label}: ${WORDS[each.state]}`);
   });
   return make("li", {}, button);
 }
 
 function tell() {
   tidy();
-  const names = (state) => chips.filter((each) => each.state === state).map(({ name }) => name);
+  /** @param {number} wanted */
+  const names = (wanted) => chips.filter((each) => each.state === wanted).map(({ name }) => name);
   changed(asking({ with: names(WITH), without: names(WITHOUT) }));
 }
 

@@ -1,7 +1,8 @@
-// Dialogs: what all have in common, the model's card, help, the API key, and a link that could not be copied.
+// Dialogs: what all have in common, the model's card, help, the API key, and texts to copy.
 
-import { byId } from "./dom.js";
+import { byId, dialogById, inputById, make } from "./dom.js";
 import { render } from "./markdown.js";
+import { notice } from "./notices.js";
 
 /** Has every dialog close by its × and by a click beside it. */
 export function setUp() {
@@ -14,27 +15,60 @@ export function setUp() {
   }
 }
 
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {PointerEvent} event
+ */
 function isOutside(dialog, { clientX, clientY }) {
   const box = dialog.getBoundingClientRect();
   return clientX < box.left || clientX > box.right || clientY < box.top || clientY > box.bottom;
 }
 
-/** Shows a model's card, which is Markdown. */
+/**
+ * Shows a model's card.
+ * @param {string} title
+ * @param {string} markdown
+ */
 export function showCard(title, markdown) {
   byId("card-title").textContent = title;
   byId("card").replaceChildren(...render(markdown));
-  byId("card-dialog").showModal();
+  dialogById("card-dialog").showModal();
   byId("card").scrollTop = 0;
 }
 
 export function showHelp() {
-  byId("help-dialog").showModal();
+  dialogById("help-dialog").showModal();
 }
 
-export function showLink(address) {
-  byId("link").value = address;
-  byId("link-dialog").showModal();
-  byId("link").select();
+/**
+ * Copies a text, or shows it to be copied by hand where the browser does not let the page do so.
+ * @param {string} text
+ * @param {string} done What is said then.
+ */
+export async function copy(text, done) {
+  try {
+    await navigator.clipboard.writeText(text);
+    notice(done);
+  } catch {
+    inputById("link").value = text; // not allowed, or not possible without HTTPS
+    dialogById("link-dialog").showModal();
+    inputById("link").select();
+  }
+}
+
+/**
+ * Shows how a face is drawn without the page.
+ * @param {{title: string, text: string}[]} recipes
+ */
+export function showRecipes(recipes) {
+  const parts = recipes.map(({ title, text }) => {
+    const button = make("button", { type: "button", "aria-label": `Copy: ${title}` }, "Copy");
+    button.addEventListener("click", () => copy(text, "Copied."));
+    const code = make("pre", { tabIndex: 0, role: "region", "aria-label": title }, make("code", {}, text));
+    return make("div", { className: "recipe" }, make("h3", {}, title), button, code);
+  });
+  byId("recipes").replaceChildren(...parts);
+  dialogById("recipes-dialog").showModal();
 }
 
 /**
@@ -43,12 +77,13 @@ export function showLink(address) {
  * @returns {Promise<string>}
  */
 export function askForKey(again) {
-  const dialog = byId("key-dialog");
+  const dialog = dialogById("key-dialog");
   byId("key-text").textContent = again
     ? "That key is not right. Check it, and try again."
     : "Who runs it can give you one. It is kept until you close this tab.";
-  byId("key").value = "";
+  inputById("key").value = "";
   dialog.showModal();
+  /** @param {Event} event */
   const stay = (event) => event.preventDefault(); // nothing works without a key
   dialog.addEventListener("cancel", stay);
   return new Promise((resolve) => {
@@ -58,7 +93,7 @@ export function askForKey(again) {
         event.preventDefault();
         dialog.removeEventListener("cancel", stay);
         dialog.close();
-        resolve(byId("key").value.trim());
+        resolve(inputById("key").value.trim());
       },
       { once: true },
     );

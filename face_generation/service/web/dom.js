@@ -1,31 +1,68 @@
 // Finding, making and filling elements.
 
-/** The element with an id. */
-export const byId = (id) => document.getElementById(id);
+/**
+ * The element with an id.
+ * @template {Element} [T=HTMLElement]
+ * @param {string} id
+ * @param {new () => T} [kind] What it must be.
+ * @returns {T}
+ */
+export function byId(id, kind) {
+  const element = document.getElementById(id);
+  if (!(element instanceof (kind ?? HTMLElement))) throw new Error(`the page has no such element: ${id}`);
+  return /** @type {T} */ (/** @type {unknown} */ (element));
+}
+
+/** @param {string} id */
+export const inputById = (id) => byId(id, HTMLInputElement);
+
+/** @param {string} id */
+export const buttonById = (id) => byId(id, HTMLButtonElement);
+
+/** @param {string} id */
+export const imageById = (id) => byId(id, HTMLImageElement);
+
+/** @param {string} id */
+export const dialogById = (id) => byId(id, HTMLDialogElement);
 
 /**
  * Makes an element.
- * @param {string} tag
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
  * @param {Object<string, any>} properties The element's properties; a name with a hyphen is an attribute.
  * @param {...(Node|string)} children
+ * @returns {HTMLElementTagNameMap[K]}
  */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.includes("-") || name === "role") element.setAttribute(name, value);
-    else element[name] = value;
+    else Object.assign(element, { [name]: value });
   }
   element.append(...children);
   return element;
 }
 
-const wanted = new WeakMap(); // image element → the address of the picture that it is to show
-const shown = new WeakMap(); // image element → the address of the picture that it shows
+/**
+ * Does something when an element is clicked.
+ * @param {string} id
+ * @param {() => void} action
+ */
+export function onClick(id, action) {
+  byId(id).addEventListener("click", () => action());
+}
+
+/** @type {WeakMap<HTMLImageElement, string>} The address of the picture that an image element is to show. */
+const wanted = new WeakMap();
+/** @type {WeakMap<HTMLImageElement, string>} The address of the one that it shows. */
+const shown = new WeakMap();
 
 /**
  * Shows a picture in an image element, and gives free the one that it showed before.
  *
  * The picture is decoded beforehand: else the element may be empty for a moment.
+ * @param {HTMLImageElement} image
+ * @param {Blob} blob
  */
 export async function showPicture(image, blob) {
   const address = URL.createObjectURL(blob);
@@ -34,30 +71,43 @@ export async function showPicture(image, blob) {
   await ahead.decode().catch(() => {});
   if (wanted.get(image) === address) {
     image.src = address;
-    if (shown.has(image)) URL.revokeObjectURL(shown.get(image));
+    const before = shown.get(image);
+    if (before) URL.revokeObjectURL(before);
     shown.set(image, address);
   } else URL.revokeObjectURL(address); // a newer one has come meanwhile
 }
 
-/** Has the browser save a file. */
+/**
+ * Has the browser save a file.
+ * @param {Blob} blob
+ * @param {string} name
+ */
 export function save(blob, name) {
   const address = URL.createObjectURL(blob);
   make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-/** Colours a slider from its zero, or else from its left end, to its thumb. */
+/**
+ * Colours a slider from its zero, or else from its left end, to its thumb.
+ * @param {HTMLInputElement} input
+ */
 export function fillRange(input) {
   const [low, high] = [Number(input.min), Number(input.max)];
+  /** @param {number} value */
   const share = (value) => (value - low) / (high - low);
   const zero = low < 0 ? share(0) : -1; // beyond the left end, so that no gap is left there
   const ends = [zero, share(Number(input.value))].sort((a, b) => a - b);
-  input.style.setProperty("--low", ends[0]);
-  input.style.setProperty("--high", ends[1]);
+  input.style.setProperty("--low", String(ends[0]));
+  input.style.setProperty("--high", String(ends[1]));
 }
 
-/** Sets a slider's value. */
+/**
+ * Sets a slider's value.
+ * @param {HTMLInputElement} input
+ * @param {number} value
+ */
 export function setRange(input, value) {
-  input.value = value;
+  input.value = String(value);
   fillRange(input);
 }

@@ -1,30 +1,55 @@
 // The sliders that change a face: attributes with names, and the strongest directions without.
 
 import { grouped } from "./attributes.js";
-import { byId, fillRange, make, setRange } from "./dom.js";
+import { buttonById, byId, fillRange, make, setRange } from "./dom.js";
 
 const ATTRIBUTE_REACH = 3; // to either side: 1 is the mean difference between faces with the attribute and without it
 const PRINCIPAL_REACH = 4; // standard deviations
 const STEP = 0.05;
+const SURPRISE = [0.8, 2]; // strengths of random edits: seen at once, and still a face
 
-let bundle; // whose sliders there are
-let rows = new Map(); // name → {row, input, value, button}
-let changed; // function(edits)
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./attributes.js").Group} Group
+ * @typedef {Object<string, number>} Strengths By name.
+ */
 
-/** @param {function(Object<string, number>): void} onChange Told the strengths, by name, of all that are not 0. */
+/** @type {Bundle|undefined} Whose sliders there are. */
+let bundle;
+/** @type {Map<string, {row: HTMLElement, input: HTMLInputElement, value: HTMLElement, button: HTMLButtonElement}>} */
+let rows = new Map();
+/** @type {string[]} The edits that the model knows best. */
+let best = [];
+/** @type {(edits: Strengths, what?: string) => void} */
+let changed;
+
+/**
+ * @param {(edits: Strengths, what?: string) => void} onChange Told the strengths of all that are not 0, and which slider
+ *   was moved.
+ */
 export function setUp(onChange) {
   changed = onChange;
   const panel = byId("edits");
-  panel.addEventListener("input", (event) => event.target.type === "range" && moved());
-  panel.addEventListener("dblclick", (event) => event.target.type === "range" && reset(event.target));
+  panel.addEventListener("input", ({ target }) => isSlider(target) && moved(target.id));
+  panel.addEventListener("dblclick", ({ target }) => isSlider(target) && reset(target));
   panel.addEventListener("keydown", (event) => {
-    if (event.target.type !== "range" || !["Delete", "Backspace"].includes(event.key)) return;
+    if (!isSlider(event.target) || !["Delete", "Backspace"].includes(event.key)) return;
     event.preventDefault();
     reset(event.target);
   });
 }
 
-/** Shows the edits of a face. */
+/**
+ * @param {EventTarget|null} target
+ * @returns {target is HTMLInputElement}
+ */
+const isSlider = (target) => target instanceof HTMLInputElement && target.type === "range";
+
+/**
+ * Shows the edits of a face.
+ * @param {Bundle} about
+ * @param {Strengths} edits
+ */
 export function show(about, edits) {
   if (about !== bundle) build(about);
   for (const [name, { input }] of rows) setRange(input, edits[name] ?? 0);
@@ -37,14 +62,26 @@ export function resetAll() {
   moved();
 }
 
+/** Makes a few edits by chance, in place of those that there are. */
+export function surprise() {
+  const some = [...best].sort(() => Math.random() - 0.5).slice(0, 2 + Math.floor(3 * Math.random()));
+  for (const [name, { input }] of rows) {
+    const strength = SURPRISE[0] + (SURPRISE[1] - SURPRISE[0]) * Math.random();
+    setRange(input, some.includes(name) ? Math.sign(Math.random() - 0.5) * strength : 0);
+  }
+  moved();
+}
+
+/** @param {HTMLInputElement} input */
 function reset(input) {
   setRange(input, 0);
   moved();
 }
 
-function moved() {
+/** @param {string} [what] Which slider was moved, if it was one. */
+function moved(what) {
   tidy();
-  changed(values());
+  changed(values(), what);
 }
 
 function values() {
@@ -61,29 +98,34 @@ function tidy() {
     row.classList.toggle("set", strength !== 0);
     button.disabled = strength === 0;
   }
-  const button = byId("reset-all");
-  if (button) button.disabled = !Object.keys(values()).length;
+  if (rows.size) buttonById("reset-all").disabled = !Object.keys(values()).length;
 }
 
+/** @param {number} strength */
 const signed = (strength) => `${strength > 0 ? "+" : "−"}${Math.abs(strength).toFixed(2).replace(/0$/, "")}`;
 
+/** @param {Bundle} about */
 function build(about) {
   bundle = about;
   rows = new Map();
+  best = [];
   const panel = byId("edits");
   const { attributes, principal } = about.directions;
   if (!attributes.length && !principal.length) {
     panel.replaceChildren(make("p", { className: "lead" }, "This model has no directions to edit along."));
     return;
   }
+  const chance = make("button", { type: "button", id: "surprise", onclick: surprise }, "Surprise me");
   const button = make("button", { type: "button", id: "reset-all", onclick: resetAll }, "Reset all");
+  const buttons = make("div", { className: "actions" }, chance, button);
   const words = make(
     "p",
     { className: "note" },
     "What the model learned to tell apart. Other things may change with it.",
   );
   const { first, more } = grouped(attributes);
-  panel.replaceChildren(make("div", { className: "edits-head" }, words, button));
+  best = (first.length ? first.flatMap((group) => group.attributes) : principal).map(({ name }) => name);
+  panel.replaceChildren(make("div", { className: "edits-head" }, words, buttons));
   if (first.length) panel.append(groups(first));
   const count = more.reduce((sum, { attributes }) => sum + attributes.length, 0);
   if (count)
@@ -106,6 +148,7 @@ function build(about) {
   }
 }
 
+/** @param {Group[]} list */
 function groups(list) {
   const sets = list.map(({ title, attributes }) =>
     make(
@@ -118,6 +161,11 @@ function groups(list) {
   return make("div", { className: "groups" }, ...sets);
 }
 
+/**
+ * @param {string} title
+ * @param {string} words
+ * @param {Node} content
+ */
 function further(title, words, content) {
   return make(
     "details",
@@ -128,6 +176,11 @@ function further(title, words, content) {
   );
 }
 
+/**
+ * @param {string} name
+ * @param {string} text
+ * @param {number} reach
+ */
 function slider(name, text, reach) {
   const id = `edit-${name}`;
   const label = make("label", { htmlFor: id }, text);

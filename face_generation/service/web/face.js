@@ -1,85 +1,117 @@
 // A face that is open: its picture, what can be done with it, and the tabs beside it.
 
 import { adjust, flush, go } from "./address.js";
-import * as api from "./api.js";
-import { showLink } from "./dialogs.js";
-import { byId, save, showPicture } from "./dom.js";
+import { backend } from "./backend.js";
+import { isEditable, title } from "./bundles.js";
+import { copy, showRecipes } from "./dialogs.js";
+import { buttonById, byId, imageById, onClick, showPicture } from "./dom.js";
+import { saveOne } from "./download.js";
 import * as edits from "./edits.js";
 import * as grid from "./grid.js";
+import * as kept from "./kept.js";
 import { latest } from "./latest.js";
+import * as mixing from "./mixing.js";
 import * as morph from "./morph.js";
-import { announce, notice, tell } from "./notices.js";
-import { asking, encodeLatents, faceLink, gridLink, randomSeed } from "./state.js";
+import { announce, notice } from "./notices.js";
+import { photoOf } from "./photos.js";
+import { asking, faceLink, gridLink, randomSeed } from "./state.js";
+import { Complaint } from "./tiles.js";
+import { Undo } from "./undo.js";
 import * as variations from "./variations.js";
 
-const TABS = ["edits", "variations", "morph"];
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Catalogue} Catalogue
+ * @typedef {import("./state.js").Face} Face
+ * @typedef {{bundle: Bundle, face: Face}} Open
+ * @typedef {"edits"|"variations"|"morph"|"mixing"} Tab
+ */
 
-let now; // {bundle, face}
+/** @type {Tab[]} */
+const TABS = ["edits", "variations", "morph", "mixing"];
+const VISIT = 1500; // milliseconds that a face is looked at, until it is kept among the recent ones
+
+/** @type {Open} */
+let now;
+/** @type {Tab} */
 let tab = TABS[0];
 let frame = 0; // how many pictures came from elsewhere than `draw`
-const originals = new Map(); // encoded latents → the photo that they are of; gone with the page
+/** @type {Undo<Face>} */
+const undo = new Undo();
+/** @type {Complaint} */
+let complaint;
+/** @type {string|undefined} The link under which the open face is among the recent ones. */
+let visited;
+/** @type {number|undefined} */
+let visiting;
 
+/** @param {Catalogue} catalogue */
 export function setUp(catalogue) {
-  edits.setUp((strengths) => change({ ...now.face, edits: strengths }));
+  complaint = new Complaint(byId("portraits"));
+  edits.setUp((strengths, what) => change({ ...now.face, edits: strengths }, what));
   variations.setUp((face) => go(linkTo(face)));
   morph.setUp({ catalogue, onChange: change, onFrame: showFrame });
+  mixing.setUp(change);
 
-  for (const name of TABS) byId(`tab-${name}`).addEventListener("click", () => openTab(name));
-  document.querySelector(".tabs").addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    openTab(TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length]);
-    byId(`tab-${tab}`).focus();
+  for (const name of TABS) onClick(`tab-${name}`, () => openTab(name));
+  byId("tabs").addEventListener("keydown", ({ key }) => {
+    const step = key === "ArrowRight" ? 1 : key === "ArrowLeft" ? -1 : 0;
+    if (step) goToTab(TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length]);
   });
-  byId("download").addEventListener("click", download);
-  byId("copy").addEventListener("click", copyLink);
-  byId("another").addEventListener("click", another);
-}
-
-/** Keeps the photo that latents are of, to be shown beside what becomes of them, which is edited first. */
-export function remember(latents, photo) {
-  originals.set(encodeLatents(latents), photo);
-  tab = TABS[0];
+  onClick("favourite", keep);
+  onClick("download", download);
+  onClick("copy", copyLink);
+  onClick("by-api", () => showRecipes(backend.recipes(now.bundle, now.face)));
+  onClick("another", another);
+  onClick("undo", () => step(-1));
+  onClick("redo", () => step(1));
+  onClick("before", toggleBefore);
 }
 
 /**
  * Shows a face.
- * @param {{bundle: Object, face: Object, version: string|undefined}} state The version is that of the link.
+ * @param {Open & {version?: string}} state The version is that of the link.
  * @param {Object} options
  * @param {boolean} options.fresh Whether something else was shown before.
  * @param {HTMLImageElement} [options.preview] Another image of this face, to be shown until it is drawn.
  */
 export function show({ bundle, face, version }, { fresh, preview }) {
+  if (fresh || bundle !== now.bundle) undo.clear();
   now = { bundle, face };
-  if (preview) byId("portrait").src = preview.src;
+  visited = undefined;
+  if (preview) imageById("portrait").src = preview.src;
   else if (fresh) byId("portrait").classList.add("waiting");
   byId("changed").hidden = !version || version === bundle.version;
-  byId("face-note").textContent =
-    `Drawn by ${grid.title(bundle)} at ${bundle.image_size} × ${bundle.image_size} pixels, shown larger.` +
-    (face.latents ? "" : ` Truncation ${face.truncation ?? bundle.truncation}.${spoken(bundle, face)}`);
-  byId("back").href = gridLink({ ...grid.place(bundle, face), bundle: bundle.name });
+  byId("back", HTMLAnchorElement).href = gridLink({ ...grid.place(bundle, face), bundle: bundle.name });
   if (!version) adjust(linkTo(face));
-  showOriginal();
-  showTitle();
+  changed();
   draw(now);
-  const editable = bundle.directions.attributes.length + bundle.directions.principal.length > 0;
-  openTab(fresh && tab === "edits" && !editable ? "variations" : tab);
+  openTab(fresh && tab === "edits" && !isEditable(bundle) ? "variations" : tab);
   if (fresh) {
     window.scrollTo(0, 0);
     byId("face-title").focus({ preventScroll: true });
-  } else announce(byId("face-title").textContent);
+  } else announce(byId("face-title").textContent ?? "");
+}
+
+/** Has the next face be shown with its edits. */
+export function editNext() {
+  [tab] = TABS;
 }
 
 /** Tells that another view is shown. */
 export function leave() {
+  clearTimeout(visiting);
   morph.leave();
 }
 
-/** Opens a tab: "edits", "variations" or "morph". */
+/**
+ * Opens a tab.
+ * @param {Tab} name
+ */
 export function openTab(name) {
   tab = name;
   for (const other of TABS) {
-    byId(`tab-${other}`).setAttribute("aria-selected", other === name);
+    byId(`tab-${other}`).setAttribute("aria-selected", String(other === name));
     byId(`tab-${other}`).tabIndex = other === name ? 0 : -1;
     byId(other).hidden = other !== name;
   }
@@ -88,67 +120,172 @@ export function openTab(name) {
   if (name === "edits") edits.show(bundle, face.edits);
   if (name === "variations") variations.show(bundle, face);
   if (name === "morph") morph.show(bundle, face, grid.place(bundle).from);
+  if (name === "mixing") mixing.show(bundle, face);
+}
+
+/**
+ * Opens a tab and puts the focus on it.
+ * @param {Tab} name
+ */
+export function goToTab(name) {
+  openTab(name);
+  byId(`tab-${name}`).focus();
 }
 
 /** Goes to a random face. */
 export function another() {
-  go(linkTo({ seed: randomSeed(), ...asking(now.face), edits: {} }));
+  go(linkTo({ seed: randomSeed(), ...asking(now.face.latents ? {} : now.face), edits: {} }));
 }
 
-export async function download() {
-  const { bundle, face } = now;
-  try {
-    save(await api.picture(bundle, face, { format: "png" }), `${bundle.name}-${face.seed ?? "photo"}.png`);
-  } catch (error) {
-    tell(error);
-  }
+export function download() {
+  saveOne(now.bundle, now.face);
 }
 
-export async function copyLink() {
+export function copyLink() {
   flush();
-  try {
-    await navigator.clipboard.writeText(location.href);
-    notice("Copied the link. It brings back exactly this face.");
-  } catch {
-    showLink(location.href); // not allowed, or not possible without HTTPS
-  }
+  const link = backend.preview(now.bundle, now.face) ?? location.href;
+  copy(link, "Copied the link. It brings back exactly this face.");
+}
+
+/** Keeps the face among the favourites, or no longer. */
+export function keep() {
+  const link = linkTo(now.face);
+  if (kept.isFavourite(link)) {
+    kept.forget("favourites", link);
+    notice("It is no longer among your faces.");
+  } else if (kept.keep("favourites", link)) notice("Kept among your faces, in this browser.");
+  else notice("This browser does not let the page keep anything.");
+  showFavourite();
 }
 
 export const resetEdits = edits.resetAll;
 
+/** Makes random edits. */
+export function surprise() {
+  if (!isEditable(now.bundle)) return;
+  if (tab !== "edits") openTab("edits");
+  edits.surprise();
+}
+
+/**
+ * Takes a step back, or makes it again.
+ * @param {1|-1} way
+ */
+export function step(way) {
+  const face = undo.step(way);
+  if (!face) return;
+  now = { ...now, face };
+  adjust(linkTo(now.face));
+  changed();
+  draw(now);
+  openTab(tab);
+  announce(way < 0 ? "Undone" : "Redone");
+}
+
 /** Plays the morph; opens its tab first where another one is open. */
 export function playMorph() {
   if (tab === "morph") morph.play();
-  else openTab("morph");
+  else goToTab("morph");
 }
 
+/** Shows the face as it was before it was changed, or as it is. */
+export function toggleBefore() {
+  if (isChanged(now.face)) showBefore(byId("before").getAttribute("aria-pressed") !== "true");
+}
+
+/** @param {Face} face */
 const linkTo = (face) => faceLink({ bundle: now.bundle.name, face, version: now.bundle.version });
 
-/** What the face was asked to have, as a sentence. */
+/**
+ * What the face was asked to have, as a sentence.
+ * @param {Bundle} bundle
+ * @param {Face} face
+ */
 function spoken({ attributes }, face) {
-  const labels = (names = []) => names.map((name) => attributes.find((each) => each.name === name).label).join(", ");
+  /** @param {string[]} names */
+  const labels = (names) => names.map((name) => attributes.find((each) => each.name === name)?.label).join(", ");
   const said = [face.with && `with ${labels(face.with)}`, face.without && `without ${labels(face.without)}`];
   return said.some(Boolean) ? ` Asked for: ${said.filter(Boolean).join("; ")}.` : "";
 }
 
-/** Shows a face that came from the open one by a slider. */
-function change(face, drawn = false) {
+/**
+ * Shows a face that came from the open one.
+ * @param {Face} face
+ * @param {string} [what] By which slider, if by one.
+ * @param {boolean} [drawn] Whether its picture is there already.
+ */
+function change(face, what, drawn = false) {
   now = { ...now, face };
   adjust(linkTo(face));
-  showTitle();
+  changed(what);
   if (!drawn) draw(now);
+}
+
+/**
+ * Has all that tells of the face follow it.
+ * @param {string} [what] Which slider was moved, if one was.
+ */
+function changed(what) {
+  undo.add(now.face, what);
+  buttonById("undo").disabled = !undo.can(-1);
+  buttonById("redo").disabled = !undo.can(1);
+  buttonById("before").disabled = !isChanged(now.face);
+  buttonById("by-api").disabled = !backend.recipes(now.bundle, now.face).length;
+  byId("before").setAttribute("aria-pressed", "false");
+  byId("before-mark").hidden = true;
+  showTitle();
+  showOriginal();
+  showFavourite();
+  clearTimeout(visiting);
+  visiting = setTimeout(visit, VISIT);
+}
+
+/** Keeps the face among the recent ones, unless it may come from a photo: that is kept only where people say so. */
+function visit() {
+  if (now.face.seed === undefined || Array.isArray(now.face.toward)) return;
+  const link = linkTo(now.face);
+  kept.keep("recent", link, visited);
+  visited = link;
+}
+
+/** @param {Face} face */
+const isChanged = ({ toward, edits: strengths }) => toward !== undefined || Object.keys(strengths).length > 0;
+
+/**
+ * Shows the face without its edits, or where it has none, before it went toward another; or the face as it is.
+ * @param {boolean} before
+ */
+function showBefore(before) {
+  byId("before").setAttribute("aria-pressed", String(before));
+  byId("before-mark").hidden = !before;
+  draw(before ? { ...now, face: unchanged(now.face) } : now);
+}
+
+/**
+ * @param {Face} face
+ * @returns {Face}
+ */
+function unchanged(face) {
+  if (Object.keys(face.edits).length) return { ...face, edits: {} };
+  const { seed, latents } = face;
+  return latents ? { latents, edits: {} } : { seed, ...asking(face), edits: {} };
 }
 
 const draw = latest(async ({ bundle, face }) => {
   const before = frame;
+  complaint.hide();
   try {
-    const picture = await api.picture(bundle, face, { format: api.LARGE });
+    const picture = await backend.draw(bundle, face, { as: "portrait" });
     if (frame === before) await showPortrait(picture);
   } catch (error) {
-    tell(error);
+    complaint.show(error, () => draw(now));
   }
 });
 
+/**
+ * @param {Face} face
+ * @param {Blob} picture
+ */
 function showFrame(face, picture) {
   frame += 1;
   now = { ...now, face };
@@ -156,26 +293,36 @@ function showFrame(face, picture) {
   showTitle();
 }
 
+/** @param {Blob} picture */
 async function showPortrait(picture) {
-  await showPicture(byId("portrait"), picture);
+  await showPicture(imageById("portrait"), picture);
   byId("portrait").classList.remove("waiting");
 }
 
 function showOriginal() {
-  const photo = now.face.latents && originals.get(encodeLatents(now.face.latents));
+  const photo = photoOf(now.face);
   byId("original-frame").hidden = !photo;
   byId("portraits").classList.toggle("pair", Boolean(photo));
-  if (photo) showPicture(byId("original"), photo);
+  if (photo) showPicture(imageById("original"), photo);
+}
+
+function showFavourite() {
+  byId("favourite").setAttribute("aria-pressed", String(kept.isFavourite(linkTo(now.face))));
 }
 
 function showTitle() {
-  const { seed, latents, toward, amount } = now.face;
-  const fromPhoto = latents && originals.has(encodeLatents(latents));
+  const { bundle, face } = now;
+  const { seed, latents, toward, amount = 0 } = face;
+  const fromPhoto = photoOf(face);
   const name = latents ? (fromPhoto ? "Your photo, redrawn" : "A face without a number") : `Face ${seed}`;
-  const way = toward === undefined ? "" : `, ${Math.round(100 * amount)} % toward ${toward}`;
+  const other = Array.isArray(toward) ? "another" : toward;
+  const way = toward === undefined ? "" : `, ${Math.round(100 * amount)} % toward ${other}`;
   byId("face-title").textContent = name + way;
-  byId("portrait").alt = fromPhoto
+  byId("face-note").textContent =
+    `Drawn by ${title(bundle)} at ${bundle.image_size} × ${bundle.image_size} pixels, shown larger.` +
+    (latents ? "" : ` Truncation ${face.truncation ?? bundle.truncation}.${spoken(bundle, face)}`);
+  imageById("portrait").alt = fromPhoto
     ? "Reconstruction of your photo"
     : `Generated face${latents ? "" : `, seed ${seed}`}`;
-  document.title = `${name}${way} · ${grid.title(now.bundle)} · Faces of no one`;
+  document.title = `${name}${way} · ${title(bundle)} · Faces of no one`;
 }

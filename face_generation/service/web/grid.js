@@ -1,26 +1,48 @@
 // The grid of faces: consecutive seeds of one model, drawn one by one.
 
-import * as api from "./api.js";
 import { adjust, go } from "./address.js";
+import { backend, Problem } from "./backend.js";
+import { title } from "./bundles.js";
 import * as chips from "./chips.js";
-import { byId, make, setRange, showPicture } from "./dom.js";
 import { showCard } from "./dialogs.js";
+import { byId, inputById, make, onClick, setRange } from "./dom.js";
+import { saveMany } from "./download.js";
 import { announce, notice, tell } from "./notices.js";
-import { asking, faceLink, gridLink, randomSeed, sameAsking } from "./state.js";
+import { asking, faceLink, gridLink, isSeed, LAST_SEED, randomSeed, sameAsking } from "./state.js";
+import { Complaint, empty, fill } from "./tiles.js";
+
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./state.js").Asking} Asking
+ * @typedef {import("./state.js").Face} Face
+ * @typedef {{link: HTMLAnchorElement, image: HTMLImageElement, seed: HTMLElement}} Tile
+ * @typedef {Asking & {bundle: Bundle, from: number}} Place
+ */
 
 const COUNT = 24; // fills whole rows of 3, 4, 6 and 8
-const LAST = 2 ** 32 - COUNT; // the last seed that a grid can begin with
+const LAST = LAST_SEED + 1 - COUNT; // the last seed that a grid can begin with
 const SETTLE = 120; // milliseconds without another move of the slider, until the grid is drawn again
+const STRANGEST = 1.5; // of a bundle's own truncation: beyond, there are hardly any faces
 
+/** @type {Bundle[]} */
 let bundles;
-let state = { bundle: undefined, from: undefined }; // and how faces are drawn; the bundle as the server tells of it
-let tiles = []; // {link, image, seed}
+/** @type {Place} What is to be seen. */
+let state;
+/** @type {Tile[]} */
+let tiles = [];
+/** @type {Place|undefined} What the tiles show. */
+let drawn;
 let drawing = new AbortController(); // what is under way
-let drawn = {}; // what the tiles show
+/** @type {Complaint} */
+let complaint;
 
-/** Makes the tiles, and has the controls work. */
+/**
+ * Makes the tiles, and has the controls work.
+ * @param {import("./backend.js").Catalogue} catalogue
+ */
 export function setUp(catalogue) {
   bundles = catalogue.bundles;
+  complaint = new Complaint(byId("grid"));
   tiles = Array.from({ length: COUNT }, () => {
     const image = make("img", { alt: "", draggable: false });
     const seed = make("span", { className: "seed", "aria-hidden": "true" });
@@ -29,17 +51,25 @@ export function setUp(catalogue) {
   tiles[0].link.tabIndex = 0;
   byId("grid").append(...tiles.map(({ link }) => make("li", {}, link)));
   byId("grid").addEventListener("keydown", roam);
-  byId("grid").addEventListener("focusin", (event) => makeStop(event.target.closest("a")));
+  byId("grid").addEventListener("focusin", ({ target }) => target instanceof Element && makeStop(target.closest("a")));
 
-  byId("model").append(...bundles.map((bundle) => make("option", { value: bundle.name }, title(bundle))));
-  byId("model").addEventListener("change", () => {
-    const bundle = bundles.find(({ name }) => name === byId("model").value);
-    go(gridLink({ ...state, bundle: bundle.name }));
+  const model = byId("model", HTMLSelectElement);
+  model.append(...bundles.map((bundle) => make("option", { value: bundle.name }, title(bundle))));
+  model.addEventListener("change", () => go(gridLink({ ...state, bundle: model.value })));
+  onClick("about-model", () => showCardOf(state.bundle));
+  onClick("more", more);
+  onClick("save-all", () => {
+    const faces = tiles.map((_, i) => ({ bundle: state.bundle, face: faceAt(i) }));
+    saveMany(faces, `${state.bundle.name}-${state.from}-to-${state.from + COUNT - 1}.zip`, "save-all");
   });
-  byId("about-model").addEventListener("click", () => showCardOf(state.bundle));
-  byId("more").addEventListener("click", more);
+  byId("seed-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    openSeed();
+  });
 
+  /** @type {number|undefined} */
   let settled;
+  /** @param {Asking} how */
   const change = (how) => {
     clearTimeout(settled);
     state = { ...state, ...how };
@@ -49,50 +79,61 @@ export function setUp(catalogue) {
       draw();
     }, SETTLE);
   };
-  byId("truncation").addEventListener("input", ({ target }) => change({ truncation: Number(target.value) }));
+  const truncation = inputById("truncation");
+  truncation.addEventListener("input", () => change({ truncation: Number(truncation.value) }));
   chips.setUp((asked) => change({ with: asked.with, without: asked.without }));
 }
 
-/** What people call a bundle. */
-export function title({ name, model }) {
-  return name.toLowerCase() === model.toLowerCase() ? model : `${name} (${model})`;
-}
-
+/** @param {Bundle} bundle */
 export async function showCardOf(bundle) {
   try {
-    showCard(`${title(bundle)}: model card`, await api.card(bundle));
+    showCard(`${title(bundle)}: model card`, await backend.card(bundle));
   } catch (error) {
-    if (error.status === 404) notice(`${title(bundle)} has no card.`);
+    if (error instanceof Problem && error.status === 404) notice(`${title(bundle)} has no card.`);
     else tell(error);
   }
 }
 
-/** Where the grid is, and how its faces are drawn. If it shows no faces of the bundle, it goes to a face. */
+/**
+ * Where the grid is, and how its faces are drawn. If it shows no faces of the bundle, it goes to a face.
+ * @param {Bundle} bundle
+ * @param {Partial<Face>} face
+ */
 export function place(bundle, face = {}) {
-  if (state.bundle !== bundle)
-    state = { bundle, from: Math.min(face.seed ?? randomSeed(), LAST), ...asking(face) };
+  if (state?.bundle !== bundle) state = { bundle, from: Math.min(face.seed ?? randomSeed(), LAST), ...asking(face) };
   return state;
 }
 
-/** Shows the faces from a seed on, or from a random one. */
+/**
+ * Shows the faces from a seed on, or from a random one.
+ * @param {Asking & {bundle: Bundle, from?: number}} wanted
+ */
 export function show({ bundle, from = randomSeed(), ...how }) {
   state = { bundle, from: Math.min(from, LAST), ...asking(how) };
   adjust(gridLink({ ...state, bundle: bundle.name }));
-  byId("model").value = bundle.name;
+  byId("model", HTMLSelectElement).value = bundle.name;
   chips.show(bundle, state);
   showTruncation();
   draw();
 }
 
-/** The image of a face that is in the grid, before it is edited. */
+/**
+ * The image of a face that is in the grid, before it is edited.
+ * @param {Bundle} [bundle]
+ * @param {Partial<Face>} face
+ */
 export function imageOf(bundle, face = {}) {
-  const tile = drawn.bundle === bundle && sameAsking(drawn, face) ? tiles[face.seed - drawn.from] : undefined;
+  if (face.seed === undefined || !drawn || drawn.bundle !== bundle || !sameAsking(drawn, face)) return undefined;
+  const tile = tiles[face.seed - drawn.from];
   return tile?.link.classList.contains("ready") ? tile.image : undefined;
 }
 
-/** Puts the focus on a face's tile, or else on the first one. */
+/**
+ * Puts the focus on a face's tile, or else on the first one.
+ * @param {number} [seed]
+ */
 export function focus(seed) {
-  (tiles[seed - state.from] ?? tiles[0]).link.focus();
+  (tiles[(seed ?? -1) - state.from] ?? tiles[0]).link.focus();
 }
 
 /** Goes to the next faces. */
@@ -102,59 +143,89 @@ export function more() {
   if (byId("grid").getBoundingClientRect().top < 0) byId("gallery").scrollIntoView();
 }
 
+function openSeed() {
+  const text = inputById("seed").value.trim();
+  if (!isSeed(text)) {
+    notice(`A face’s number is a whole number from 0 to ${LAST_SEED}.`);
+    return;
+  }
+  inputById("seed").value = "";
+  const { bundle, ...how } = state;
+  go(
+    faceLink({ bundle: bundle.name, face: { seed: Number(text), ...asking(how), edits: {} }, version: bundle.version }),
+  );
+}
+
 function showTruncation() {
-  const truncation = state.truncation ?? state.bundle.truncation;
-  setRange(byId("truncation"), truncation);
+  const own = state.bundle.truncation;
+  const truncation = state.truncation ?? own;
+  const slider = inputById("truncation");
+  slider.max = String(Math.max(STRANGEST * own, truncation)); // a link may ask for more
+  setRange(slider, truncation);
   byId("truncation-value").textContent = truncation.toFixed(2);
 }
 
-async function draw() {
+/** @param {number} i */
+const faceAt = (i) => ({ seed: state.from + i, ...asking(state), edits: {} });
+
+function draw() {
   const { bundle, from } = state;
-  if (drawn.bundle === bundle && drawn.from === from && sameAsking(drawn, state)) return;
-  const others = drawn.bundle !== bundle || drawn.from !== from; // else the old pictures stay for a moment
+  if (drawn && drawn.bundle === bundle && drawn.from === from && sameAsking(drawn, state)) return;
+  const others = drawn?.bundle !== bundle || drawn.from !== from; // else the old pictures stay for a moment
   drawn = state;
+  byId("seeds").textContent = `Faces ${from} to ${from + COUNT - 1} of ${title(bundle)}`;
+  tiles.forEach(({ link, image, seed }, i) => {
+    const face = faceAt(i);
+    link.href = faceLink({ bundle: bundle.name, face, version: bundle.version });
+    seed.textContent = String(face.seed);
+    image.alt = `Generated face, seed ${face.seed}`;
+    if (others) empty(link);
+  });
+  drawTiles(() => true);
+}
+
+/** @param {(tile: Tile) => boolean} wanted Which tiles are to be drawn. */
+async function drawTiles(wanted) {
+  complaint.hide();
   drawing.abort();
   drawing = new AbortController();
   const { signal } = drawing;
-
-  byId("seeds").textContent = `Faces ${from} to ${from + COUNT - 1} of ${title(bundle)}`;
-  const work = tiles.map(async ({ link, image, seed }, i) => {
-    const face = { seed: from + i, ...asking(drawn), edits: {} };
-    link.href = faceLink({ bundle: bundle.name, face, version: bundle.version });
-    seed.textContent = face.seed;
-    image.alt = `Generated face, seed ${face.seed}`;
-    if (others) link.classList.remove("ready");
-    const picture = await api.tile(bundle, face, { signal });
-    if (signal.aborted) return;
-    await showPicture(image, picture);
-    link.classList.add("ready");
+  const { bundle, from } = state;
+  const work = tiles.map(async (tile, i) => {
+    if (!wanted(tile)) return;
+    const picture = backend.draw(bundle, faceAt(i), { as: "tile", signal });
+    await fill(tile.link, tile.image, picture, signal).catch((error) => {
+      complaint.show(error, () => drawTiles(({ link }) => !link.matches(".ready:not(.stale)")));
+      throw error;
+    });
   });
-  try {
-    await Promise.all(work);
-    if (!signal.aborted) announce(`${COUNT} new faces, ${from} to ${from + COUNT - 1}`);
-  } catch (error) {
-    if (!signal.aborted) drawn = {}; // so that they are asked for again
-    tell(error);
-  }
+  await Promise.all(work)
+    .then(() => announce(`${COUNT} new faces, ${from} to ${from + COUNT - 1}`))
+    .catch(() => {}); // it is told above
 }
 
-/** Arrow keys, Home and End go from tile to tile; the tab key stops at one of them only. */
+/**
+ * Arrow keys, Home and End go from tile to tile; the tab key stops at one of them only.
+ * @param {KeyboardEvent} event
+ */
 function roam(event) {
   const columns = getComputedStyle(byId("grid")).gridTemplateColumns.split(" ").length;
   const now = tiles.findIndex(({ link }) => link === document.activeElement);
-  const targets = {
-    ArrowLeft: now - 1,
-    ArrowRight: now + 1,
-    ArrowUp: now - columns,
-    ArrowDown: now + columns,
-    Home: 0,
-    End: COUNT - 1,
-  };
-  if (!(event.key in targets) || event.ctrlKey || event.metaKey || event.altKey) return;
+  const targets = new Map([
+    ["ArrowLeft", now - 1],
+    ["ArrowRight", now + 1],
+    ["ArrowUp", now - columns],
+    ["ArrowDown", now + columns],
+    ["Home", 0],
+    ["End", COUNT - 1],
+  ]);
+  const target = targets.get(event.key);
+  if (target === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  tiles[targets[event.key]]?.link.focus();
+  tiles[target]?.link.focus();
 }
 
+/** @param {Element|null} stop */
 function makeStop(stop) {
   for (const { link } of tiles) link.tabIndex = link === stop ? 0 : -1;
 }

@@ -1,31 +1,37 @@
 // Single-key shortcuts. They can be switched off, for those who talk to their computer or whose fingers slip.
 
-import { byId } from "./dom.js";
+import { inputById } from "./dom.js";
+import { read, write } from "./storage.js";
 
-const OFF = "shortcuts-off"; // in localStorage
+const OFF = "shortcuts-off";
 
 /**
- * @param {function(string): (function(): void)|undefined} find What a key does where the page is now, if anything.
+ * @param {(key: string) => (() => void)|undefined} find What a key does where the page is now, if anything. With the
+ *   control or command key it is called "ctrl+z"; with shift, too, "ctrl+shift+z".
  */
 export function setUp(find) {
-  byId("shortcuts").checked = !localStorage.getItem(OFF);
-  byId("shortcuts").addEventListener("change", ({ target }) => {
-    if (target.checked) localStorage.removeItem(OFF);
-    else localStorage.setItem(OFF, "yes");
-  });
+  const box = inputById("shortcuts");
+  box.checked = !read(OFF, false);
+  box.addEventListener("change", () => write(OFF, !box.checked));
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (document.querySelector("dialog[open]") || isTyping(event)) return;
-    if (event.key !== "Escape" && !byId("shortcuts").checked) return;
-    const action = find(event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    if (event.altKey || event.defaultPrevented || !(event.target instanceof Element)) return;
+    if (document.querySelector("dialog[open]") || isTyping(event.key, event.target)) return;
+    const control = event.ctrlKey || event.metaKey;
+    if (!control && event.key !== "Escape" && !box.checked) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const action = find(`${control ? "ctrl+" : ""}${control && event.shiftKey ? "shift+" : ""}${key}`);
     if (!action) return;
     event.preventDefault();
     action();
   });
 }
 
-/** Whether the key belongs to what has the focus. */
-function isTyping({ key, target }) {
+/**
+ * Whether a key belongs to what has the focus.
+ * @param {string} key
+ * @param {Element} target
+ */
+function isTyping(key, target) {
   if (target.matches("select, textarea, input:not([type='range'])")) return true;
   return key === " " && target.matches("button, summary, input, a:not(.tile)");
 }

@@ -1,37 +1,76 @@
-// Starts the page: asks the server what it has, and shows what the address says.
+// Starts the page: asks the back end what it has, and shows what the address says.
 
-import { drop, flush } from "./address.js";
-import * as api from "./api.js";
-import { setUp as setUpDialogs, showHelp } from "./dialogs.js";
-import { byId, make } from "./dom.js";
+import { drop, flush, go } from "./address.js";
+import { backend, use } from "./backend.js";
+import { inBrowser } from "./browser.js";
+import { known, title } from "./bundles.js";
+import { askForKey, setUp as setUpDialogs, showHelp } from "./dialogs.js";
+import { byId, imageById, make, onClick } from "./dom.js";
 import * as face from "./face.js";
 import * as grid from "./grid.js";
+import { overHttp } from "./http.js";
 import * as keyboard from "./keyboard.js";
-import { notice, tell } from "./notices.js";
-import { asking, BadLink, parse } from "./state.js";
+import { banner, hideBanner, loading, notice, setUp as setUpNotices } from "./notices.js";
+import * as picker from "./picker.js";
+import { asking, BadLink, faceLink, gridLink, parse, YOURS } from "./state.js";
 import * as upload from "./upload.js";
+import * as yours from "./yours.js";
 
-const VIEWS = ["gallery", "face", "lost"];
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Catalogue} Catalogue
+ * @typedef {import("./bundles.js").KnownFace} KnownFace
+ * @typedef {import("./bundles.js").KnownGrid} KnownGrid
+ * @typedef {"gallery"|"face"|"yours"|"lost"} View
+ */
 
+/** @type {View[]} */
+const VIEWS = ["gallery", "face", "yours", "lost"];
+const START_WAITS = [1, 30]; // seconds until it is tried again to start: at first, and at most
+
+/** @type {Catalogue} */
 let catalogue;
-let bundle; // the one that is looked at
-let view; // one of VIEWS
-let opened; // the face that is or was open
+/** @type {Bundle} The one that is looked at. */
+let bundle;
+/** @type {View} */
+let view;
+/** @type {{bundle: Bundle, face: import("./state.js").Face}|undefined} The face that is or was open, before its edits. */
+let opened;
 
+use(
+  document.documentElement.dataset.draw === "browser"
+    ? inBrowser(loading)
+    : overHttp({
+        askForKey,
+        away: () => banner("The server does not answer.", "Try again"),
+        back: hideBanner,
+        busy: (seconds) => notice("The server is busy. The page waits a moment and tries again.", seconds + 2),
+      }),
+);
+setUpNotices();
 setUpDialogs();
-byId("help").addEventListener("click", showHelp);
-byId("skip").addEventListener("click", () => byId("main").focus());
-start().catch(tell);
+onClick("help", showHelp);
+onClick("skip", () => byId("main").focus());
+start();
 
 async function start() {
-  catalogue = await api.catalogue();
-  bundle = catalogue.bundles[0];
+  catalogue = await whenThere();
+  [bundle] = catalogue.bundles;
   grid.setUp(catalogue);
   face.setUp(catalogue);
-  upload.setUp(catalogue, () => bundle);
+  picker.setUp(catalogue);
+  yours.setUp(catalogue);
+  upload.setUp(
+    catalogue,
+    () => bundle,
+    (drawer, latents) => {
+      face.editNext();
+      go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version }));
+    },
+  );
   keyboard.setUp(shortcut);
   for (const each of catalogue.bundles) {
-    const button = make("button", { type: "button", className: "plain" }, grid.title(each));
+    const button = make("button", { type: "button", className: "plain" }, title(each));
     button.addEventListener("click", () => grid.showCardOf(each));
     byId("cards").append(button);
   }
@@ -40,11 +79,35 @@ async function start() {
   route();
 }
 
+/** The catalogue, as soon as the back end gives it: the page may be there before its server is. */
+async function whenThere() {
+  const [first, longest] = START_WAITS;
+  for (let seconds = first; ; seconds = Math.min(longest, 2 * seconds)) {
+    try {
+      const found = await backend.catalogue();
+      hideBanner();
+      return found;
+    } catch (error) {
+      console.info("not ready:", error);
+      const again = banner("The server is not ready yet. The page begins as soon as it is.", "Try again");
+      await Promise.race([again, new Promise((resolve) => setTimeout(resolve, 1000 * seconds))]);
+    }
+  }
+}
+
 function route() {
   drop();
+  if (location.hash === YOURS) {
+    turnTo("yours");
+    document.title = "Your faces · Faces of no one";
+    byId("yours-back", HTMLAnchorElement).href = gridLink({ ...grid.place(bundle), bundle: bundle.name });
+    yours.show();
+    byId("yours-title").focus();
+    return;
+  }
   let state;
   try {
-    state = known(parse(location.hash));
+    state = known(parse(location.hash), catalogue);
   } catch (error) {
     if (!(error instanceof BadLink)) throw error;
     byId("lost-text").textContent = error.message;
@@ -53,37 +116,43 @@ function route() {
     byId("lost-title").focus();
     return;
   }
+  for (const sentence of state.dropped) notice(sentence);
   bundle = state.bundle;
-  byId("licence").textContent = `${grid.title(bundle)}: ${bundle.licence}`;
+  byId("licence").textContent = `${title(bundle)}: ${bundle.licence}`;
   if (state.face) showFace(state);
   else showGrid(state);
 }
 
+/** @param {KnownFace} state */
 function showFace(state) {
   const fresh = view !== "face";
   const { seed, toward, edits } = state.face;
   const tile = fresh ? grid.imageOf(bundle, state.face) : undefined;
   const same = toward === undefined && !Object.keys(edits).length; // as in the tile
-  opened = { bundle, face: { seed, ...asking(state.face) } };
+  opened = { bundle, face: { seed, ...asking(state.face), edits: {} } };
   grow(tile, () => {
     turnTo("face");
     face.show(state, { fresh, preview: same ? tile : undefined });
-    return byId("portrait");
+    return imageById("portrait");
   });
 }
 
+/** @param {KnownGrid} state */
 function showGrid(state) {
   const closing = view === "face";
   document.title = "Faces of no one";
-  grow(closing ? byId("portrait") : undefined, () => {
+  grow(closing ? imageById("portrait") : undefined, () => {
     turnTo("gallery");
     grid.show(state);
-    if (closing) grid.focus(opened.face.seed);
+    if (closing) grid.focus(opened?.face.seed);
     return grid.imageOf(opened?.bundle, opened?.face);
   });
 }
 
-/** Shows one of the views. */
+/**
+ * Shows one of the views.
+ * @param {View} next
+ */
 function turnTo(next) {
   if (view === "face" && next !== "face") face.leave();
   view = next;
@@ -93,69 +162,55 @@ function turnTo(next) {
 /**
  * Has an image grow, or shrink, into the one that takes its place, where the browser can do so and people like motion.
  * @param {HTMLImageElement|undefined} from
- * @param {function(): HTMLImageElement|undefined} change Changes what is shown, and tells which image takes its place.
+ * @param {() => HTMLImageElement|undefined} change Changes what is shown, and tells which image takes its place.
  */
 function grow(from, change) {
-  if (!from || !document.startViewTransition || matchMedia("(prefers-reduced-motion: reduce)").matches) return change();
+  if (!from || !document.startViewTransition || matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    change();
+    return;
+  }
+  /** @type {HTMLImageElement|undefined} */
   let to;
-  from.style.viewTransitionName = "face";
+  from.style.setProperty("view-transition-name", "face");
   const transition = document.startViewTransition(() => {
-    from.style.viewTransitionName = "";
+    from.style.removeProperty("view-transition-name");
     to = change();
-    if (to) to.style.viewTransitionName = "face";
+    to?.style.setProperty("view-transition-name", "face");
   });
   transition.ready.catch(() => {}); // another one has taken its place
-  return transition.finished.finally(() => to && (to.style.viewTransitionName = ""));
+  transition.finished.finally(() => to?.style.removeProperty("view-transition-name"));
 }
 
-/** A state with the bundle as the server tells of it, and only attributes and edits that it knows. */
-function known(state) {
-  const { bundles, limits } = catalogue;
-  const found = state.bundle === undefined ? bundles[0] : bundles.find(({ name }) => name === state.bundle);
-  if (!found)
-    throw new BadLink(`There is no model “${state.bundle}” here. There is ${bundles.map(grid.title).join(", ")}.`);
-  if (!state.face) return { ...state, ...knownAsking(found, state), bundle: found };
-  const { latents, edits } = state.face;
-  if (latents && latents.length !== found.latent_dim)
-    throw new BadLink(
-      `Its face has ${latents.length} numbers, and ${grid.title(found)} draws from ${found.latent_dim}.`,
-    );
-  const names = new Set([...found.directions.attributes, ...found.directions.principal].map(({ name }) => name));
-  const kept = Object.entries(edits).filter(([name]) => names.has(name));
-  if (kept.length < Object.keys(edits).length)
-    notice(`The link has edits that ${grid.title(found)} does not know; the face is shown without them.`);
-  for (const [name, strength] of kept)
-    if (Math.abs(strength) > limits.max_strength)
-      throw new BadLink(`“${name}” goes from ${-limits.max_strength} to ${limits.max_strength}, not to ${strength}.`);
-  const face = { ...state.face, ...knownAsking(found, state.face), edits: Object.fromEntries(kept) };
-  return { ...state, bundle: found, face };
-}
-
-function knownAsking(bundle, how) {
-  const offered = new Set(bundle.attributes.map(({ name }) => name));
-  const kept = (names) => names?.filter((name) => offered.has(name));
-  const asked = asking({ ...how, with: kept(how.with), without: kept(how.without) });
-  if (asked.with?.length !== how.with?.length || asked.without?.length !== how.without?.length)
-    notice(`The link asks for what ${grid.title(bundle)} does not offer; faces are shown without that.`);
-  return asked;
-}
-
-/** What a key does here. */
+/**
+ * What a key does here.
+ * @param {string} key
+ * @returns {(() => void)|undefined}
+ */
 function shortcut(key) {
-  const anywhere = { "?": showHelp, u: upload.open };
+  /** @type {Object<string, () => void>} */
+  const anywhere = { "?": showHelp, u: () => upload.open(), y: () => go(YOURS) };
+  /** @type {Object<string, Object<string, () => void>>} */
   const ofView = {
-    gallery: { " ": grid.more, n: grid.more },
+    gallery: { " ": grid.more, n: grid.more, g: () => byId("seed").focus() },
     face: {
-      e: () => face.openTab("edits"),
-      v: () => face.openTab("variations"),
-      m: () => face.openTab("morph"),
+      e: () => face.goToTab("edits"),
+      v: () => face.goToTab("variations"),
+      m: () => face.goToTab("morph"),
+      x: () => face.goToTab("mixing"),
       n: face.another,
       p: face.playMorph,
       d: face.download,
       c: face.copyLink,
+      f: face.keep,
+      b: face.toggleBefore,
+      s: face.surprise,
       0: face.resetEdits,
+      "ctrl+z": () => face.step(-1),
+      "ctrl+shift+z": () => face.step(1),
+      "ctrl+y": () => face.step(1),
       Escape: () => byId("back").click(),
     },
+    yours: { Escape: () => byId("yours-back").click() },
   };
   return anywhere[key] ?? ofView[view]?.[key];
 }

@@ -2,12 +2,19 @@
 
 import { make } from "./dom.js";
 
-/** @returns {HTMLElement[]} */
+/**
+ * @param {string} markdown
+ * @returns {HTMLElement[]}
+ */
 export function render(markdown) {
   const blocks = markdown.replaceAll("\r\n", "\n").split(/\n{2,}/);
   return blocks.flatMap((text) => block(text.replace(/^\n+|\s+$/g, "")));
 }
 
+/**
+ * @param {string} text
+ * @returns {HTMLElement[]}
+ */
 function block(text) {
   const lines = text.split("\n");
   if (!text || /^!\[[^\]]*\]\([^)]*\)$/.test(text)) return []; // pictures are left out: the page is full of them
@@ -27,7 +34,12 @@ function block(text) {
   return [make("p", {}, ...inline(text))];
 }
 
+/** @param {string[]} lines */
 function table([head, , ...rows]) {
+  /**
+   * @param {string} line
+   * @param {"th"|"td"} tag
+   */
   const cells = (line, tag) =>
     line
       .replace(/^\||\|$/g, "")
@@ -41,6 +53,7 @@ function table([head, , ...rows]) {
 const INLINE =
   /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|!?\[([^\]]+)\]\((https?:[^)\s]+)\)|(https?:[^\s)<>]*[^\s)<>.,;:])/g;
 
+/** @param {string} text */
 function inline(text) {
   const parts = [];
   let end = 0;

@@ -1,70 +1,108 @@
 // The way from a face to another: its pictures are fetched ahead, coarse steps first, so that the slider never waits.
 
-import * as api from "./api.js";
-import { byId, make, save, setRange, showPicture } from "./dom.js";
+import { backend } from "./backend.js";
+import { buttonById, byId, imageById, inputById, make, onClick, save, setRange, showPicture } from "./dom.js";
 import { notice, tell } from "./notices.js";
-import { asking, randomSeed } from "./state.js";
+import { pick } from "./picker.js";
+import { asking, randomSeed, sameAsking } from "./state.js";
+import { Complaint, empty, fill } from "./tiles.js";
+import { record, VIDEO } from "./video.js";
+
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Catalogue} Catalogue
+ * @typedef {import("./state.js").Face} Face
+ */
 
 const STEPS = 40; // of the slider
 const STRIDES = [20, 5, 1]; // first every 20th step, then every 5th, then all
 const SECONDS = 2; // from one end to the other
 const CANDIDATES = 12; // other faces to choose from
 
-let changed; // function(face)
-let showFrame; // function(Blob)
+/** @type {(face: Face, what?: string, drawn?: boolean) => void} */
+let changed;
+/** @type {(face: Face, picture: Blob) => void} */
+let showFrame;
+/** @type {Catalogue["limits"]} */
 let limits;
-let now; // {bundle, face}
-let frames = []; // picture by step
-let framesKey; // whose pictures they are
+/** @type {{bundle: Bundle, face: Face}} */
+let now;
+/** @type {Blob[]} By step. */
+let frames = [];
+/** @type {string|undefined} Whose pictures they are. */
+let framesKey;
 let drawing = new AbortController();
-let tiles; // of candidates, {button, image, seed}
-let firstCandidate; // a seed
+/** @type {{button: HTMLButtonElement, image: HTMLImageElement, seed?: number}[]} The candidates. */
+let tiles;
+/** @type {number} A seed. */
+let firstCandidate;
+/** @type {string|undefined} */
 let candidatesKey;
-let playing; // a request for the next animation frame
+/** @type {number|undefined} A request for the next animation frame. */
+let playing;
+/** @type {Complaint} */
+let complaint;
+/** @type {Complaint} */
+let candidatesComplaint;
 
 /**
  * @param {Object} options
- * @param {Object} options.catalogue As the server tells it.
- * @param {function(Object, boolean): void} options.onChange Told the face that was gone to, and whether its picture was
- *   already shown by `onFrame`.
- * @param {function(Object, Blob): void} options.onFrame Told a face on the way, and its picture.
+ * @param {Catalogue} options.catalogue
+ * @param {(face: Face, what?: string, drawn?: boolean) => void} options.onChange Told the face that was gone to, which
+ *   slider was moved, if any, and whether the picture was already shown by `onFrame`.
+ * @param {(face: Face, picture: Blob) => void} options.onFrame Told a face on the way, and its picture.
  */
 export function setUp({ catalogue, onChange, onFrame }) {
   limits = catalogue.limits;
   changed = onChange;
   showFrame = onFrame;
+  complaint = new Complaint(byId("walk"));
+  candidatesComplaint = new Complaint(byId("candidates"));
   tiles = Array.from({ length: CANDIDATES }, () => {
     const image = make("img", { alt: "" });
     const button = make("button", { type: "button", className: "picture" }, image);
-    const tile = { button, image, seed: undefined };
-    button.addEventListener("click", () => choose(tile.seed));
+    /** @type {{button: HTMLButtonElement, image: HTMLImageElement, seed?: number}} */
+    const tile = { button, image };
+    button.addEventListener("click", () => tile.seed !== undefined && choose(tile.seed));
     return tile;
   });
   byId("candidates").append(...tiles.map(({ button }) => button));
-  byId("random-other").addEventListener("click", () => choose(randomSeed()));
-  byId("walk-amount").addEventListener("input", ({ target }) => {
-    stop();
-    goTo(Number(target.value));
+  onClick("random-other", () => choose(randomSeed()));
+  onClick("choose-other", async () => {
+    const other = await pick(now.bundle, asking(now.face));
+    if (other) chooseFace(other);
   });
-  byId("play").addEventListener("click", play);
-  byId("save-webp").addEventListener("click", () => saveAnimation("webp"));
-  byId("save-gif").addEventListener("click", () => saveAnimation("gif"));
+  const slider = inputById("walk-amount");
+  slider.addEventListener("input", () => {
+    stop();
+    goTo(Number(slider.value));
+  });
+  onClick("play", play);
+  onClick("save-webp", () => saveAnimation("webp"));
+  onClick("save-gif", () => saveAnimation("gif"));
+  byId("save-video").hidden = !VIDEO;
+  byId("save-video").textContent = VIDEO ? `Save ${VIDEO.label}` : "";
+  onClick("save-video", saveVideo);
 }
 
-/** Shows where a face is on its way. The faces from `first` on are there to choose from. */
+/**
+ * Shows where a face is on its way.
+ * @param {Bundle} bundle
+ * @param {Face} face
+ * @param {number} first The faces from this seed on are there to choose from.
+ */
 export function show(bundle, face, first) {
   leave();
   now = { bundle, face };
-  const under = face.toward !== undefined;
-  byId("walk").inert = !under;
-  setRange(byId("walk-amount"), under ? face.amount : 0);
+  byId("walk").inert = face.toward === undefined;
+  setRange(inputById("walk-amount"), face.amount ?? 0);
   showCandidates(first);
   prepare();
 }
 
 /** Ends the playing where the face is to be another one. */
 export function leave() {
-  cancelAnimationFrame(playing);
+  if (playing !== undefined) cancelAnimationFrame(playing);
   playing = undefined;
   byId("play").textContent = "Play";
 }
@@ -73,15 +111,19 @@ export function leave() {
 function stop() {
   if (playing === undefined) return;
   leave();
-  goTo(now.face.amount);
+  goTo(now.face.amount ?? 0);
 }
 
 /** Goes to and fro between the two faces, until it is stopped. */
 export function play() {
-  if (playing !== undefined) return stop();
-  if (now?.face.toward === undefined) return undefined;
+  if (playing !== undefined) {
+    stop();
+    return;
+  }
+  if (now?.face.toward === undefined) return;
   byId("play").textContent = "Pause";
-  const began = performance.now() - 1000 * SECONDS * now.face.amount;
+  const began = performance.now() - 1000 * SECONDS * (now.face.amount ?? 0);
+  /** @param {number} time */
   const next = (time) => {
     const turn = Math.max(0, (time - began) / (1000 * SECONDS)) % 2; // to 1 there, to 2 back
     const amount = Math.round(STEPS * (turn < 1 ? turn : 2 - turn)) / STEPS;
@@ -89,28 +131,42 @@ export function play() {
     playing = requestAnimationFrame(next);
   };
   playing = requestAnimationFrame(next);
-  return undefined;
 }
 
-function choose(seed) {
+/** @param {Face} other Which may have edits, or another origin than a seed. */
+async function chooseFace(other) {
+  const { bundle, face } = now;
+  const plain = other.seed !== undefined && other.toward === undefined && !Object.keys(other.edits).length;
+  if (plain && face.latents === undefined && sameAsking(other, face)) {
+    choose(/** @type {number} */ (other.seed));
+    return;
+  }
+  try {
+    choose(await backend.latents(bundle, other));
+  } catch (error) {
+    tell(error);
+  }
+}
+
+/** @param {number|number[]} toward A seed, or latents. */
+function choose(toward) {
   stop();
   const { bundle, face } = now;
-  const next = { ...face, toward: seed, amount: face.toward === undefined ? 0.5 : face.amount };
-  changed(next, false);
+  const next = { ...face, toward, amount: face.toward === undefined ? 0.5 : face.amount };
+  changed(next);
   show(bundle, next, firstCandidate);
   byId("walk").scrollIntoView({ block: "nearest" });
 }
 
+/** @param {number} amount */
 function goTo(amount) {
   now.face = { ...now.face, amount };
-  setRange(byId("walk-amount"), amount);
+  setRange(inputById("walk-amount"), amount);
   const step = amount * STEPS;
   const near = frames.reduce((best, _, i) => (Math.abs(i - step) < Math.abs(best - step) ? i : best), -STEPS);
   if (frames[near]) showFrame({ ...now.face, amount: near / STEPS }, frames[near]);
-  if (playing === undefined) changed(now.face, near === step);
+  if (playing === undefined) changed(now.face, "walk-amount", near === step);
 }
-
-const at = (step) => ({ ...now.face, amount: step / STEPS });
 
 /** Fetches the pictures of the way, unless they are there. */
 async function prepare() {
@@ -118,70 +174,108 @@ async function prepare() {
   const key = JSON.stringify([bundle.name, { ...face, amount: 0 }]);
   if (key === framesKey) return;
   framesKey = key;
+  complaint.hide();
   drawing.abort();
   drawing = new AbortController();
   const { signal } = drawing;
   frames = [];
+  buttonById("save-video").disabled = true;
   try {
     if (face.toward === undefined) {
       byId("walk-to").removeAttribute("src");
-      await showPicture(byId("walk-from"), await api.picture(bundle, face, { signal }));
+      await showPicture(imageById("walk-from"), await backend.draw(bundle, face, { as: "portrait", signal }));
       return;
     }
     for (const stride of STRIDES) {
       const steps = Array.from({ length: STEPS / stride + 1 }, (_, i) => i * stride).filter((step) => !frames[step]);
       for (let i = 0; i < steps.length; i += limits.faces) {
         const some = steps.slice(i, i + limits.faces);
-        const drawn = await api.faces(bundle, some.map(at), { format: api.LARGE, signal });
+        const way = some.map((step) => ({ ...face, amount: step / STEPS }));
+        const drawn = await backend.drawAll(bundle, way, { signal });
         signal.throwIfAborted();
-        some.forEach((step, j) => (frames[step] = drawn[j].picture));
+        some.forEach((step, j) => (frames[step] = drawn[j]));
       }
       if (stride === STRIDES[0]) {
-        showPicture(byId("walk-from"), frames[0]);
-        showPicture(byId("walk-to"), frames[STEPS]);
+        showPicture(imageById("walk-from"), frames[0]);
+        showPicture(imageById("walk-to"), frames[STEPS]);
       }
     }
+    buttonById("save-video").disabled = false;
   } catch (error) {
     if (!signal.aborted) framesKey = undefined;
-    tell(error);
+    complaint.show(error, prepare);
   }
 }
 
+/** @param {number} first */
 async function showCandidates(first) {
   const { bundle, face } = now;
   firstCandidate = first;
-  const how = asking(face); // as the server takes it for the other face
+  const how = asking(face); // as the back end takes it for the other face
   const key = JSON.stringify([bundle.name, how, first, face.seed]);
-  for (const { button, seed } of tiles) button.setAttribute("aria-pressed", seed === face.toward);
+  for (const { button, seed } of tiles) button.setAttribute("aria-pressed", String(seed === face.toward));
   if (key === candidatesKey) return;
   candidatesKey = key;
+  candidatesComplaint.hide();
   const seeds = Array.from({ length: CANDIDATES + 1 }, (_, i) => first + i).filter((seed) => seed !== face.seed);
   const work = tiles.map(async (tile, i) => {
     tile.seed = seeds[i];
-    tile.button.classList.remove("ready");
-    tile.button.setAttribute("aria-pressed", tile.seed === face.toward);
+    empty(tile.button);
+    tile.button.setAttribute("aria-pressed", String(tile.seed === face.toward));
     tile.button.setAttribute("aria-label", `Generated face, seed ${tile.seed}`);
-    const picture = await api.tile(bundle, { seed: tile.seed, ...how, edits: {} });
-    if (candidatesKey !== key) return;
-    await showPicture(tile.image, picture);
-    tile.button.classList.add("ready");
+    const picture = await backend.draw(bundle, { seed: tile.seed, ...how, edits: {} }, { as: "tile" });
+    if (candidatesKey === key) await fill(tile.button, tile.image, Promise.resolve(picture));
   });
-  await Promise.all(work).catch(tell);
+  try {
+    await Promise.all(work);
+  } catch (error) {
+    if (candidatesKey !== key) return;
+    for (const { button } of tiles) if (!button.matches(".ready")) button.classList.add("failed");
+    candidatesKey = undefined;
+    candidatesComplaint.show(error, () => showCandidates(first));
+  }
 }
 
+/** What an animation is called, without suffix. */
+function animationName() {
+  const { seed, toward } = now.face;
+  return `face-${seed ?? "photo"}-to-${typeof toward === "number" ? toward : "other"}`;
+}
+
+/** @param {"webp"|"gif"} as */
 async function saveAnimation(as) {
   const { bundle, face } = now;
+  if (face.toward === undefined) return;
   const how = asking(face);
+  /** @type {Face} */
   const from = { ...face, toward: undefined, amount: undefined };
   if (face.latents) from.with = from.without = undefined; // they are of the other face
-  const button = byId(`save-${as}`);
+  const end = Array.isArray(face.toward) ? { latents: face.toward } : { seed: face.toward, ...how };
+  const button = buttonById(`save-${as}`);
   button.disabled = true;
   try {
-    const to = { seed: face.toward, ...how, edits: face.edits };
-    const frameCount = Math.min(STEPS + 1, limits.frames);
-    const file = await api.animation(bundle, from, to, { as, frames: frameCount, seconds: SECONDS });
-    save(file, `face-${face.seed ?? "photo"}-to-${face.toward}.${as}`);
+    const to = { ...end, edits: face.edits };
+    const count = Math.min(STEPS + 1, limits.frames);
+    const file = await backend.animate(bundle, from, to, { as, frames: count, seconds: SECONDS });
+    save(file, `${animationName()}.${as}`);
     notice("Saved the animation, there and back.");
+  } catch (error) {
+    tell(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function saveVideo() {
+  if (!VIDEO) return;
+  const button = buttonById("save-video");
+  button.disabled = true;
+  notice("Recording the film.", 2 * SECONDS);
+  try {
+    save(
+      await record([...frames, ...frames.slice(1, -1).reverse()], 2 * SECONDS),
+      `${animationName()}.${VIDEO.suffix}`,
+    );
   } catch (error) {
     tell(error);
   } finally {

@@ -1,8 +1,29 @@
-// What the page tells people in passing: short notices, a banner while the server is away, words for screen readers.
+// What the page tells people in passing: short notices, a banner while the server is away, how much of the model has
+// come, words for screen readers.
 
 import { byId, make } from "./dom.js";
 
-/** Shows a sentence for some seconds; screen readers say it. */
+/** @type {HTMLDialogElement[]} Those that are open, the uppermost last. */
+let dialogs = [];
+
+/** Keeps messages in the uppermost dialog: it covers, and makes inert, all that is outside of it. */
+export function setUp() {
+  const observer = new MutationObserver((records) => {
+    for (const { target } of records) {
+      if (!(target instanceof HTMLDialogElement)) continue;
+      dialogs = dialogs.filter((dialog) => dialog !== target);
+      if (target.open) dialogs.push(target);
+    }
+    const host = dialogs.at(-1) ?? document.body;
+    if (byId("messages").parentElement !== host) host.prepend(byId("messages"));
+  });
+  observer.observe(document.body, { subtree: true, attributeFilter: ["open"] });
+}
+
+/**
+ * Shows a sentence for some seconds; screen readers say it.
+ * @param {string} text
+ */
 export function notice(text, seconds = 6) {
   const box = byId("notices");
   if ([...box.children].some((other) => other.textContent === text)) return;
@@ -11,34 +32,71 @@ export function notice(text, seconds = 6) {
   setTimeout(() => paragraph.remove(), seconds * 1000);
 }
 
-/** Tells what went wrong, unless nobody waits for it any more. */
-export function tell(error) {
-  if (error.name === "AbortError") return;
-  if (error.status === 404) {
+/** @param {unknown} error Whether nobody waits any more for what was to be done. */
+export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
+
+/**
+ * What went wrong, as a sentence; undefined where nobody waits for it, or where the banner says it.
+ * @param {unknown} error
+ */
+export function explain(error) {
+  if (isAborted(error)) return undefined;
+  if (!(error instanceof Error)) return String(error);
+  if (!("status" in error)) console.error(error);
+  else if (error.status === 404) {
     banner("The server has another model than when this page was opened.", "Reload").then(() => location.reload());
-    return;
+    return undefined;
   }
   const text = error.message.trim();
-  notice(text.charAt(0).toUpperCase() + text.slice(1), 9);
-  if (!error.status) console.error(error);
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
-/** Has screen readers say something that others see. */
+/**
+ * Tells what went wrong with something that people can do again by themselves.
+ * @param {unknown} error
+ */
+export function tell(error) {
+  const text = explain(error);
+  if (text) notice(text, 9);
+}
+
+/**
+ * Has screen readers say something that others see.
+ * @param {string} text
+ */
 export function announce(text) {
   byId("status").textContent = text;
 }
 
 /**
  * Shows a banner until `hideBanner`, or until its button is pressed.
+ * @param {string} text
+ * @param {string} action What the button says.
  * @returns {Promise<void>} Settles when the button is pressed.
  */
 export function banner(text, action) {
   byId("banner-text").textContent = text;
   byId("banner-action").textContent = action;
   byId("banner").hidden = false;
-  return new Promise((resolve) => (byId("banner-action").onclick = resolve));
+  return new Promise((resolve) => (byId("banner-action").onclick = () => resolve()));
 }
 
 export function hideBanner() {
   byId("banner").hidden = true;
 }
+
+/**
+ * Shows how much of the model has come, until all of it has.
+ * @param {number} loaded Bytes.
+ * @param {number} total 0 when nothing is on its way.
+ */
+export function loading(loaded, total) {
+  byId("loading").hidden = !total;
+  const bar = byId("loading-bar", HTMLProgressElement);
+  bar.max = total || 1;
+  bar.value = loaded;
+  byId("loading-text").textContent = `${megabytes(loaded)} of ${megabytes(total)} MB`;
+}
+
+/** @param {number} bytes */
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);

@@ -3,19 +3,46 @@
 //   #vae?from=1200&t=0.8&with=smiling&without=male     a grid of faces, from a seed on
 //   #vae/42?t=0.8&toward=43&amount=0.5&smiling=1.5     a face; t is the truncation, the bundle's own where there is none
 //   #vae/latents?z=…&smiling=1.5                       a face of latents: float32 numbers in base64
+//   …&toward=…                                         a seed, or latents as above
 //   …&v=e161681bf7e0                                   the model's version that drew it
+//   #/yours                                            the faces that this browser keeps
 //
 // The part after the # never leaves the browser: only what is drawn is asked for.
 
-const SEEDS = 2 ** 32;
+import { decodeLatents, encodeLatents } from "./latents.js";
+
+/**
+ * How the faces of seeds are drawn. What is not said is undefined: the bundle's own truncation, and no attributes.
+ * @typedef {Object} Asking
+ * @property {number} [truncation]
+ * @property {string[]} [with] Attributes that they have.
+ * @property {string[]} [without]
+ */
+
+/**
+ * A face, of a seed or of latents. It goes toward that of another seed, or toward other latents, and then is edited. With
+ * latents, `with` and `without` are of the seed that it goes toward.
+ * @typedef {Asking & {seed?: number, latents?: number[], toward?: number|number[], amount?: number,
+ *   edits: Object<string, number>}} Face
+ */
+
+/**
+ * What is shown. Bundles are given by their names; undefined is any.
+ * @typedef {Asking & {bundle?: string, from?: number, face?: undefined}} GridState
+ * @typedef {{bundle: string, face: Face, version?: string}} FaceState
+ */
+
+export const YOURS = "#/yours";
+export const LAST_SEED = 2 ** 32 - 1;
 const OPTIONS = new Set(["t", "with", "without", "toward", "amount", "v", "z", "from"]); // all others are edits
 
 /** A link that cannot be shown; the message says why. */
 export class BadLink extends Error {}
 
 /**
- * How the faces of seeds are drawn, of anything that says it: `{truncation, with, without}`, the lists of names as the
- * API has them. What is not said is undefined: the bundle's own truncation, and no attributes.
+ * How faces are drawn, of anything that says it.
+ * @param {Asking} how
+ * @returns {Asking}
  */
 export function asking({ truncation, with: wanted, without: unwanted }) {
   return {
@@ -25,37 +52,51 @@ export function asking({ truncation, with: wanted, without: unwanted }) {
   };
 }
 
-/** Whether two grids or faces are drawn in the same way. */
+/**
+ * Whether two grids or faces are drawn in the same way.
+ * @param {Asking} one
+ * @param {Asking} other
+ */
 export const sameAsking = (one, other) => JSON.stringify(asking(one)) === JSON.stringify(asking(other));
 
-/** The address of a grid, `{bundle, from, truncation, with, without}`. Bundles are given by their names here. */
+/**
+ * The address of a grid.
+ * @param {GridState & {bundle: string}} grid
+ */
 export function gridLink({ bundle, from, ...how }) {
   return link(bundle, { from, ...howOptions(how) });
 }
 
+/** @param {Asking} how */
 function howOptions(how) {
   const { truncation, with: wanted, without: unwanted } = asking(how);
   return { t: truncation, with: wanted?.join(), without: unwanted?.join() };
 }
 
-/** The address of a face, `{bundle, face, version}`. */
+/**
+ * The address of a face.
+ * @param {FaceState} state
+ */
 export function faceLink({ bundle, face, version }) {
   const { seed, latents, toward, amount, edits } = face;
   const options = latents ? { z: encodeLatents(latents), ...howOptions(face) } : howOptions(face);
-  const way = toward === undefined ? {} : { toward, amount };
+  const way = toward === undefined ? {} : { toward: Array.isArray(toward) ? encodeLatents(toward) : toward, amount };
   return link(`${bundle}/${latents ? "latents" : seed}`, { ...options, ...way, ...edits, v: version });
 }
 
+/**
+ * @param {string} path
+ * @param {Object<string, string|number|undefined>} options
+ */
 function link(path, options) {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const given = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
   return `#${path}?${new URLSearchParams(given)}`.replaceAll("%2C", ",");
 }
 
 /**
  * Reads an address.
  * @param {string} fragment With the #, or empty.
- * @returns {Object} `{bundle, from, truncation, with, without}` of a grid, where undefined is any, or
- *   `{bundle, face, version}`.
+ * @returns {GridState|FaceState}
  * @throws {BadLink}
  */
 export function parse(fragment) {
@@ -63,7 +104,7 @@ export function parse(fragment) {
   const parts = path.split("/").map(decode);
   const options = readOptions(query);
   const how = asking({
-    truncation: number(options, "t", 0, 10),
+    truncation: number(options, "t", 0, Infinity),
     with: names(options, "with"),
     without: names(options, "without"),
   });
@@ -71,22 +112,25 @@ export function parse(fragment) {
   if (both) throw new BadLink(`It asks for “${both}”, and for faces without it.`);
   const [bundle, which] = parts;
   if (parts.length > 2) throw new BadLink("It has too many parts.");
-  if (parts.length === 1) return { bundle: bundle || undefined, from: seed(options.get("from")), ...how };
+  const from = options.get("from");
+  if (parts.length === 1)
+    return { bundle: bundle || undefined, from: from === undefined ? undefined : seed(from), ...how };
 
   // With latents, what is asked for is of the face that they go toward.
   const ofLatents = options.has("toward") ? { ...how, truncation: undefined } : {};
   const origin =
-    which === "latents" ? { latents: decodeLatents(options.get("z")), ...ofLatents } : { seed: seed(which), ...how };
+    which === "latents" ? { latents: latents(options.get("z") ?? ""), ...ofLatents } : { seed: seed(which), ...how };
+  /** @type {Object<string, number>} */
   const edits = {};
-  for (const name of options.keys()) if (!OPTIONS.has(name)) edits[name] = number(options, name, -Infinity, Infinity);
-  const way = {};
-  if (options.has("toward")) {
-    way.toward = seed(options.get("toward"));
-    way.amount = number(options, "amount", 0, 1) ?? 0.25;
-  }
+  for (const name of options.keys())
+    if (!OPTIONS.has(name)) edits[name] = number(options, name, -Infinity, Infinity) ?? 0;
+  const other = options.get("toward");
+  const way =
+    other === undefined ? {} : { toward: seedOrLatents(other), amount: number(options, "amount", 0, 1) ?? 0.25 };
   return { bundle, face: { ...origin, ...way, edits }, version: options.get("v") };
 }
 
+/** @param {string} text */
 function decode(text) {
   try {
     return decodeURIComponent(text);
@@ -95,7 +139,9 @@ function decode(text) {
   }
 }
 
+/** @param {string} query */
 function readOptions(query) {
+  /** @type {Map<string, string>} */
   const options = new Map();
   for (const [name, value] of new URLSearchParams(query)) {
     if (options.has(name)) throw new BadLink(`It says “${name}” twice.`);
@@ -104,46 +150,52 @@ function readOptions(query) {
   return options;
 }
 
+/**
+ * @param {Map<string, string>} options
+ * @param {string} name
+ * @param {number} low
+ * @param {number} high
+ */
 function number(options, name, low, high) {
   const text = options.get(name);
   if (text === undefined) return undefined;
   const value = Number(text);
+  const range = low === -Infinity ? "" : `; it is ${high === Infinity ? `${low} or more` : `from ${low} to ${high}`}`;
   if (text.trim() === "" || !Number.isFinite(value) || value < low || value > high)
-    throw new BadLink(`“${name}” cannot be “${text}”${low === -Infinity ? "" : `; it is from ${low} to ${high}`}.`);
+    throw new BadLink(`“${name}” cannot be “${text}”${range}.`);
   return value;
 }
 
+/**
+ * @param {Map<string, string>} options
+ * @param {string} name
+ */
 function names(options, name) {
   return options.get(name)?.split(",").filter(Boolean);
 }
 
+/** @param {string} text */
 function seed(text) {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,10}$/.test(text) || Number(text) >= SEEDS)
-    throw new BadLink(`A face’s number is from 0 to ${SEEDS - 1}; “${text}” is not.`);
+  if (!isSeed(text)) throw new BadLink(`A face’s number is from 0 to ${LAST_SEED}; “${text}” is not.`);
   return Number(text);
 }
 
-/** Latents as text that fits into an address: little-endian float32 in base64url. */
-export function encodeLatents(latents) {
-  const view = new DataView(new ArrayBuffer(4 * latents.length));
-  latents.forEach((value, i) => view.setFloat32(4 * i, value, true));
-  const letters = Array.from(new Uint8Array(view.buffer), (byte) => String.fromCharCode(byte)).join("");
-  return btoa(letters).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
+/** @param {string} text */
+export const isSeed = (text) => /^\d{1,10}$/.test(text) && Number(text) <= LAST_SEED;
 
-function decodeLatents(text = "") {
-  let letters;
+/** @param {string} text */
+const seedOrLatents = (text) => (/^-?\d{1,10}$/.test(text) ? seed(text) : latents(text));
+
+/** @param {string} text */
+function latents(text) {
+  let numbers;
   try {
-    letters = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+    numbers = decodeLatents(text);
   } catch {
     throw new BadLink("Its face is damaged.");
   }
-  const view = new DataView(Uint8Array.from(letters, (letter) => letter.charCodeAt(0)).buffer);
-  const latents = Array.from({ length: Math.floor(view.byteLength / 4) }, (_, i) => view.getFloat32(4 * i, true));
-  if (!latents.length || view.byteLength % 4 || !latents.every(Number.isFinite))
-    throw new BadLink("Its face is damaged, or cut off.");
-  return latents;
+  if (!numbers.length) throw new BadLink("Its face is damaged, or cut off.");
+  return numbers;
 }
 
 /** A whole number below `below`, by chance. */

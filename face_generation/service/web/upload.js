@@ -1,109 +1,159 @@
-// From a person's photo to a face: choose, drop, paste or take one; align it; have it redrawn from latents.
+// From a person's photo to a face: choose, drop, paste or take one; have its face found, or place it by hand; have it
+// redrawn from latents.
 
 import { Alignment } from "./align.js";
-import * as api from "./api.js";
-import { go } from "./address.js";
-import { byId, setRange } from "./dom.js";
-import * as face from "./face.js";
-import { title } from "./grid.js";
+import { backend } from "./backend.js";
+import { title } from "./bundles.js";
+import { buttonById, byId, dialogById, inputById, onClick, setRange } from "./dom.js";
 import { notice, tell } from "./notices.js";
-import { faceLink } from "./state.js";
+import { remember } from "./photos.js";
 
-const OVERSIZE = 2; // the square is sent this many times larger than the model sees it: the server shrinks it well
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Catalogue} Catalogue
+ * @typedef {(bundle: Bundle, latents: number[]) => void} Then
+ */
 
+const OVERSIZE = 2; // the square is sent this many times larger than the model sees it: it is shrunk well there
+const LONGEST = 2048; // pixels of a side of a photo in which a face is to be found; larger ones are shrunk before
+
+/** @type {Bundle[]} */
 let bundles;
-let current; // function(): the bundle that is looked at
-let bundle; // the one that redraws the photo
+/** @type {() => Bundle} The bundle that is looked at. */
+let current;
+/** @type {Bundle|undefined} The one that redraws the photo. */
+let bundle;
+/** @type {Alignment} */
 let alignment;
+/** @type {ImageBitmap} */
+let photo;
+/** @type {Then} What is done with a face, unless somebody else asks for one. */
+let usual;
+/** @type {Then} */
+let then;
 
-/** @param {function(): Object} currentBundle */
-export function setUp(catalogue, currentBundle) {
+/**
+ * @param {Catalogue} catalogue
+ * @param {() => Bundle} currentBundle
+ * @param {Then} onDone
+ */
+export function setUp(catalogue, currentBundle, onDone) {
   bundles = catalogue.bundles;
   current = currentBundle;
-  alignment = new Alignment(byId("stage"), () => {
-    setRange(byId("zoom"), alignment.zoom);
-    setRange(byId("turn"), alignment.degrees);
+  usual = then = onDone;
+  const [zoom, turn] = [inputById("zoom"), inputById("turn")];
+  alignment = new Alignment(byId("stage", HTMLCanvasElement), () => {
+    zoom.max = String(alignment.mostZoom);
+    setRange(zoom, alignment.zoom);
+    setRange(turn, alignment.degrees);
   });
-  byId("zoom").addEventListener("input", ({ target }) => (alignment.zoom = Number(target.value)));
-  byId("turn").addEventListener("input", ({ target }) => (alignment.degrees = Number(target.value)));
-  byId("upload").addEventListener("click", open);
-  byId("choose").addEventListener("click", () => byId("file").click());
-  byId("camera").addEventListener("click", () => byId("camera-file").click());
-  byId("choose-again").addEventListener("click", open);
-  byId("reconstruct").addEventListener("click", reconstruct);
-  for (const input of [byId("file"), byId("camera-file")])
+  zoom.addEventListener("input", () => (alignment.zoom = Number(zoom.value)));
+  turn.addEventListener("input", () => (alignment.degrees = Number(turn.value)));
+  onClick("upload", open);
+  onClick("choose", () => inputById("file").click());
+  onClick("camera", () => inputById("camera-file").click());
+  onClick("choose-again", () => step("choose"));
+  onClick("find", () => reconstruct(true));
+  onClick("reconstruct", () => reconstruct(false));
+  for (const input of [inputById("file"), inputById("camera-file")])
     input.addEventListener("change", () => {
-      if (input.files.length) align(input.files[0]);
+      if (input.files?.length) read(input.files[0]);
       input.value = ""; // so that the same file can be chosen again
     });
 
+  const dialog = dialogById("upload-dialog");
   document.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
+    if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    if (!byId("upload-dialog").open) open();
-    byId("upload-dialog").classList.add("dragging");
+    if (!dialog.open) open();
+    dialog.classList.add("dragging");
   });
-  document.addEventListener("dragleave", () => byId("upload-dialog").classList.remove("dragging"));
+  document.addEventListener("dragleave", () => dialog.classList.remove("dragging"));
   document.addEventListener("drop", (event) => {
-    byId("upload-dialog").classList.remove("dragging");
-    if (!event.dataTransfer.files.length) return;
+    dialog.classList.remove("dragging");
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
     event.preventDefault();
-    align(event.dataTransfer.files[0]);
+    read(file);
   });
   document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
-    if (file) align(file);
+    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    if (file) read(file);
   });
 }
 
-/** Asks for a photo. */
-export function open() {
-  bundle = current().has_encoder ? current() : bundles.find(({ has_encoder }) => has_encoder);
+/**
+ * Asks for a photo.
+ * @param {Then} [onDone] What is done with its face; where nothing is said, it is shown.
+ * @param {Bundle} [wanted] What is to redraw it; where nothing is said, the bundle that is looked at, if it can.
+ */
+export function open(onDone = usual, wanted = current()) {
+  then = onDone;
+  bundle = wanted.has_encoder ? wanted : bundles.find(({ has_encoder }) => has_encoder);
   if (!bundle) {
-    notice("The models on this server can only draw: none of them has an encoder, which looks at photos.");
+    notice("The models here can only draw: none of them has an encoder, which looks at photos.");
     return;
   }
+  byId("upload-note").hidden = bundle === wanted;
+  byId("upload-note").textContent =
+    `${title(wanted)} can only draw: it has no encoder to look at photos. ${title(bundle)} has one.`;
   step("choose");
 }
 
+/** @param {"choose"|"align"} name */
 function step(name) {
   byId("upload-choose").hidden = name !== "choose";
   byId("upload-align").hidden = name !== "align";
-  byId("upload-title").textContent = name === "choose" ? "Use a photo" : "Place the eyes";
-  if (!byId("upload-dialog").open) byId("upload-dialog").showModal();
+  byId("upload-title").textContent = name === "choose" ? "Use a photo" : "Where is the face?";
+  const dialog = dialogById("upload-dialog");
+  if (!dialog.open) dialog.showModal();
   byId(name === "choose" ? "choose" : "stage").focus();
 }
 
-async function align(file) {
-  let photo;
+/** @param {File} file */
+async function read(file) {
   try {
     photo = await createImageBitmap(file);
   } catch {
     notice("This browser cannot read that file as a picture. Use a JPEG, PNG or WebP.");
     return;
   }
-  open();
+  if (!dialogById("upload-dialog").open) open();
   if (!bundle) return;
-  byId("upload-note").hidden = current().has_encoder;
-  byId("upload-note").textContent =
-    `${title(current())} can only draw: it has no encoder to look at photos. ${title(bundle)} has one.`;
-  byId("reconstruct").textContent = `Redraw it with ${title(bundle)}`;
   step("align");
   alignment.open(photo);
 }
 
-async function reconstruct() {
-  const button = byId("reconstruct");
-  button.disabled = true;
+/** @param {boolean} find Whether the face is to be found; else it lies where people have placed it. */
+async function reconstruct(find) {
+  if (!bundle) return;
+  const buttons = [buttonById("find"), buttonById("reconstruct")];
+  for (const button of buttons) button.disabled = true;
   try {
-    const square = await alignment.cut(OVERSIZE * bundle.image_size);
-    const { latents, original } = await api.reconstruct(bundle, square);
-    face.remember(latents, original);
-    byId("upload-dialog").close();
-    go(faceLink({ bundle: bundle.name, face: { latents, edits: {} }, version: bundle.version }));
+    const picture = find ? await shrunk(photo) : await alignment.cut(OVERSIZE * bundle.image_size);
+    const { latents, original } = await backend.reconstruct(bundle, picture, { find });
+    remember(latents, original);
+    dialogById("upload-dialog").close();
+    then(bundle, latents);
   } catch (error) {
     tell(error);
   } finally {
-    button.disabled = false;
+    for (const button of buttons) button.disabled = false;
   }
+}
+
+/**
+ * A photo as a JPEG that is not larger than it need be.
+ * @param {ImageBitmap} picture
+ * @returns {Promise<Blob>}
+ */
+async function shrunk(picture) {
+  const scale = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
+  const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side)));
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser could not shrink the photo");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
 }

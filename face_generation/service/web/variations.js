@@ -1,50 +1,70 @@
 // Eight relatives of a face, around it: each lies a little on the way toward another seed.
 
-import * as api from "./api.js";
-import { byId, make, setRange, showPicture } from "./dom.js";
-import { tell } from "./notices.js";
+import { backend } from "./backend.js";
+import { byId, inputById, make, onClick, setRange } from "./dom.js";
+import { LAST_SEED } from "./state.js";
+import { Complaint, fill } from "./tiles.js";
+
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./state.js").Face} Face
+ */
 
 const AROUND = 8;
 const SETTLE = 120; // milliseconds without another move of the slider
 
-let tiles; // AROUND of them, {button, image, face}; the face is the one that the image shows
-let centre; // the same, of the face itself; its button is only an element
-let chosen; // function(face)
-let now; // {bundle, face} that the ring is around
+/** @type {{button: HTMLButtonElement, image: HTMLImageElement, face?: Face}[]} AROUND of them, with what they show. */
+let tiles;
+/** @type {{square: HTMLElement, image: HTMLImageElement}} The face itself. */
+let centre;
+/** @type {(face: Face) => void} */
+let chosen;
+/** @type {{bundle: Bundle, face: Face}} What the ring is around. */
+let now;
 let round = 0; // how many times eight others were asked for
 let drawing = new AbortController();
-let shownKey; // what the ring shows
+/** @type {string|undefined} What the ring shows. */
+let shownKey;
+/** @type {Complaint} */
+let complaint;
 
-/** @param {function(Object): void} onChoose Told the face that was chosen. */
+/** @param {(face: Face) => void} onChoose Told the face that was chosen. */
 export function setUp(onChoose) {
   chosen = onChoose;
+  complaint = new Complaint(byId("ring"));
   tiles = Array.from({ length: AROUND }, (_, i) => {
     const image = make("img", { alt: "" });
     const button = make("button", { type: "button", className: "picture", "aria-label": `Variation ${i + 1}` }, image);
-    const tile = { button, image, face: undefined };
+    /** @type {{button: HTMLButtonElement, image: HTMLImageElement, face?: Face}} */
+    const tile = { button, image };
     button.addEventListener("click", () => tile.face && chosen(tile.face));
     return tile;
   });
   const image = make("img", { alt: "This face" });
-  centre = { button: make("div", { className: "picture centre" }, image), image };
+  centre = { square: make("div", { className: "picture centre" }, image), image };
   const all = tiles.map(({ button }) => button);
-  byId("ring").append(...all.slice(0, 4), centre.button, ...all.slice(4));
+  byId("ring").append(...all.slice(0, 4), centre.square, ...all.slice(4));
 
+  /** @type {number|undefined} */
   let settled;
   byId("difference").addEventListener("input", () => {
     clearTimeout(settled);
     showDifference();
-    byId("ring").ariaBusy = true;
+    byId("ring").ariaBusy = "true";
     settled = setTimeout(draw, SETTLE);
   });
-  byId("others").addEventListener("click", () => {
+  onClick("others", () => {
     round += 1;
     draw();
   });
   showDifference();
 }
 
-/** Shows what is around a face. */
+/**
+ * Shows what is around a face.
+ * @param {Bundle} bundle
+ * @param {Face} face
+ */
 export function show(bundle, face) {
   if (!now || originKey({ bundle, face }) !== originKey(now)) round = 0;
   now = { bundle, face };
@@ -52,54 +72,63 @@ export function show(bundle, face) {
 }
 
 function showDifference() {
-  const slider = byId("difference");
-  setRange(slider, slider.value);
-  byId("difference-value").textContent = `${Math.round(100 * slider.value)} %`;
+  const slider = inputById("difference");
+  setRange(slider, Number(slider.value));
+  byId("difference-value").textContent = `${Math.round(100 * Number(slider.value))} %`;
 }
 
+/** @param {{bundle: Bundle, face: Face}} where */
 const originKey = ({ bundle, face }) => JSON.stringify([bundle.name, { ...face, edits: {} }]);
 
 async function draw() {
   const { bundle, face } = now;
-  const amount = Number(byId("difference").value);
+  const amount = Number(inputById("difference").value);
   const key = JSON.stringify([bundle.name, face, amount, round]);
-  byId("ring").ariaBusy = key !== shownKey;
+  byId("ring").ariaBusy = String(key !== shownKey);
   if (key === shownKey) return;
   shownKey = key;
+  complaint.hide();
   drawing.abort();
   drawing = new AbortController();
   const { signal } = drawing;
   const first = hash(originKey(now)) + round * AROUND;
-  const show = async (tile, picture, itsFace) => {
-    signal.throwIfAborted();
-    tile.face = itsFace;
-    await showPicture(tile.image, picture);
-    tile.button.classList.add("ready");
-  };
+  const start = startOf(bundle, face, signal);
+  const picture = backend.draw(bundle, face, { as: "portrait", signal });
+  const work = tiles.map(async (tile, i) => {
+    tile.face = undefined;
+    const relative = start.then((origin) => ({ ...origin, toward: (first + i) % (LAST_SEED + 1), amount }));
+    const drawn = relative.then((other) => backend.draw(bundle, other, { as: "tile", signal }));
+    await fill(tile.button, tile.image, drawn, signal);
+    tile.face = await relative;
+  });
   try {
-    const [start, picture] = await Promise.all([startOf(bundle, face), api.picture(bundle, face, { signal })]);
-    const around = tiles.map(async (tile, i) => {
-      const relative = { ...start, toward: (first + i) % 2 ** 32, amount };
-      await show(tile, await api.tile(bundle, relative, { signal }), relative);
-    });
-    await Promise.all([show(centre, picture, face), ...around]);
+    await Promise.all([fill(centre.square, centre.image, picture, signal), ...work]);
   } catch (error) {
     if (!signal.aborted) shownKey = undefined;
-    tell(error);
+    complaint.show(error, draw);
   }
-  if (!signal.aborted) byId("ring").ariaBusy = false;
+  if (!signal.aborted) byId("ring").ariaBusy = "false";
 }
 
-/** A face to go toward others from. One that is on such a way itself begins anew, from its latents. */
-async function startOf(bundle, face) {
+/**
+ * A face to go toward others from. One that is on such a way itself begins anew, from its latents.
+ * @param {Bundle} bundle
+ * @param {Face} face
+ * @param {AbortSignal} signal
+ * @returns {Promise<Face>}
+ */
+async function startOf(bundle, face, signal) {
   if (face.toward === undefined) return face;
-  const [{ latents }] = await api.faces(bundle, [{ ...face, edits: {} }]);
+  const latents = await backend.latents(bundle, { ...face, edits: {} }, { signal });
   return { latents, with: face.with, without: face.without, edits: face.edits };
 }
 
-/** A number below 2³² that hardly any other text has (FNV-1a). */
+/**
+ * A number below 2³² that hardly any other text has (FNV-1a).
+ * @param {string} text
+ */
 function hash(text) {
   let value = 0x811c9dc5;
-  for (const letter of text) value = Math.imul(value ^ letter.codePointAt(0), 0x01000193) >>> 0;
+  for (const letter of text) value = Math.imul(value ^ (letter.codePointAt(0) ?? 0), 0x01000193) >>> 0;
   return value;
 }

@@ -1,0 +1,67 @@
+"""Going on with a training whose options have changed."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+
+from face_generation.errors import UserError
+
+SHAPING = ("data", "model", "trainer", "callbacks", "seed")  # the options that shape weights
+PLACES = "dirpath"  # where something is written shapes none
+OPTIMIZER = "optimizer._target_"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What is not as it was, by path such as `model.optimizer.lr`: the value before and the value now. Options that
+    only one of the configurations has, because they are of different versions of this package, do not count.
+
+    Raises:
+        UserError: A changed option cannot be applied.
+    """
+    old, new = dict(_flat(before)), dict(_flat(now))
+    changed = {name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]}
+    for name, (was, becomes) in changed.items():
+        if name.endswith(OPTIMIZER):
+            raise UserError(
+                f"{name} cannot become {becomes} when a training goes on, because the checkpoint has the state of "
+                f"a {was}; begin a new one with its weights: start=… in place of ckpt_path"
+            )
+    return changed
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if (not prefix and name not in SHAPING) or name == PLACES:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+class ApplyOptions(pl.Callback):
+    """Gives optimizers and their schedules the options of today. Lightning brings back those of the checkpoint."""
+
+    def __init__(self) -> None:
+        self._fresh: list[list[dict[str, Any]]] = []
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Before the checkpoint's state of the optimizers is loaded."""
+        self._fresh = [
+            [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+            for optimizer in trainer.optimizers
+        ]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for optimizer, fresh in zip(trainer.optimizers, self._fresh, strict=True):
+            for group, options in zip(optimizer.param_groups, fresh, strict=True):
+                before, now = _peak(group), _peak(options)
+                rate = group["lr"] if before in (now, 0) else group["lr"] / before * now  # schedules multiply the peak
+                group.update(options, lr=rate)
+        for config in trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [_peak(group) for group in config.scheduler.optimizer.param_groups]
+
+
+def _peak(group: Mapping[str, Any]) -> float:
+    return group.get("initial_lr", group["lr"])

@@ -1,0 +1,57 @@
+"""A bundle as MLflow loads it: `mlflow.pyfunc.load_model("models:/vae/1").predict({"seed": [0, 1]})`.
+
+MLflow imports this module by the name that is in the model's `MLmodel` file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face_generation.errors import UserError
+from face_generation.generator.generator import Generator
+from face_generation.generator.parallel import parallel_map
+
+SEED, LATENTS = "seed", "latents"  # columns of the input, of which a call has one
+
+
+class Faces:
+    """What MLflow calls."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> NDArray[np.uint8]:
+        """Faces, uint8 RGB N×H×W×3, one of each row of a table.
+
+        Args:
+            model_input: A data frame with the column `seed`, or `latents`, each latent_dim numbers.
+            params: `truncation`, `attributes` and `edits`, as of `Generator.latents`. Latents are only edited.
+
+        Raises:
+            UserError: The table has neither column, or as `Generator.latents` and `Generator.decode`.
+        """
+        params = dict(params or {})
+        edits = _given(params.get("edits"))
+        if LATENTS in model_input:
+            latents = np.stack([np.asarray(row, dtype=np.float32) for row in model_input[LATENTS]])
+            return self.generator.decode(self.generator.directions.move(latents, edits))
+        if SEED not in model_input:
+            raise UserError(f"the input has neither the column {SEED} nor {LATENTS}; give one of them")
+        told = {name: int(value) for name, value in _given(params.get("attributes")).items()}
+        truncation = params.get("truncation")
+
+        def latents_of(seed: int) -> NDArray[np.float32]:
+            return self.generator.latents(1, int(seed), truncation, edits, told)[0]
+
+        return self.generator.decode(np.stack(list(parallel_map(latents_of, model_input[SEED]))))
+
+
+def _given(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (values or {}).items() if value is not None}
+
+
+def _load_pyfunc(path: str) -> Faces:
+    """Opens the bundle in the folder `path`."""
+    return Faces(Generator.load(path))

@@ -1,0 +1,96 @@
+"""What loggers take beside numbers: pictures, files and models. Only here is known which of them takes what.
+
+Each function passes over a logger that has no place for what it is given, and is called on the first process only.
+"""
+
+from functools import singledispatch
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from face_generation.tracking import Tracker
+
+
+@singledispatch
+def log_picture(logger: Logger, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    """Logs a picture H×W×3, one of a series over the steps."""
+
+
+@log_picture.register
+def _(logger: Tracker, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    logger.log_picture(name, picture, step)
+
+
+@log_picture.register
+def _(logger: MLFlowLogger, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    logger.experiment.log_image(logger.run_id, picture, key=name, step=step)
+
+
+@log_picture.register
+def _(logger: TensorBoardLogger, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    logger.experiment.add_image(name, picture, step, dataformats="HWC")
+
+
+@log_picture.register
+def _(logger: WandbLogger, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    logger.log_image(name, [picture], step)
+
+
+@singledispatch
+def log_file(logger: Logger, path: Path) -> None:
+    """Logs a file."""
+
+
+@log_file.register
+def _(logger: Tracker, path: Path) -> None:
+    logger.log_file(path)
+
+
+@log_file.register
+def _(logger: MLFlowLogger, path: Path) -> None:
+    logger.experiment.log_artifact(logger.run_id, str(path))
+
+
+@log_file.register
+def _(logger: WandbLogger, path: Path) -> None:
+    logger.experiment.save(str(path), base_path=str(path.parent), policy="now")
+
+
+@singledispatch
+def log_split(logger: Logger, path: Path, images: int, checksum: str, context: str) -> None:
+    """Logs which packed split is used, by its checksum, and what for: `training` or `validation`."""
+
+
+@log_split.register
+def _(logger: Tracker, path: Path, images: int, checksum: str, context: str) -> None:
+    logger.log_split(path, images, checksum, context)
+
+
+@singledispatch
+def register(logger: Logger, bundle: Path, name: str) -> None:
+    """Logs a bundle, and makes it the next version of the registered model `name`."""
+
+
+@register.register
+def _(logger: Tracker, bundle: Path, name: str) -> None:
+    logger.register(bundle, name)
+
+
+@singledispatch
+def end(logger: Logger, status: str) -> None:
+    """Ends a run: `success`, `failed`, or `KILLED` where somebody stopped it."""
+    logger.finalize(status)
+
+
+@end.register
+def _(logger: Tracker, status: str) -> None:
+    logger.end(status)
+
+
+@end.register
+def _(logger: WandbLogger, status: str) -> None:
+    logger.finalize(status)
+    if logger._experiment is not None:  # else asking for it would begin a run
+        logger.experiment.finish(exit_code=int(status != "success"))  # the next run of this process is another one

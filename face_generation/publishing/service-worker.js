@@ -1,0 +1,39 @@
+// Keeps the page in the browser, so that it opens without a network; and isolates it, which lets it draw in threads.
+// Its first line, which is written with the site, names the files and another version whenever one of them is another.
+
+const { version, files } = self.SITE;
+const OURS = `page ${self.registration.scope}`; // several sites may share one host
+const STORE = `${OURS} ${version}`;
+const ISOLATED = {
+  "cross-origin-embedder-policy": "require-corp",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+self.addEventListener("install", (event) => event.waitUntil(keep()));
+self.addEventListener("activate", (event) => event.waitUntil(forget()));
+self.addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  if (method === "GET" && url.startsWith(self.registration.scope)) event.respondWith(answer(event.request));
+});
+
+async function keep() {
+  const store = await caches.open(STORE);
+  await store.addAll(files.map((file) => new Request(file, { cache: "no-cache" })));
+}
+
+async function forget() {
+  const old = (await caches.keys()).filter((name) => name.startsWith(`${OURS} `) && name !== STORE);
+  await Promise.all(old.map((name) => caches.delete(name)));
+}
+
+/** @param {Request} request */
+async function answer(request) {
+  const address = request.mode === "navigate" ? new URL("index.html", self.registration.scope).href : request.url;
+  const store = await caches.open(STORE);
+  const found = (await store.match(address)) ?? (await fetch(request));
+  if (!found.status) return found; // opaque: not to be looked into
+  const headers = new Headers(found.headers);
+  for (const [name, value] of Object.entries(ISOLATED)) headers.set(name, value);
+  return new Response(found.body, { status: found.status, statusText: found.statusText, headers });
+}

@@ -1,0 +1,121 @@
+// The back end that draws in the browser: nothing of a face is sent to anyone. One task is with the worker at a time;
+// the picture that people wait for comes before those that are small.
+
+import { Problem } from "./backend.js";
+
+/**
+ * @typedef {import("./backend.js").Backend} Backend
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Catalogue} Catalogue
+ * @typedef {import("./backend.js").Face} Face
+ * @typedef {{name: string, args: any[], signal?: AbortSignal, resolve: (result: any) => void,
+ *   reject: (error: unknown) => void}} Task
+ */
+
+const CATALOGUE = "bundles/catalogue.json";
+
+/**
+ * @param {(loaded: number, total: number) => void} onProgress Told how many bytes of the model have come.
+ * @returns {Backend}
+ */
+export function inBrowser(onProgress) {
+  const work = working(onProgress);
+
+  /** @param {Bundle} bundle @param {Face} face @param {AbortSignal} [signal] */
+  const portrait = (bundle, face, signal) => work("draw", [bundle.name, face], { first: true, signal });
+
+  return {
+    catalogue: async () => {
+      const answer = await fetch(CATALOGUE);
+      if (!answer.ok) throw new Problem(answer.status, "the list of models did not come; try again");
+      const { files, ...catalogue } = await answer.json();
+      await work("open", [files]);
+      return catalogue;
+    },
+    card: async (bundle) => (await fetch(`bundles/${bundle.name}/README.md`)).text(),
+    draw: (bundle, face, { as, signal }) =>
+      as === "tile" ? work("draw", [bundle.name, face], { signal }) : portrait(bundle, face, signal),
+    drawAll: (bundle, faces, { signal } = {}) =>
+      Promise.all(faces.map((face) => work("draw", [bundle.name, face], { signal }))),
+    latents: (bundle, face, { signal } = {}) => work("latents", [bundle.name, face], { first: true, signal }),
+    animate: async (bundle, from, to, { as, frames, seconds }) => {
+      const [start, end] = await Promise.all([from, to].map((face) => work("latents", [bundle.name, face])));
+      const way = Array.from({ length: frames }, (_, i) => {
+        const face = { latents: start, toward: end, amount: i / (frames - 1), edits: {} };
+        return work("picture", [bundle.name, face]);
+      });
+      const there = await Promise.all(way);
+      const thereAndBack = [...there, ...there.slice(1, -1).reverse()];
+      return work("animate", [thereAndBack, as, Math.max(20, Math.round((1000 * seconds) / (frames - 1)))]);
+    },
+    reconstruct: (bundle, photo, { find }) => work("reconstruct", [bundle.name, photo, find], { first: true }),
+    recipes,
+    preview: () => undefined,
+  };
+}
+
+/** @type {Backend["recipes"]} */
+function recipes(bundle, face) {
+  if (face.seed === undefined || face.toward !== undefined) return [];
+  const asked = [
+    ...(face.with ?? []).map((name) => `${name}: 1`),
+    ...(face.without ?? []).map((name) => `${name}: -1`),
+  ];
+  const edits = Object.entries(face.edits).map(([name, strength]) => `${name}: ${strength}`);
+  const options = [
+    `bundle=${bundle.name}`,
+    `seed=${face.seed}`,
+    ...(face.truncation === undefined ? [] : [`truncation=${face.truncation}`]),
+    ...(asked.length ? [`'attributes={${asked.join(", ")}}'`] : []),
+    ...(edits.length ? [`'edits={${edits.join(", ")}}'`] : []),
+  ];
+  return [{ title: "On a command line", text: `python -m face_generation.inference ${options.join(" ")}` }];
+}
+
+/**
+ * @param {(loaded: number, total: number) => void} onProgress
+ * @returns {(name: string, args: any[], options?: {first?: boolean, signal?: AbortSignal}) => Promise<any>} Has the
+ *   worker do something; `first`, before what waits.
+ */
+function working(onProgress) {
+  const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  /** @type {Task[]} */
+  const waiting = [];
+  /** @type {Task|undefined} */
+  let now;
+  let count = 0;
+
+  const next = () => {
+    now = waiting.shift();
+    if (!now) return;
+    const { name, args, signal, reject } = now;
+    if (signal?.aborted) {
+      reject(signal.reason);
+      next();
+    } else worker.postMessage({ id: ++count, name, args });
+  };
+  worker.addEventListener("message", ({ data: { id, result, problem, loaded, total } }) => {
+    if (id === undefined) {
+      onProgress(loaded, total);
+      return;
+    }
+    const task = /** @type {Task} */ (now);
+    if (task.signal?.aborted) task.reject(task.signal.reason);
+    else if (problem) task.reject(new Problem(problem.status, problem.sentence));
+    else task.resolve(result);
+    next();
+  });
+  worker.addEventListener("error", () => {
+    const problem = new Problem(500, "this browser cannot draw here; use a newer one, or one with more memory");
+    for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
+    now = undefined;
+  });
+
+  return (name, args, { first = false, signal } = {}) =>
+    new Promise((resolve, reject) => {
+      const task = { name, args, signal, resolve, reject };
+      if (first) waiting.unshift(task);
+      else waiting.push(task);
+      if (!now) next();
+    });
+}

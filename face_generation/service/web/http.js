@@ -1,0 +1,353 @@
+// The back end that asks the server. Addresses are relative to the page, so that it works under a proxy's prefix.
+//
+// A request waits while the server is away or asks for a key. It is sent again, ever later, where the server is busy or
+// somebody in between is; all else that fails is a Problem.
+
+import { Problem } from "./backend.js";
+import { slerp } from "./latents.js";
+
+/**
+ * @typedef {import("./backend.js").Backend} Backend
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Face} Face
+ * @typedef {import("./backend.js").Purpose} Purpose
+ */
+
+/**
+ * What the server's answers have people told or asked.
+ * @typedef {Object} Host
+ * @property {(again: boolean) => Promise<string>} askForKey Whether one was given that is not right.
+ * @property {() => Promise<void>} away The server does not answer; settles when people want to try again.
+ * @property {() => void} back It answers again.
+ * @property {(seconds: number) => void} busy It is asked again in so many seconds.
+ */
+
+const ROOT = "api/v1";
+/** How many times a request is sent again, by the status of the answer. */
+const PATIENCE = new Map([
+  [429, 8],
+  [502, 3],
+  [503, 8],
+  [504, 1], // the server has worked on it for long
+]);
+const FIRST_WAIT = 0.5; // seconds; each further one is twice as long
+const LONGEST_WAIT = 15;
+const AWAY_WAITS = [5, 60]; // seconds until a server that is away is asked again: at first, and at most
+const TILES_AT_ONCE = 5; // browsers open six connections to a host: one is left for the slider that is being moved
+const STARTS_KEPT = 16; // latents that were asked for
+const KEY = "api-key"; // in sessionStorage
+
+/** Portraits are JPEGs because WebP's blocks would be seen; they are drawn as fast. */
+const FORMATS = { tile: "webp", portrait: "jpg", file: "png" };
+
+/**
+ * @param {Host} host
+ * @returns {Backend}
+ */
+export function overHttp(host) {
+  const request = requesting(host);
+  const inTurn = taking(TILES_AT_ONCE);
+
+  /**
+   * @param {string} path
+   * @param {Object} value
+   * @param {AbortSignal} [signal]
+   */
+  const post = (path, value, signal) =>
+    request(path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(value),
+      signal,
+    });
+
+  /**
+   * @param {Bundle} bundle
+   * @param {Face[]} faces
+   * @param {string} format
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<{latents: number[], image: string}[]>}
+   */
+  async function many(bundle, faces, format, signal) {
+    const order = { faces: await Promise.all(faces.map((face) => known(bundle, face, signal))), format, as: "json" };
+    return (await (await post(`${bundle.name}/faces`, order, signal)).json()).faces;
+  }
+
+  /**
+   * @param {Bundle} bundle
+   * @param {Face} face
+   * @returns {Promise<number[]>}
+   */
+  async function askForLatents(bundle, face) {
+    if (face.seed === undefined || Array.isArray(face.toward))
+      return (await many(bundle, [face], FORMATS.tile))[0].latents;
+    return (await (await request(`${bundle.name}/latents/${face.seed}.json?${versioned(bundle, face)}`)).json())
+      .latents;
+  }
+
+  /** @type {Map<string, Promise<number[]>>} */
+  const starts = new Map();
+
+  /**
+   * The latents of a face, which are asked for once.
+   * @param {Bundle} bundle
+   * @param {Face} face
+   */
+  function latents(bundle, face) {
+    const { latents: own, toward, edits } = face;
+    if (own && toward === undefined && !Object.keys(edits).length) return Promise.resolve(own);
+    const key = JSON.stringify([bundle.name, bundle.version, face]);
+    const found = starts.get(key) ?? askForLatents(bundle, face);
+    found.catch(() => starts.delete(key));
+    starts.delete(key);
+    starts.set(key, found);
+    for (const old of [...starts.keys()].slice(0, -STARTS_KEPT)) starts.delete(old);
+    return found;
+  }
+
+  /**
+   * A face as the API takes it, which goes toward seeds only.
+   * @param {Bundle} bundle
+   * @param {Face} face
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Face>}
+   */
+  async function known(bundle, face, signal) {
+    if (!Array.isArray(face.toward)) return face;
+    const { toward, amount = 0, edits, ...origin } = face;
+    const start = await latents(bundle, { ...origin, edits: {} });
+    signal?.throwIfAborted();
+    return { latents: slerp(start, toward, amount), edits };
+  }
+
+  /**
+   * @param {Bundle} bundle
+   * @param {Face} face
+   * @param {Purpose} as
+   * @param {AbortSignal} [signal]
+   */
+  async function draw(bundle, face, as, signal) {
+    const format = FORMATS[as];
+    if (face.seed === undefined || Array.isArray(face.toward)) {
+      const [{ image }] = await many(bundle, [face], format, signal);
+      return fromDataUrl(image);
+    }
+    return (await request(`${bundle.name}/faces/${face.seed}.${format}?${versioned(bundle, face)}`, { signal })).blob();
+  }
+
+  return {
+    catalogue: async () => (await request("bundles")).json(),
+    card: async (bundle) => (await request(`${bundle.name}/card`)).text(),
+    draw: (bundle, face, { as, signal }) =>
+      as === "tile" ? inTurn(() => draw(bundle, face, as, signal), signal) : draw(bundle, face, as, signal),
+    drawAll: async (bundle, faces, { signal } = {}) =>
+      (await many(bundle, faces, FORMATS.portrait, signal)).map(({ image }) => fromDataUrl(image)),
+    latents: async (bundle, face, { signal } = {}) => {
+      const found = await latents(bundle, face);
+      signal?.throwIfAborted();
+      return found;
+    },
+    animate: async (bundle, from, to, { as, frames, seconds }) => {
+      const [start, end] = await Promise.all([known(bundle, from), known(bundle, to)]);
+      const order = { from: start, to: end, as, frames, seconds, there_and_back: true };
+      return (await post(`${bundle.name}/interpolations`, order)).blob();
+    },
+    reconstruct: async (bundle, photo, { find }) => {
+      const body = new FormData();
+      body.append("photo", photo, "photo");
+      const answer = await request(`${bundle.name}/reconstructions?align=${find}`, { method: "POST", body });
+      const { latents, original } = await answer.json();
+      return { latents, original: fromDataUrl(original) };
+    },
+    recipes,
+    preview,
+  };
+}
+
+/**
+ * The options of a face of a seed that goes toward a seed, if to any.
+ * @param {Face} face
+ */
+function queryOf(face) {
+  const options = new URLSearchParams();
+  if (face.truncation !== undefined) options.set("truncation", String(face.truncation));
+  if (face.with) options.set("with", face.with.join());
+  if (face.without) options.set("without", face.without.join());
+  if (face.toward !== undefined) {
+    options.set("toward", String(face.toward));
+    options.set("amount", String(face.amount));
+  }
+  for (const [name, strength] of Object.entries(face.edits)) options.set(name, String(strength));
+  return options;
+}
+
+/**
+ * The same with the version, so that no cache gives the face of another model.
+ * @param {Bundle} bundle
+ * @param {Face} face
+ */
+function versioned(bundle, face) {
+  const options = queryOf(face);
+  options.set("version", bundle.version);
+  return options;
+}
+
+/** @type {Backend["recipes"]} */
+function recipes(bundle, face) {
+  const root = new URL(`${ROOT}/${bundle.name}`, document.baseURI).href;
+  const key = sessionStorage.getItem(KEY) ? "-H 'X-API-Key: YOUR KEY' " : "";
+  if (face.seed !== undefined && !Array.isArray(face.toward)) {
+    const query = `${queryOf(face)}`.replaceAll("%2C", ",");
+    const address = `${root}/faces/${face.seed}.png${query && `?${query}`}`;
+    return [
+      { title: "The picture’s address", text: address },
+      { title: "On a command line", text: `curl ${key}-o ${bundle.name}-${face.seed}.png '${address}'` },
+    ];
+  }
+  if (Array.isArray(face.toward)) return []; // the page goes this way by itself
+  const order = JSON.stringify({ faces: [face], as: "zip" });
+  return [
+    {
+      title: "On a command line, from the numbers of this face",
+      text: `curl ${key}-H 'Content-Type: application/json' -o face.zip '${root}/faces' -d '${order}'`,
+    },
+  ];
+}
+
+/** @type {Backend["preview"]} */
+function preview(bundle, face) {
+  // A photo's numbers are not for the server's log; and whoever looks for a preview has no key.
+  if (face.seed === undefined || Array.isArray(face.toward) || sessionStorage.getItem(KEY)) return undefined;
+  const path = `share/${bundle.name}/${face.seed}?${versioned(bundle, face)}`;
+  return new URL(path, document.baseURI).href.replaceAll("%2C", ",");
+}
+
+/**
+ * Sends requests until there is an answer to give.
+ * @param {Host} host
+ * @returns {(path: string, options?: RequestInit) => Promise<Response>}
+ */
+function requesting(host) {
+  const serverIsAway = absence(host);
+  const newKey = asking(host);
+  return async (path, options = {}) => {
+    for (let tries = 0; ;) {
+      const key = sessionStorage.getItem(KEY);
+      const headers = key ? { ...options.headers, "x-api-key": key } : options.headers;
+      let answer;
+      try {
+        answer = await fetch(`${ROOT}/${path}`, { ...options, headers });
+      } catch (error) {
+        if (options.signal?.aborted) throw error;
+        await serverIsAway.wait();
+        options.signal?.throwIfAborted();
+        continue;
+      }
+      serverIsAway.end();
+      if (answer.ok) return answer;
+      if (answer.status === 401) await newKey(key);
+      else if (tries < (PATIENCE.get(answer.status) ?? 0)) {
+        const seconds = waitBefore(tries, Number(answer.headers.get("retry-after")) || 0);
+        tries += 1;
+        if (answer.status === 429 || answer.status === 503) host.busy(seconds);
+        await wait(seconds);
+        options.signal?.throwIfAborted();
+      } else throw await problem(answer);
+    }
+  };
+}
+
+/**
+ * Seconds before a request is sent again: twice as many each time, and not the same for all who wait.
+ * @param {number} tries
+ * @param {number} wished By the server.
+ */
+function waitBefore(tries, wished) {
+  const seconds = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** tries);
+  return Math.max(wished, seconds) * (1 + Math.random() / 2);
+}
+
+/** @param {Response} answer */
+async function problem(answer) {
+  const told = await answer.json().catch(() => ({}));
+  return new Problem(answer.status, told.detail ?? `the server answered with status ${answer.status}`);
+}
+
+/**
+ * The time that the server is away, which all requests wait for together.
+ * @param {Host} host
+ */
+function absence(host) {
+  const [first, longest] = AWAY_WAITS;
+  let seconds = first;
+  let away = false;
+  /** @type {Promise<void>|undefined} */
+  let next;
+  const online = () => new Promise((resolve) => window.addEventListener("online", resolve, { once: true }));
+  return {
+    wait() {
+      away = true;
+      next ??= Promise.race([host.away(), wait(seconds), online()]).then(() => {
+        seconds = Math.min(longest, 2 * seconds);
+        next = undefined;
+      });
+      return next;
+    },
+    end() {
+      if (away) host.back();
+      away = false;
+      seconds = first;
+    },
+  };
+}
+
+/**
+ * One question for the key for all requests that need it.
+ * @param {Host} host
+ * @returns {(tried: string|null) => Promise<void>|undefined}
+ */
+function asking(host) {
+  /** @type {Promise<void>|undefined} */
+  let question;
+  return (tried) => {
+    if (tried !== sessionStorage.getItem(KEY)) return undefined; // another request has asked meanwhile
+    question ??= host
+      .askForKey(tried !== null)
+      .then((key) => sessionStorage.setItem(KEY, key))
+      .finally(() => (question = undefined));
+    return question;
+  };
+}
+
+/** @param {number} seconds @returns {Promise<void>} */
+const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
+/**
+ * Has tasks take turns.
+ * @param {number} atOnce
+ * @returns {<T>(task: () => Promise<T>, signal?: AbortSignal) => Promise<T>}
+ */
+function taking(atOnce) {
+  let running = 0;
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  return async (task, signal) => {
+    if (running < atOnce) running += 1;
+    else await /** @type {Promise<void>} */ (new Promise((resolve) => waiting.push(resolve))); // the place of one that is done
+    try {
+      signal?.throwIfAborted();
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running -= 1;
+    }
+  };
+}
+
+/** @param {string} address */
+function fromDataUrl(address) {
+  const [head, content] = address.slice("data:".length).split(",");
+  const type = head.split(";")[0];
+  return new Blob([Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))], { type });
+}

@@ -1,0 +1,40 @@
+// The faces that the browser keeps for the person: their favourites, and those that were looked at last. Each is a link.
+
+import { read, write } from "./storage.js";
+
+/** @typedef {"favourites"|"recent"} List */
+
+const MOST = { favourites: 500, recent: 48 }; // the oldest are forgotten
+
+/**
+ * The links of a list, the newest first.
+ * @param {List} list
+ * @returns {string[]}
+ */
+export function links(list) {
+  const kept = read(list, /** @type {unknown[]} */ ([]));
+  return Array.isArray(kept) ? kept.filter((link) => typeof link === "string") : [];
+}
+
+/** @param {string} link */
+export const isFavourite = (link) => links("favourites").includes(link);
+
+/**
+ * Puts a face first in a list.
+ * @param {List} list
+ * @param {string} link
+ * @param {string} [instead] The link of the same face before it was changed.
+ * @returns {boolean} Whether the browser keeps it.
+ */
+export function keep(list, link, instead) {
+  const others = links(list).filter((other) => other !== link && other !== instead);
+  return write(list, [link, ...others].slice(0, MOST[list]));
+}
+
+/**
+ * @param {List} list
+ * @param {string} [link] All of them, where none is given.
+ */
+export function forget(list, link) {
+  write(list, link === undefined ? [] : links(list).filter((other) => other !== link));
+}

@@ -1,0 +1,91 @@
+// A dialog in which people choose a face: by its number, one that they kept, or one from a photo.
+
+import { backend } from "./backend.js";
+import { known } from "./bundles.js";
+import { byId, dialogById, inputById, make, onClick } from "./dom.js";
+import { links } from "./kept.js";
+import { notice } from "./notices.js";
+import { BadLink, isSeed, LAST_SEED, parse, randomSeed } from "./state.js";
+import { fill } from "./tiles.js";
+import * as upload from "./upload.js";
+
+/**
+ * @typedef {import("./backend.js").Bundle} Bundle
+ * @typedef {import("./backend.js").Catalogue} Catalogue
+ * @typedef {import("./state.js").Asking} Asking
+ * @typedef {import("./state.js").Face} Face
+ */
+
+const SHOWN = 24; // of the kept faces
+
+/** @type {Catalogue} */
+let catalogue;
+/** @type {(face: Face|undefined) => void} */
+let done = () => {};
+/** @type {{bundle: Bundle, how: Asking}} What is chosen for. */
+let wanted;
+
+/** @param {Catalogue} about */
+export function setUp(about) {
+  catalogue = about;
+  byId("picker-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = inputById("picker-seed").value.trim();
+    if (isSeed(text)) finish({ seed: Number(text), ...wanted.how, edits: {} });
+    else notice(`A face’s number is a whole number from 0 to ${LAST_SEED}.`);
+  });
+  onClick("picker-random", () => finish({ seed: randomSeed(), ...wanted.how, edits: {} }));
+  onClick("picker-photo", () => upload.open((bundle, latents) => finish({ latents, edits: {} }), wanted.bundle));
+  dialogById("picker-dialog").addEventListener("close", () => finish(undefined));
+}
+
+/**
+ * Has people choose a face.
+ * @param {Bundle} bundle
+ * @param {Asking} how A face that is named by its number is drawn.
+ * @returns {Promise<Face|undefined>} Undefined where they choose none.
+ */
+export function pick(bundle, how) {
+  wanted = { bundle, how };
+  inputById("picker-seed").value = "";
+  byId("picker-photo").hidden = !bundle.has_encoder;
+  showKept();
+  dialogById("picker-dialog").showModal();
+  return new Promise((resolve) => (done = resolve));
+}
+
+/** @param {Face|undefined} face */
+function finish(face) {
+  const tell = done;
+  done = () => {};
+  dialogById("picker-dialog").close();
+  tell(face);
+}
+
+function showKept() {
+  const all = [...new Set([...links("favourites"), ...links("recent")])].flatMap((link) => faceOf(link) ?? []);
+  const tiles = all.slice(0, SHOWN).map((face) => {
+    const image = make("img", { alt: "" });
+    const label = face.seed === undefined ? "A face that you kept" : `Face ${face.seed}, which you kept`;
+    const button = make("button", { type: "button", className: "picture", "aria-label": label }, image);
+    button.addEventListener("click", () => finish(face));
+    fill(button, image, backend.draw(wanted.bundle, face, { as: "tile" })).catch(() => {}); // the square shows it
+    return button;
+  });
+  byId("picker-kept").replaceChildren(...tiles);
+  byId("picker-none").hidden = tiles.length > 0;
+}
+
+/**
+ * @param {string} link
+ * @returns {Face|undefined} Undefined where it is of another bundle, or cannot be drawn any more.
+ */
+function faceOf(link) {
+  try {
+    const state = known(parse(link), catalogue);
+    return state.face && state.bundle === wanted.bundle ? state.face : undefined;
+  } catch (error) {
+    if (error instanceof BadLink) return undefined;
+    throw error;
+  }
+}

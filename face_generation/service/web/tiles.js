@@ -1,0 +1,69 @@
+// Squares for pictures that are on their way: they wait, show one, or say that it did not come.
+
+import { make, showPicture } from "./dom.js";
+import { explain, isAborted } from "./notices.js";
+
+/**
+ * Shows a picture in a square as soon as it is there. Until then the square keeps the old one, marked, or shimmers.
+ * @param {Element} square With the class "picture".
+ * @param {HTMLImageElement} image
+ * @param {Promise<Blob>} picture
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>} Rejects where there is no picture.
+ */
+export async function fill(square, image, picture, signal) {
+  square.classList.remove("failed");
+  square.classList.add("stale");
+  try {
+    const blob = await picture;
+    signal?.throwIfAborted();
+    await showPicture(image, blob);
+    square.classList.remove("stale");
+    square.classList.add("ready");
+  } catch (error) {
+    if (!isAborted(error)) {
+      square.classList.remove("stale", "ready");
+      square.classList.add("failed");
+    }
+    throw error;
+  }
+}
+
+/**
+ * Forgets what a square shows.
+ * @param {Element} square
+ */
+export function empty(square) {
+  square.classList.remove("ready", "stale", "failed");
+}
+
+/** A line above some pictures for when they do not come, with a button that asks for them again. */
+export class Complaint {
+  /** @param {Element} place What it stands before. */
+  constructor(place) {
+    this.text = make("span");
+    this.button = make("button", { type: "button" }, "Try again");
+    this.line = make("p", { className: "complaint", role: "alert", hidden: true }, this.text, this.button);
+    place.before(this.line);
+  }
+
+  /**
+   * Says what went wrong, unless nobody waits for it any more.
+   * @param {unknown} error
+   * @param {() => void} again
+   */
+  show(error, again) {
+    const text = explain(error);
+    if (!text) return;
+    this.text.textContent = `The pictures did not come. ${text}`;
+    this.line.hidden = false;
+    this.button.onclick = () => {
+      this.hide();
+      again();
+    };
+  }
+
+  hide() {
+    this.line.hidden = true;
+  }
+}

@@ -1,0 +1,74 @@
+// An animation as a WebP that loops. The browser makes each picture, and here they are put into one file.
+
+import { Problem } from "./backend.js";
+
+/** @typedef {import("./resizing.js").Picture} Picture */
+
+const QUALITY = 0.9;
+const [ANIMATION, REPLACES] = [2, 2]; // flags: of the file; that a picture is not blended with the one before
+
+/**
+ * @param {Picture[]} pictures Of one size.
+ * @param {number} milliseconds Of each.
+ * @returns {Promise<Blob>}
+ * @throws {Problem} The browser makes no WebP.
+ */
+export async function encodeWebp(pictures, milliseconds) {
+  const size = [...bytes(pictures[0].width - 1, 3), ...bytes(pictures[0].height - 1, 3)];
+  const frames = await Promise.all(
+    pictures.map(async (picture) => {
+      const about = [...bytes(0, 6), ...size, ...bytes(milliseconds, 3), REPLACES];
+      return chunk("ANMF", [Uint8Array.from(about), await still(picture)]);
+    }),
+  );
+  const head = chunk("VP8X", [Uint8Array.from([ANIMATION, 0, 0, 0, ...size])]);
+  const forever = chunk("ANIM", [new Uint8Array(6)]);
+  return new Blob([chunk("RIFF", [letters("WEBP"), head, forever, ...frames])], { type: "image/webp" });
+}
+
+/**
+ * The chunks of a single picture.
+ * @param {Picture} picture
+ */
+async function still({ width, height, pixels }) {
+  const canvas = new OffscreenCanvas(width, height);
+  const image = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    image.data.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i);
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  const file = await canvas.convertToBlob({ type: "image/webp", quality: QUALITY });
+  if (file.type !== "image/webp") throw new Problem(501, "this browser makes no WebP; save a GIF instead");
+  const content = new Uint8Array(await file.arrayBuffer());
+  const view = new DataView(content.buffer);
+  const extended = new TextDecoder().decode(content.subarray(12, 16)) === "VP8X";
+  return content.subarray(extended ? 20 + view.getUint32(16, true) : 12);
+}
+
+/**
+ * @param {string} name
+ * @param {Uint8Array[]} parts
+ */
+function chunk(name, parts) {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const whole = new Uint8Array(8 + length + (length % 2));
+  whole.set(letters(name));
+  new DataView(whole.buffer).setUint32(4, length, true);
+  let at = 8;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** @param {string} text */
+const letters = (text) => new TextEncoder().encode(text);
+
+/**
+ * A little-endian number.
+ * @param {number} value
+ * @param {number} count Bytes.
+ */
+const bytes = (value, count) => Array.from({ length: count }, (_, i) => Math.floor(value / 256 ** i) % 256);

@@ -1,0 +1,119 @@
+// Draws faces off the page's own thread, which stays free for sliders. `browser.js` gives it its tasks.
+
+import { aligned } from "./alignment.js";
+import { Problem } from "./backend.js";
+import { detect } from "./detection.js";
+import { Generator } from "./generator.js";
+import { encodeGif } from "./gif.js";
+import { Loader } from "./loader.js";
+import { encodePng } from "./png.js";
+import { pixelsOf, square } from "./resizing.js";
+import { encodeWebp } from "./webp.js";
+
+/**
+ * @typedef {import("./backend.js").Face} Face
+ * @typedef {import("./resizing.js").Picture} Picture
+ * @typedef {import("./generator.js").Runtime} Runtime
+ * @typedef {import("./loader.js").Files} Files
+ */
+
+const ROOT = new URL("..", import.meta.url).href; // of the site
+const [SCRIPT, WASM] = ["runtime/ort.wasm.bundle.min.mjs", "runtime/ort-wasm-simd-threaded.wasm"];
+const DETECTOR = "detector/yunet_n.onnx";
+const MOST_THREADS = 4; // more are of no use for networks of this size
+
+/** @type {Loader} */
+let loader;
+/** @type {Promise<Runtime>|undefined} */
+let runtime;
+/** @type {Promise<import("./generator.js").Session>|undefined} */
+let detector;
+/** @type {Map<string, Promise<Generator>>} */
+const generators = new Map();
+
+/** What can be asked of this worker. */
+const tasks = {
+  /** @param {Files} files */
+  async open(files) {
+    loader = new Loader(ROOT, files, (loaded, total) => self.postMessage({ loaded, total }));
+  },
+
+  /** @param {string} bundle @param {Face} face */
+  async draw(bundle, face) {
+    const { pixels, width } = await tasks.picture(bundle, face);
+    return encodePng(pixels, width);
+  },
+
+  /** @param {string} bundle @param {Face} face */
+  async picture(bundle, face) {
+    const generator = await opened(bundle);
+    return generator.decode(await generator.latents(face));
+  },
+
+  /** @param {string} bundle @param {Face} face */
+  async latents(bundle, face) {
+    return [...(await (await opened(bundle)).latents(face))];
+  },
+
+  /** @param {string} bundle @param {Blob} photo @param {boolean} find Whether its face is to be found. */
+  async reconstruct(bundle, photo, find) {
+    const generator = await opened(bundle);
+    const size = generator.manifest.image_size;
+    const bitmap = await createImageBitmap(photo);
+    const face = find ? await aligned(bitmap, size, await detecting()) : square(pixelsOf(bitmap), size);
+    if (!face) throw new Problem(422, "no face was found in the photo; choose another, or place it yourself");
+    return { latents: [...(await generator.encode(face))], original: await encodePng(face.pixels, size) };
+  },
+
+  /** @param {Picture[]} pictures @param {"webp"|"gif"} as @param {number} milliseconds Of each. */
+  async animate(pictures, as, milliseconds) {
+    return as === "gif" ? encodeGif(pictures, milliseconds) : encodeWebp(pictures, milliseconds);
+  },
+};
+
+/** @param {string} bundle */
+function opened(bundle) {
+  const known = generators.get(bundle);
+  if (known) return known;
+  const generator = Generator.load(started(), loader, `bundles/${bundle}`);
+  generator.catch(() => generators.delete(bundle));
+  generators.set(bundle, generator);
+  return generator;
+}
+
+/** What finds faces. @returns {Promise<import("./alignment.js").Detect>} */
+async function detecting() {
+  const [runtime, content] = await Promise.all([started(), loader.bring(DETECTOR)]);
+  detector ??= runtime.InferenceSession.create(content);
+  const network = await detector;
+  return (image, threshold) => detect(runtime, network, image, threshold);
+}
+
+/** ONNX Runtime, in as many threads as the browser lets the page have. */
+function started() {
+  runtime ??= (async () => {
+    const [wasm, module] = await Promise.all([loader.bring(WASM), import(ROOT + SCRIPT)]);
+    const { env } = /** @type {Runtime} */ (module);
+    env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+    env.wasm.wasmBinary = wasm.buffer;
+    return module;
+  })();
+  runtime.catch(() => (runtime = undefined));
+  return runtime;
+}
+
+self.addEventListener("message", async ({ data: { id, name, args } }) => {
+  try {
+    const task = /** @type {Object<string, (...args: any[]) => Promise<any>>} */ (tasks)[name];
+    self.postMessage({ id, result: await task(...args) });
+  } catch (error) {
+    const { status, message } = error instanceof Problem ? error : explained(error);
+    self.postMessage({ id, problem: { status, sentence: message } });
+  }
+});
+
+/** @param {unknown} error */
+function explained(error) {
+  console.info(error);
+  return new Problem(500, "this browser could not draw the face: it may have too little memory; close other tabs");
+}

@@ -1,0 +1,126 @@
+"""The logger by itself, on a store in a file: what a run says about itself, and a store that fails for a while."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from face_generation.errors import UserError
+from face_generation.tracking import Tracker
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def store(folder: Path) -> str:
+    """The address of the store of this test: MLflow keeps those open that it knows."""
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture
+def tracker(store: str) -> Iterator[Tracker]:
+    tracker = Tracker("run", "faces", "demo", store)
+    tracker.log_hyperparams({"seed": 1, "model": {"width": 8}})
+    yield tracker
+    tracker.end()
+
+
+def status(tracker: Tracker) -> str:
+    return MlflowClient(tracker._tracking_uri).get_run(tracker.run_id).info.status
+
+
+def test_a_run_is_finished_when_its_bundle_is_registered(tracker: Tracker, tiny_bundle: Path) -> None:
+    tracker.finalize("success")  # Lightning, at the end of fitting
+    assert status(tracker) == "RUNNING"
+    tracker.register(tiny_bundle, "demo")
+    tracker.end()
+    assert status(tracker) == "FINISHED"
+    model = MlflowClient(tracker._tracking_uri).get_model_version("demo", "1")
+    assert model.tags["image_size"] == "150"
+
+
+@pytest.mark.parametrize(("given", "shown"), [("failed", "FAILED"), ("KILLED", "KILLED")])
+def test_a_run_that_ends_early_says_so(tracker: Tracker, given: str, shown: str) -> None:
+    tracker.end(given)
+    assert status(tracker) == shown
+
+
+def test_a_run_says_what_it_was_trained_on_and_with(tracker: Tracker, folder: Path) -> None:
+    tracker.log_split(folder / "splits/train.npy", 96, "0123abcd", "training")
+    tracker.end()
+
+    run = MlflowClient(tracker._tracking_uri).get_run(tracker.run_id)
+    (logged,) = run.inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest) == ("splits/train", "0123abcd")
+    assert run.data.params == {"seed": "1", "model/width": "8"}
+    assert "python -m face_generation.train" in run.data.tags["mlflow.note.content"]
+
+
+def test_a_locked_store_delays_what_is_logged(tracker: Tracker, folder: Path) -> None:
+    other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    for step in range(20):
+        tracker.log_metrics({"loss": step / 2}, step)
+    other.execute("COMMIT")
+    other.close()
+    tracker.end()
+
+    client = MlflowClient(tracker._tracking_uri)
+    assert [point.step for point in client.get_metric_history(tracker.run_id, "loss")] == list(range(20))
+
+
+def test_a_store_that_is_locked_at_the_start_is_one_line(store: str, folder: Path) -> None:
+    tracker = Tracker("run", "faces", "demo", store)
+    other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match="locked.*; close the program that locks it"):
+        _ = tracker.experiment  # as Lightning begins
+    other.execute("COMMIT")
+    other.close()
+
+
+def test_a_deleted_experiment_is_one_line_with_the_remedy(tracker: Tracker, store: str) -> None:
+    client = MlflowClient(store)
+    deleted = client.get_experiment_by_name("faces").experiment_id
+    tracker.end()
+    client.delete_experiment(deleted)
+
+    with pytest.raises(UserError, match=f"was deleted; .* mlflow experiments restore -x {deleted}"):
+        Tracker("other", "faces", "demo", store)
+
+
+def test_a_store_that_cannot_be_read_is_one_line(folder: Path) -> None:
+    (folder / "other.db").write_bytes(b"no database" * 1000)
+
+    with pytest.raises(UserError, match=r"sqlite:///.*other.db cannot be used \(.*not a database.*\); "):
+        Tracker("run", "faces", "demo", f"sqlite:///{folder}/other.db")
+
+
+def test_the_first_runs_of_a_folder_may_begin_at_once(folder: Path) -> None:
+    program = (
+        "import sys; from face_generation.tracking import Tracker\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "tracker = Tracker(sys.argv[1], 'faces', 'demo'); tracker.log_hyperparams({'seed': 1}); tracker.end()\n"
+    )
+    pipe = subprocess.PIPE
+    begun = [
+        subprocess.Popen([sys.executable, "-c", program, name], cwd=folder, stdin=pipe, stdout=pipe, text=True)
+        for name in ("one", "two")
+    ]
+    for process in begun:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in begun:
+        process.communicate("go\n", timeout=300)
+
+    assert [process.returncode for process in begun] == [0, 0]
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    assert len(client.search_runs([client.get_experiment_by_name("faces").experiment_id])) == 2
