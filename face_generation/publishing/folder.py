@@ -67,16 +67,14 @@ def write_site(out: Path, places: Sequence[str], runtime: Path | None = None) ->
 
 def _page() -> dict[str, bytes]:
     """The service's page, told to draw by itself."""
-    page = (WEB / "index.html").read_text(encoding="utf-8")
+    page = WEB["index.html"].body.decode()
     page = OF_BROWSER.sub(r"\1", OF_SERVER.sub("", page))
     page = page.replace('<html lang="en">', '<html lang="en" data-draw="browser">')
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     page = page.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{policy}')
-    static = {path.name: path.read_bytes() for path in sorted(WEB.iterdir()) if path.is_file()}
-    top = {name: static[name] for name in AT_THE_TOP}
-    return {"index.html": page.encode(), **top} | _under(
-        "static", {name: file for name, file in static.items() if name not in LEFT_OUT}
-    )
+    top = {name: WEB[name].body for name in AT_THE_TOP}
+    static = {name: file.body for name, file in WEB.items() if name not in LEFT_OUT}
+    return {"index.html": page.encode()} | top | _under("static", static)
 
 
 def _catalogue(catalogue: Catalogue, content: Mapping[str, bytes]) -> bytes:
