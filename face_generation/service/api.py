@@ -17,7 +17,7 @@ from face_generation.generator import pictures
 from face_generation.generator.alignment import has_face
 from face_generation.generator.decoding import SIDE, Room
 from face_generation.generator.directions import MAX_STRENGTH
-from face_generation.generator.generator import SEEDS
+from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
 from face_generation.generator.photos import UPLOADS, read_photo
 from face_generation.service import answers, bodies, faces, problems, work
 from face_generation.service.answers import MEDIA_TYPES, Drawn, Reconstructed
@@ -171,6 +171,7 @@ def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:
             upload_side=SIDE,
             upload_pixels={format: limits.room.pixels_of(format) for format in UPLOADS},
             max_strength=MAX_STRENGTH,
+            max_truncation=MAX_TRUNCATION,
         ),
     )
 

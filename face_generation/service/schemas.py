@@ -175,6 +175,7 @@ class LimitsAbout(BaseModel):
         description="By format: how many every photo may have; a JPEG in one scan may have more"
     )
     max_strength: float = Field(description="Of an edit, either way")
+    max_truncation: float = Field(description="Of a new face")
 
 
 class BundlesAnswer(BaseModel):

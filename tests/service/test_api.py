@@ -76,6 +76,7 @@ def test_bundles(http: httpx.Client, generator: Generator) -> None:
         "upload_side": 32_767,
         "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP"), 1_000_000),
         "max_strength": 10.0,
+        "max_truncation": 10.0,
     }
     assert (tiny["name"], tiny["latent_dim"], tiny["image_size"], tiny["has_encoder"]) == ("tiny", 8, 150, True)
     assert re.fullmatch("[0-9a-f]{12}", tiny["version"])

@@ -19,7 +19,10 @@
  * @property {Trait[]} attributes What new faces can be asked to have.
  * @property {{attributes: Trait[], principal: Trait[]}} directions What edits there are.
  *
- * @typedef {{bundles: Bundle[], limits: {faces: number, frames: number, max_strength: number}}} Catalogue
+ * What may be asked for.
+ * @typedef {{faces: number, frames: number, max_strength: number, max_truncation: number}} Limits
+ *
+ * @typedef {{bundles: Bundle[], limits: Limits}} Catalogue
  *
  * How a picture is drawn: a `tile` is small and waits for its turn, a `portrait` is shown large and comes at once, a
  * `file` is a PNG with the exact pixels.

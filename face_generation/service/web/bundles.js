@@ -42,6 +42,9 @@ export function known(state, { bundles, limits }) {
     throw new BadLink(`There is no model “${state.bundle}” here. There is ${bundles.map(title).join(", ")}.`);
   /** @type {string[]} */
   const dropped = [];
+  const { truncation = 0 } = state.face ?? state;
+  if (truncation > limits.max_truncation)
+    throw new BadLink(`“t” cannot be “${truncation}”; it is from 0 to ${limits.max_truncation}.`);
   if (!state.face) return { ...state, ...knownAsking(bundle, state, dropped), bundle, dropped };
   const { latents, toward, edits } = state.face;
   for (const numbers of [latents, toward])

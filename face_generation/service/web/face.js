@@ -93,6 +93,11 @@ export function show({ bundle, face, version }, { fresh, preview }) {
   } else announce(byId("face-title").textContent ?? "");
 }
 
+/** Has the next face be shown with its edits. */
+export function editNext() {
+  [tab] = TABS;
+}
+
 /** Tells that another view is shown. */
 export function leave() {
   clearTimeout(visiting);

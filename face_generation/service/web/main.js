@@ -63,7 +63,10 @@ async function start() {
   upload.setUp(
     catalogue,
     () => bundle,
-    (drawer, latents) => go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version })),
+    (drawer, latents) => {
+      face.editNext();
+      go(faceLink({ bundle: drawer.name, face: { latents, edits: {} }, version: drawer.version }));
+    },
   );
   keyboard.setUp(shortcut);
   for (const each of catalogue.bundles) {

@@ -104,7 +104,7 @@ export function parse(fragment) {
   const parts = path.split("/").map(decode);
   const options = readOptions(query);
   const how = asking({
-    truncation: number(options, "t", 0, 10),
+    truncation: number(options, "t", 0, Infinity),
     with: names(options, "with"),
     without: names(options, "without"),
   });
@@ -160,8 +160,9 @@ function number(options, name, low, high) {
   const text = options.get(name);
   if (text === undefined) return undefined;
   const value = Number(text);
+  const range = low === -Infinity ? "" : `; it is ${high === Infinity ? `${low} or more` : `from ${low} to ${high}`}`;
   if (text.trim() === "" || !Number.isFinite(value) || value < low || value > high)
-    throw new BadLink(`“${name}” cannot be “${text}”${low === -Infinity ? "" : `; it is from ${low} to ${high}`}.`);
+    throw new BadLink(`“${name}” cannot be “${text}”${range}.`);
   return value;
 }
 
