@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -146,6 +148,20 @@ def test_another_runtime_is_refused(told_bundle: Path, runtime: Path, tmp_path: 
     (tmp_path / "dist" / "ort.wasm.bundle.min.mjs").write_text("alert(1)")
     with pytest.raises(UserError, match="has another ort.wasm.bundle.min.mjs than onnxruntime-web"):
         write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "letters").touch()
+    mistakes = {
+        "out=letters": "error: letters is there already and is no site; choose another folder, or move it away\n",
+        "runtime=nowhere": "error: cannot read nowhere/dist/ort.wasm.bundle.min.mjs: No such file or directory; where ",
+    }
+    for option, sentence in mistakes.items():
+        command = [sys.executable, "-m", "face_generation.site", option, "bundles=dcgan"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(sentence)
+        assert done.stderr.count("\n") == 1
 
 
 # --- the same faces --------------------------------------------------------------------------------------------------
