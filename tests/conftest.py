@@ -4,7 +4,11 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from face_generation.networks.prior import FlowSampler, FlowTransformer
 
 LATENT_DIM = 8
 SIZE = 150
+PREFIX = "/some/where"  # that a host of files has its folder under
 TOLD = ("smiling", "eyeglasses", "male", "blurry")  # attributes that the prior of a test's bundle takes
 TOLD_FACES = [[1, -1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, 1], [1, 1, -1, -1], [-1, -1, 1, 0]]
 
@@ -222,3 +227,36 @@ def build_model(provenance: Callable[..., dict[str, Any]]) -> Callable[..., Face
         return checkpoint.build(provenance(name, *options, **shapes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """ONNX Runtime Web, as npm installs it."""
+    folder = Path(__file__).parents[1] / "node_modules" / "onnxruntime-web"
+    if not folder.is_dir():
+        pytest.skip("no ONNX Runtime Web: npm ci")
+    return folder
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix(PREFIX))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def hosting() -> Callable[[Path], AbstractContextManager[str]]:
+    """`with hosting(folder) as address:` is a host of files that has the folder somewhere."""
+
+    @contextmanager
+    def host(folder: Path) -> Iterator[str]:
+        with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder))) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}{PREFIX}/"
+            server.shutdown()
+            thread.join()
+
+    return host

@@ -14,6 +14,7 @@ from face_generation.files import replacing
 from face_generation.generator import yunet
 from face_generation.generator.bundle import CARD, MANIFEST
 from face_generation.generator.directions import MAX_STRENGTH
+from face_generation.generator.generator import MAX_TRUNCATION
 from face_generation.publishing.runtime import bring_runtime
 from face_generation.service.catalogue import Catalogue
 from face_generation.service.pages import WEB
@@ -72,11 +73,9 @@ def _page() -> dict[str, bytes]:
     page = page.replace('<html lang="en">', '<html lang="en" data-draw="browser">')
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     page = page.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{policy}')
-    static = {name: document.body for name, document in WEB.items()}
-    top = {name: static[name] for name in AT_THE_TOP}
-    return {"index.html": page.encode(), **top} | _under(
-        "static", {name: file for name, file in static.items() if name not in LEFT_OUT}
-    )
+    top = {name: WEB[name].body for name in AT_THE_TOP}
+    static = {name: file.body for name, file in WEB.items() if name not in LEFT_OUT}
+    return {"index.html": page.encode()} | top | _under("static", static)
 
 
 def _catalogue(catalogue: Catalogue, content: Mapping[str, bytes]) -> bytes:
@@ -84,7 +83,12 @@ def _catalogue(catalogue: Catalogue, content: Mapping[str, bytes]) -> bytes:
     limits = Limits()
     about: dict[str, Any] = {
         "bundles": [entry.about.model_dump(exclude={"card"}) for entry in catalogue.values()],
-        "limits": {"faces": limits.faces, "frames": limits.frames, "max_strength": MAX_STRENGTH},
+        "limits": {
+            "faces": limits.faces,
+            "frames": limits.frames,
+            "max_strength": MAX_STRENGTH,
+            "max_truncation": MAX_TRUNCATION,
+        },
         "files": {
             path: {"bytes": len(file), "sha256": hashlib.sha256(file).hexdigest()}
             for path, file in content.items()

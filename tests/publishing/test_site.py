@@ -4,11 +4,9 @@ import io
 import json
 import re
 import shutil
-import threading
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,48 +23,24 @@ from face_generation.generator import Generator
 from face_generation.generator.photos import read_photo
 from face_generation.publishing import write_site
 
-RUNTIME = Path(__file__).parents[2] / "node_modules" / "onnxruntime-web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update".split()
-PREFIX = "/some/where"  # that the host has the site under
 SECONDS = 60  # until what is waited for must be there
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-    pytest.mark.skipif(not RUNTIME.is_dir(), reason="no ONNX Runtime Web: npm ci"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
-def folder(told_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(told_bundle: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of the shipped bundles, and of one that can be asked for attributes."""
     out = tmp_path_factory.mktemp("site") / "site"
-    write_site(out, ["vae", "dcgan", str(told_bundle)], RUNTIME)
+    write_site(out, ["vae", "dcgan", str(told_bundle)], runtime)
     return out
 
 
-class Handler(SimpleHTTPRequestHandler):
-    def translate_path(self, path: str) -> str:
-        return super().translate_path(path.removeprefix(PREFIX))
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def hosted(folder: Path, port: int = 0) -> Iterator[str]:
-    """The address of a folder on a host of files."""
-    with ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}{PREFIX}/"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
-def site(folder: Path) -> Iterator[str]:
-    with hosted(folder) as address:
+def site(folder: Path, hosting: Any) -> Iterator[str]:
+    with hosting(folder) as address:
         yield address
 
 
@@ -153,27 +127,41 @@ def test_the_runtime_comes_with_its_licence(folder: Path) -> None:
     assert (folder / "runtime" / "ThirdPartyNotices.txt").is_file()
 
 
-def test_a_site_takes_the_place_of_a_site_only(told_bundle: Path, tmp_path: Path) -> None:
+def test_a_site_takes_the_place_of_a_site_only(told_bundle: Path, runtime: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
-    write_site(out, [str(told_bundle)], RUNTIME)
+    write_site(out, [str(told_bundle)], runtime)
     (out / "old").touch()
-    write_site(out, [str(told_bundle)], RUNTIME)
+    write_site(out, [str(told_bundle)], runtime)
     assert not (out / "old").exists()
 
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "one").touch()
     with pytest.raises(UserError, match="is no site; choose another folder"):
-        write_site(tmp_path / "letters", [str(told_bundle)], RUNTIME)
+        write_site(tmp_path / "letters", [str(told_bundle)], runtime)
 
 
-def test_another_runtime_is_refused(told_bundle: Path, tmp_path: Path) -> None:
+def test_another_runtime_is_refused(told_bundle: Path, runtime: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read .*ort.wasm.bundle.min.mjs: No such file.*; where there is a"):
         write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
 
-    shutil.copytree(RUNTIME / "dist", tmp_path / "dist", ignore=shutil.ignore_patterns("*.map", "*.all.*"))
+    shutil.copytree(runtime / "dist", tmp_path / "dist", ignore=shutil.ignore_patterns("*.map", "*.all.*"))
     (tmp_path / "dist" / "ort.wasm.bundle.min.mjs").write_text("alert(1)")
     with pytest.raises(UserError, match="has another ort.wasm.bundle.min.mjs than onnxruntime-web"):
         write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "letters").touch()
+    mistakes = {
+        "out=letters": "error: letters is there already and is no site; choose another folder, or move it away\n",
+        "runtime=nowhere": "error: cannot read nowhere/dist/ort.wasm.bundle.min.mjs: No such file or directory; where ",
+    }
+    for option, sentence in mistakes.items():
+        command = [sys.executable, "-m", "face_generation.site", option, "bundles=dcgan"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(sentence)
+        assert done.stderr.count("\n") == 1
 
 
 # --- the same faces --------------------------------------------------------------------------------------------------
@@ -186,7 +174,7 @@ def test_a_seed_is_the_same_face_as_everywhere(visit: Any, bundle: str) -> None:
 
     assert_same(drawn(page, bundle, 0), generator.sample(1)[0])
     assert_same(drawn(page, bundle, 2**32 - 1, t=0), generator.sample(1, 2**32 - 1, 0)[0])
-    edits = {"smiling": 1.5, "male": -0.75}
+    edits = {"smiling": 1.5, "blond_hair": -0.75}
     assert_same(drawn(page, bundle, 42, t=0.6, **edits), generator.sample(1, 42, 0.6, edits)[0])
 
 
@@ -305,10 +293,10 @@ def test_a_photo_without_a_face_says_so(visit: Any, tmp_path: Path) -> None:
     expect(page.get_by_text("No face was found in the photo; choose another, or place it yourself.")).to_be_visible()
 
 
-def test_a_second_visit_needs_no_network(browser: Browser, folder: Path) -> None:
+def test_a_second_visit_needs_no_network(browser: Browser, folder: Path, hosting: Any) -> None:
     context = browser.new_context()
     page = context.new_page()
-    with hosted(folder) as address:
+    with hosting(folder) as address:
         page.goto(f"{address}#dcgan/3")
         portrait(page)
         assert page.evaluate("navigator.serviceWorker.ready.then(({ active }) => Boolean(active))")
@@ -321,13 +309,15 @@ def test_a_second_visit_needs_no_network(browser: Browser, folder: Path) -> None
 
 
 @pytest.mark.parametrize("damage", [lambda file: file[:-1000], lambda file: file[:-1] + b"?"], ids=["cut", "changed"])
-def test_a_damaged_network_is_refused(browser: Browser, folder: Path, tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_network_is_refused(
+    browser: Browser, folder: Path, hosting: Any, tmp_path: Path, damage: Any
+) -> None:
     shutil.copytree(folder, tmp_path / "site")
     network = tmp_path / "site" / "bundles" / "told" / "decoder.onnx"
     network.write_bytes(damage(network.read_bytes()))
     context = browser.new_context()
     page = context.new_page()
-    with hosted(tmp_path / "site") as address:
+    with hosting(tmp_path / "site") as address:
         page.goto(f"{address}#told/3")
         alert = page.get_by_role("alert").filter(has_text="bundles/told/decoder.onnx is damaged or was cut off")
         expect(alert).to_be_visible()
@@ -338,7 +328,7 @@ def test_a_damaged_network_is_refused(browser: Browser, folder: Path, tmp_path: 
     context.close()
 
 
-def test_it_shows_how_much_of_the_model_has_come(browser: Browser, folder: Path) -> None:
+def test_it_shows_how_much_of_the_model_has_come(browser: Browser, folder: Path, hosting: Any) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.add_init_script(
@@ -350,7 +340,7 @@ def test_it_shows_how_much_of_the_model_has_come(browser: Browser, folder: Path)
         });
         """
     )
-    with hosted(folder) as address:
+    with hosting(folder) as address:
         page.goto(f"{address}#vae/3")
         portrait(page)
     seen = page.evaluate("seen")

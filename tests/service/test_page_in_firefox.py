@@ -6,12 +6,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
+
+from face_generation.publishing import write_site
 
 FIREFOX = next(filter(None, map(shutil.which, ("firefox", "firefox-esr"))), None)
 SECONDS = 60  # until what is waited for must be there
@@ -100,9 +103,17 @@ def window(tmp_path: Path) -> Iterator[Window]:
         process.wait()
 
 
-def test_the_main_ways_work_in_firefox(window: Window, serving: Any, tmp_path: Path, told_bundle: Path) -> None:
-    with serving(tmp_path, f"bundles={told_bundle}") as server:
-        window.open(f"{server.url}/#told?from=0")
+@pytest.mark.parametrize("drawn_by", ["server", "browser"])
+def test_the_main_ways_work_in_firefox(
+    window: Window, serving: Any, hosting: Any, tmp_path: Path, told_bundle: Path, runtime: Path, drawn_by: str
+) -> None:
+    with ExitStack() as stack:
+        if drawn_by == "server":
+            address = f"{stack.enter_context(serving(tmp_path, f'bundles={told_bundle}')).url}/"
+        else:
+            write_site(tmp_path / "site", [str(told_bundle)], runtime)
+            address = stack.enter_context(hosting(tmp_path / "site"))
+        window.open(f"{address}#told?from=0")
         window.wait_for("#grid .ready", 24)
         window.click("#grid a")
         window.wait_for("#portrait:not(.waiting)")

@@ -13,6 +13,7 @@ import { Problem } from "./backend.js";
  */
 
 const CATALOGUE = "bundles/catalogue.json";
+const SERVICE_WORKER = "service-worker.js";
 
 /**
  * @param {(loaded: number, total: number) => void} onProgress Told how many bytes of the model have come.
@@ -20,6 +21,8 @@ const CATALOGUE = "bundles/catalogue.json";
  */
 export function inBrowser(onProgress) {
   const work = working(onProgress);
+  // Keeps the page for visits without a network; browsers have none where there is no HTTPS.
+  navigator.serviceWorker?.register(SERVICE_WORKER).catch((error) => console.info("the page is not kept:", error));
 
   /** @param {Bundle} bundle @param {Face} face @param {AbortSignal} [signal] */
   const portrait = (bundle, face, signal) => work("draw", [bundle.name, face], { first: true, signal });

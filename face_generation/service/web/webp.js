@@ -5,6 +5,7 @@ import { Problem } from "./backend.js";
 /** @typedef {import("./resizing.js").Picture} Picture */
 
 const QUALITY = 0.9;
+const PICTURES = ["VP8 ", "VP8L"]; // names of chunks
 const [ANIMATION, REPLACES] = [2, 2]; // flags: of the file; that a picture is not blended with the one before
 
 /**
@@ -27,7 +28,7 @@ export async function encodeWebp(pictures, milliseconds) {
 }
 
 /**
- * The chunks of a single picture.
+ * The chunk that has a picture, as the browser makes it; what it adds of colour profiles has no place in an animation.
  * @param {Picture} picture
  */
 async function still({ width, height, pixels }) {
@@ -37,13 +38,18 @@ async function still({ width, height, pixels }) {
     image.data.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i);
     image.data[4 * i + 3] = 255;
   }
-  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  canvas.getContext("2d", { alpha: false })?.putImageData(image, 0, 0);
   const file = await canvas.convertToBlob({ type: "image/webp", quality: QUALITY });
   if (file.type !== "image/webp") throw new Problem(501, "this browser makes no WebP; save a GIF instead");
   const content = new Uint8Array(await file.arrayBuffer());
   const view = new DataView(content.buffer);
-  const extended = new TextDecoder().decode(content.subarray(12, 16)) === "VP8X";
-  return content.subarray(extended ? 20 + view.getUint32(16, true) : 12);
+  for (let at = 12; at < content.length; ) {
+    const length = view.getUint32(at + 4, true);
+    const end = at + 8 + length + (length % 2);
+    if (PICTURES.includes(new TextDecoder().decode(content.subarray(at, at + 4)))) return content.subarray(at, end);
+    at = end;
+  }
+  throw new Error("this browser makes WebP files without a picture");
 }
 
 /**
