@@ -306,7 +306,7 @@ class Tracker(MLFlowLogger):
         raise error
 
     def _leave_server(self, error: Exception, how: str) -> None:
-        log.warning("MLflow at %s %s (%s): logging to %s.", self._tracking_uri, how, _gist(error), LOCAL_STORE)
+        log.warning("MLflow %s at %s (%s): logging to %s.", how, self._tracking_uri, _gist(error), LOCAL_STORE)
         if self._run_id:
             self.tags = self._own_tags | {"continues": f"{self._tracking_uri} run {self._run_id}"}
         _make_store(LOCAL_STORE)

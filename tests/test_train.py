@@ -339,7 +339,7 @@ def test_lightnings_switches_and_several_loggers(
     with (tmp_path / "my run (1)/csv/version_0/metrics.csv").open() as table:
         steps = {row["step"] for row in csv.DictReader(table) if row["train/loss"]}
     assert steps == {"0", "1", "2", "3"}  # two batches of each of two epochs
-    assert "Profiler Report" in capsys.readouterr().out
+    assert "Profiler Report" in "".join(capsys.readouterr())
 
 
 def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
