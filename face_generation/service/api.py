@@ -151,7 +151,10 @@ async def kinds_of_problems(request: Request) -> Response:
     responses=documented(404),
 )
 async def kind_of_problem(
-    request: Request, kind: Annotated[str, Path(description="The end of a problem's `type`", examples=["busy"])]
+    request: Request,
+    kind: Annotated[
+        str, Path(description="The end of a problem's `type`", json_schema_extra={"enum": list(problems.KINDS)})
+    ],
 ) -> KindAbout:
     """What the `type` of a problem means."""
     if kind not in problems.KINDS:
