@@ -127,6 +127,7 @@ def quieten() -> None:
     for name in ("callbacks", "profilers"):  # why training stopped early; where the time went
         logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.INFO)
     logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # that it makes an experiment
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # that a server does not answer, which Tracker says
     for message in (
         ".*does not have many workers",  # data.num_workers
         "Checkpoint directory .* exists and is not empty",  # a run that goes on
