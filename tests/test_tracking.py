@@ -280,7 +280,7 @@ def test_no_server_and_on_to_the_local_store(unreachable: dict[str, Unreachable]
     went_on = unreachable["local"]
 
     assert went_on.status == 0, went_on.stderr
-    assert f"MLflow at {went_on.address} does not answer" in went_on.stdout
+    assert f"MLflow does not answer at {went_on.address}" in went_on.stdout
     assert "Retrying" not in went_on.stdout + went_on.stderr
     client = MlflowClient(f"sqlite:///{went_on.folder}/mlflow.db")
     assert steps(client, only_run(client), "train/loss") == list(range(STEPS))
