@@ -30,7 +30,7 @@ async function forget() {
 /** @param {Request} request */
 async function answer(request) {
   const { scope } = self.registration;
-  const address = request.url.split("?")[0] === scope ? `${scope}index.html` : request.url;
+  const address = request.url.split(/[?#]/)[0] === scope ? `${scope}index.html` : request.url;
   const store = await caches.open(STORE);
   const found = (await store.match(address)) ?? (await fetch(request));
   if (!found.status) return found; // opaque: not to be looked into
