@@ -29,7 +29,8 @@ async function forget() {
 
 /** @param {Request} request */
 async function answer(request) {
-  const address = request.mode === "navigate" ? new URL("index.html", self.registration.scope).href : request.url;
+  const { scope } = self.registration;
+  const address = request.url.split(/[?#]/)[0] === scope ? `${scope}index.html` : request.url;
   const store = await caches.open(STORE);
   const found = (await store.match(address)) ?? (await fetch(request));
   if (!found.status) return found; // opaque: not to be looked into

@@ -20,7 +20,7 @@ const SERVICE_WORKER = "service-worker.js";
  * @returns {Backend}
  */
 export function inBrowser(onProgress) {
-  const work = working(onProgress);
+  const { open, work } = working(onProgress);
   // Keeps the page for visits without a network; browsers have none where there is no HTTPS.
   navigator.serviceWorker?.register(SERVICE_WORKER).catch((error) => console.info("the page is not kept:", error));
 
@@ -32,7 +32,7 @@ export function inBrowser(onProgress) {
       const answer = await fetch(CATALOGUE);
       if (!answer.ok) throw new Problem(answer.status, "the list of models did not come; try again");
       const { files, ...catalogue } = await answer.json();
-      await work("open", [files]);
+      open(files);
       return catalogue;
     },
     card: async (bundle) => (await fetch(`bundles/${bundle.name}/README.md`)).text(),
@@ -77,48 +77,72 @@ function recipes(bundle, face) {
 
 /**
  * @param {(loaded: number, total: number) => void} onProgress
- * @returns {(name: string, args: any[], options?: {first?: boolean, signal?: AbortSignal}) => Promise<any>} Has the
- *   worker do something; `first`, before what waits.
  */
 function working(onProgress) {
-  const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  /** @type {import("./loader.js").Files} */
+  let files;
+  /** @type {Worker|undefined} */
+  let worker;
   /** @type {Task[]} */
   const waiting = [];
   /** @type {Task|undefined} */
   let now;
-  let count = 0;
+  let count = 0; // the number of the task that is under way
 
-  const next = () => {
+  function start() {
+    const started = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    started.addEventListener("message", ({ data: { id, result, problem, loaded, total } }) => {
+      if (id === undefined) onProgress(loaded, total);
+      if (id !== count || !now) return;
+      if (now.signal?.aborted) now.reject(now.signal.reason);
+      else if (problem) now.reject(new Problem(problem.status, problem.sentence));
+      else now.resolve(result);
+      next();
+    });
+    started.addEventListener("error", () => {
+      started.terminate();
+      worker = undefined; // another one tries again when there is something to do
+      onProgress(0, 0);
+      const problem = new Problem(500, "this browser could not draw: it may be too old, or have too little memory");
+      for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
+      now = undefined;
+    });
+    started.postMessage({ id: 0, name: "open", args: [files] });
+    return started;
+  }
+
+  function next() {
     now = waiting.shift();
     if (!now) return;
     const { name, args, signal, reject } = now;
     if (signal?.aborted) {
       reject(signal.reason);
       next();
-    } else worker.postMessage({ id: ++count, name, args });
-  };
-  worker.addEventListener("message", ({ data: { id, result, problem, loaded, total } }) => {
-    if (id === undefined) {
-      onProgress(loaded, total);
       return;
     }
-    const task = /** @type {Task} */ (now);
-    if (task.signal?.aborted) task.reject(task.signal.reason);
-    else if (problem) task.reject(new Problem(problem.status, problem.sentence));
-    else task.resolve(result);
-    next();
-  });
-  worker.addEventListener("error", () => {
-    const problem = new Problem(500, "this browser cannot draw here; use a newer one, or one with more memory");
-    for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
-    now = undefined;
-  });
+    worker ??= start();
+    worker.postMessage({ id: ++count, name, args });
+  }
 
-  return (name, args, { first = false, signal } = {}) =>
-    new Promise((resolve, reject) => {
-      const task = { name, args, signal, resolve, reject };
-      if (first) waiting.unshift(task);
-      else waiting.push(task);
-      if (!now) next();
-    });
+  return {
+    /** @param {import("./loader.js").Files} listed Which the worker may fetch. */
+    open(listed) {
+      files = listed;
+    },
+
+    /**
+     * Has the worker do something.
+     * @param {string} name
+     * @param {any[]} args
+     * @param {{first?: boolean, signal?: AbortSignal}} [options] `first` is before what waits.
+     * @returns {Promise<any>}
+     */
+    work: (name, args, { first = false, signal } = {}) =>
+      new Promise((resolve, reject) => {
+        const task = { name, args, signal, resolve, reject };
+        if (first) waiting.unshift(task);
+        else waiting.push(task);
+        if (!now) next();
+      }),
+  };
 }

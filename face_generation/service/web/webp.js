@@ -43,7 +43,7 @@ async function still({ width, height, pixels }) {
   if (file.type !== "image/webp") throw new Problem(501, "this browser makes no WebP; save a GIF instead");
   const content = new Uint8Array(await file.arrayBuffer());
   const view = new DataView(content.buffer);
-  for (let at = 12; at < content.length; ) {
+  for (let at = 12; at < content.length;) {
     const length = view.getUint32(at + 4, true);
     const end = at + 8 + length + (length % 2);
     if (PICTURES.includes(new TextDecoder().decode(content.subarray(at, at + 4)))) return content.subarray(at, end);
