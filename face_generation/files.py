@@ -155,4 +155,6 @@ def _sync(path: Path) -> None:
 def _exchange(one: Path, other: Path) -> bool:
     """Gives each of two folders the other's name, at once; False where one is missing or the system cannot do it."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
-    return bool(rename) and rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+    if rename is None:
+        return False
+    return rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0

@@ -206,8 +206,6 @@ class Tracker(MLFlowLogger):
     def end(self, status: str = "success") -> None:
         """Ends the run when all is logged: `success`, `failed`, or `KILLED` where somebody stopped it. Where a store
         refuses it for two minutes, or ten seconds of a run that went wrong, a warning says how much was not logged."""
-        if not self._initialized:
-            return
         if self._monitor:
             self._monitor.finish()
             self._monitor = None
@@ -251,12 +249,12 @@ class Tracker(MLFlowLogger):
 
     def _run_of_study(self) -> str:
         """The run that all trials of the study are children of, which the first of them makes."""
-        client = self._mlflow_client
-        found = client.search_runs([self._experiment_id], f"tags.study = '{self._study}'", max_results=1)
+        client, experiment = self._mlflow_client, self._experiment_id
+        assert experiment is not None
+        found = client.search_runs([experiment], f"tags.study = '{self._study}'", max_results=1)
         if found:
             return found[0].info.run_id
-        tags = {"study": self._study, **self._own_tags}
-        run = client.create_run(self._experiment_id, tags=tags, run_name=self._study)
+        run = client.create_run(experiment, tags=self._own_tags | {"study": str(self._study)}, run_name=self._study)
         client.set_terminated(run.info.run_id)
         return run.info.run_id
 
@@ -308,7 +306,7 @@ class Tracker(MLFlowLogger):
         raise error
 
     def _leave_server(self, error: Exception, how: str) -> None:
-        log.warning("MLflow at %s %s (%s): logging to %s.", self._tracking_uri, how, _gist(error), LOCAL_STORE)
+        log.warning("MLflow %s at %s (%s): logging to %s.", how, self._tracking_uri, _gist(error), LOCAL_STORE)
         if self._run_id:
             self.tags = self._own_tags | {"continues": f"{self._tracking_uri} run {self._run_id}"}
         _make_store(LOCAL_STORE)

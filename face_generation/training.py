@@ -63,7 +63,7 @@ def train(config: DictConfig) -> float | None:
     hardware.keep_memory()
     _check_numbers(config.trainer)
     resume_from = _resume(config)
-    if rank_zero_only.rank:  # the first process holds the folder
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # the first process holds the folder
         return _train(config, resume_from)
     given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
     chosen = any(override.startswith("hydra.run.dir=") for override in given)
@@ -124,7 +124,8 @@ def quieten() -> None:
     warnings about what we chose."""
     for name in ("pytorch_lightning", "lightning_fabric", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("pytorch_lightning.callbacks").setLevel(logging.INFO)  # such as why training stopped early
+    for name in ("callbacks", "profilers"):  # why training stopped early; where the time went
+        logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.INFO)
     logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # that it makes an experiment
     for message in (
         ".*does not have many workers",  # data.num_workers

@@ -66,7 +66,7 @@ class StudySweeper(Sweeper):
         try:
             import optuna
         except ImportError as error:
-            raise UserError('a search needs Optuna; pip install "face-generation[search]"') from error
+            raise UserError("a search needs Optuna: pip install optuna") from error
         space, fixed = search_space([*(f"{name}={what}" for name, what in self.params.items()), *arguments])
         if not space:
             raise UserError("nothing to search; give choices, such as model.optimizer.lr=1e-3,2e-3")
@@ -91,14 +91,12 @@ class StudySweeper(Sweeper):
             try:
                 (run,) = self.launcher.launch([[*fixed, *chosen]], initial_job_idx=trial.number)
                 figure = run.return_value
-            except BaseException as error:
-                study.tell(trial, state=states.FAIL)
-                mistake = isinstance(error, SystemExit) and error.code == USERS_MISTAKE
-                if mistake and study.get_trials(states=(states.COMPLETE,)):
-                    continue  # these options were no good; others were
-                raise
+            except SystemExit as error:
+                if error.code == USERS_MISTAKE and study.get_trials(states=(states.COMPLETE,)):
+                    study.tell(trial, state=states.FAIL)  # these options were no good; others were
+                    continue
+                raise  # this trial does not count
             if figure is None:
-                study.tell(trial, state=states.FAIL)
                 raise UserError("the figure to search by was not measured; set monitor=… to one of metrics.json")
             study.tell(trial, figure)
         best = " ".join(f"{name}={value}" for name, value in study.best_params.items())

@@ -142,6 +142,17 @@ def test_probes_and_ports_are_those_of_the_service(tiny_bundle: Path) -> None:
     assert kubernetes["Service"]["spec"]["selector"] == kubernetes["Deployment"]["spec"]["selector"]["matchLabels"]
     assert kubernetes["Service"]["spec"]["selector"] == pod["metadata"]["labels"]
     assert kubernetes["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "face-generation"
+    (rule,) = kubernetes["Ingress"]["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    assert backend["name"] == kubernetes["Service"]["metadata"]["name"]
+    assert backend["port"]["name"] == kubernetes["Service"]["spec"]["ports"][0]["name"]
+    policy = kubernetes["NetworkPolicy"]["spec"]
+    assert policy["podSelector"] == kubernetes["Deployment"]["spec"]["selector"]
+    assert policy["ingress"][0]["ports"] == [{"port": container["ports"][0]["name"]}]
+    (monitor,) = read("deploy/servicemonitor.yaml")
+    assert monitor["spec"]["selector"]["matchLabels"] == kubernetes["Service"]["metadata"]["labels"]
+    assert monitor["spec"]["endpoints"][0]["port"] == kubernetes["Service"]["spec"]["ports"][0]["name"]
+    assert asyncio.run(status(app, monitor["spec"]["endpoints"][0]["path"])) == 200
 
 
 def test_there_is_a_worker_for_each_core_and_time_to_finish() -> None:
@@ -153,6 +164,7 @@ def test_there_is_a_worker_for_each_core_and_time_to_finish() -> None:
     (deployment,) = application["deployments"]
 
     assert number(faces["command"], "workers") == faces["cpus"]
+    assert "trusted_proxies=10.0.0.0/8" in container["args"]
     assert number(container["args"], "workers") == int(container["resources"]["limits"]["cpu"])
     assert application["args"]["workers"] == deployment["ray_actor_options"]["num_cpus"]
     assert int(faces["stop_grace_period"].removesuffix("s")) > SETTINGS.shutdown_seconds

@@ -155,6 +155,13 @@ def test_user_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: too few; ask for more\n"
 
 
+def test_a_terminal_obeys_no_name_in_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        failing(UserError("cannot read a\x1b[2J\nb\x9b\u202ec.jpg; give é, 日本 or 😀"))
+
+    assert capsys.readouterr().err == "error: cannot read a\\x1b[2J\\nb\\x9b\\u202ec.jpg; give é, 日本 or 😀\n"
+
+
 def test_result_of_the_composed_configuration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

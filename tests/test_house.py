@@ -36,7 +36,7 @@ def test_package_and_project_have_one_version() -> None:
 @pytest.mark.parametrize("folder", ["face_generation", "scripts"])
 def test_every_imported_package_is_a_declared_dependency(folder: str) -> None:
     extras = PROJECT["optional-dependencies"]
-    requirements = PROJECT["dependencies"] + extras["evaluate"] + extras["parquet"] + extras["ray"]
+    requirements = PROJECT["dependencies"] + extras["evaluate"] + extras["hub"] + extras["parquet"] + extras["ray"]
     provided = {
         file.parts[0].partition(".")[0]
         for requirement in requirements

@@ -90,14 +90,15 @@ def decoded(
         TooLarge: The image has too long a side, or too many pixels. Of broken files Pillow raises many kinds.
     """
     width, height = image.size
-    jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-    extra = _coefficients(image) if jpeg else 0
+    form, extra = image.format or "", 0
+    if isinstance(image, JpegImagePlugin.JpegImageFile):  # an MPO, too, which is a JPEG and more
+        form, extra = "JPEG", _coefficients(image)
     image.draft("RGB", (least, least))  # a JPEG is shrunk while it is decoded, at a fraction of the cost
     pixels = image.width * image.height
     factor = max(1, min(image.size) // least)
     left = pixels / factor**2
     cost = max(
-        extra + pixels * WHILE_DECODED.get("JPEG" if jpeg else image.format or "", OTHERWISE),
+        extra + pixels * WHILE_DECODED.get(form, OTHERWISE),
         round(left * (KEPT + COPIED * min(1, side * factor / max(image.size)) ** 2)),
     )
     # The same photo in fewer pixels would cost less in proportion.

@@ -76,7 +76,7 @@ def read_photo(
         raise UserError(f"the photo is not {kinds}; choose one that is") from error
     except Image.DecompressionBombError as error:
         limit = room.pixels_of("PNG") / 1e6
-        raise UserError(f"the photo has more than {limit:g} million pixels; make it smaller") from error
+        raise UserError(f"the photo has more than {limit:.3g} million pixels; make it smaller") from error
     except Exception as error:  # broken files make Pillow and its decoders raise many kinds
         raise UserError(f"the photo is damaged; choose another file that is {kinds}") from error
     if not faces:

@@ -60,7 +60,7 @@ def _in_one_palette(images: Sequence[Image.Image]) -> list[Image.Image]:
     sheet = Image.new("RGB", (width, height * len(thinned)))
     for i, image in enumerate(thinned):
         sheet.paste(image, (0, height * i))
-    palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
+    palette = sheet.quantize(256, Image.Quantize.FASTOCTREE)  # a fifth of the time of others, and no worse for faces
     return [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
 
 

@@ -151,7 +151,10 @@ async def kinds_of_problems(request: Request) -> Response:
     responses=documented(404),
 )
 async def kind_of_problem(
-    request: Request, kind: Annotated[str, Path(description="The end of a problem's `type`", examples=["busy"])]
+    request: Request,
+    kind: Annotated[
+        str, Path(description="The end of a problem's `type`", json_schema_extra={"enum": list(problems.KINDS)})
+    ],
 ) -> KindAbout:
     """What the `type` of a problem means."""
     if kind not in problems.KINDS:
@@ -263,22 +266,44 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
 
 
 @router.get(
-    "/{bundle}/latents/{seed}.{suffix}",
+    "/{bundle}/latents/{seed}.json",
     summary="Give the latents of a seed",
     tags=["latents"],
     response_class=Response,
     responses={
-        200: {
-            "description": "The numbers that the decoder makes the face of",
-            "model": LatentsAnswer,
-            "content": content("json", "npy"),
-        },
+        200: {"description": "The numbers", "model": LatentsAnswer, "content": content("json")},
         **UNCHANGED,
         **documented(401, 404, 422, 429, 503, 504),
     },
 )
-async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: Literal["json", "npy"]) -> Response:
-    """The latents of a seed, with the options of its face: as JSON, or as a NumPy file of shape (1, latent_dim)."""
+async def latents(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
+    """The numbers that the decoder makes the face of a seed of, with the options of its face."""
+
+    def as_json(latent: NDArray[np.float32]) -> bytes:
+        return LatentsAnswer(latents=latent.tolist()).model_dump_json().encode()
+
+    return await latents_of(request, bundle, seed, "json", as_json)
+
+
+@router.get(
+    "/{bundle}/latents/{seed}.npy",
+    summary="Give the latents of a seed, as a file",
+    tags=["latents"],
+    response_class=Response,
+    responses={
+        200: {"description": "The file", "content": content("npy")},
+        **UNCHANGED,
+        **documented(401, 404, 422, 429, 503, 504),
+    },
+)
+async def latents_as_npy(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
+    """The latents of a seed as a NumPy file of shape (1, latent_dim)."""
+    return await latents_of(request, bundle, seed, "npy", lambda latent: answers.as_npy(latent[None]))
+
+
+async def latents_of(
+    request: Request, bundle: str, seed: int, suffix: str, write: Callable[[NDArray[np.float32]], bytes]
+) -> Response:
     service = service_of(request)
     entry = service.entry(bundle)
     wanted = asked_by_query(request, entry, seed)
@@ -286,10 +311,7 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath, suffix: 
     if is_current(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
     (latent,) = await work.run(request, service.workers, [partial(faces.latent, entry.generator, wanted)], list)
-    if suffix == "npy":
-        return Response(answers.as_npy(latent[None]), headers=headers, media_type=MEDIA_TYPES["npy"])
-    answer = LatentsAnswer(latents=latent.tolist()).model_dump_json()
-    return Response(answer, headers=headers, media_type=MEDIA_TYPES["json"])
+    return Response(write(latent), headers=headers, media_type=MEDIA_TYPES[suffix])
 
 
 DRAW_MANY = documented(401, 404, 413, 415, 422, 429, 503, 504)

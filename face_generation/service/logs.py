@@ -44,7 +44,9 @@ class Rate(logging.Filter):
         before = self.left_out("request" if event["event"] == "request" else "other")
         if before is None:
             raise structlog.DropEvent
-        return event | ({"left_out": before} if before else {})
+        if before:
+            event["left_out"] = before
+        return event
 
 
 def escape(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

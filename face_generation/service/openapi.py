@@ -34,7 +34,7 @@ KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-OF_A_SEED = ("face", "random_face", "latents")  # operations that take the options of a face from the query
+OF_A_SEED = ("face", "random_face", "latents", "latents_as_npy")  # these take the options of a face from the query
 
 router = APIRouter(include_in_schema=False)
 

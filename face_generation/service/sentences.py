@@ -37,9 +37,10 @@ def findings(errors: Iterable[Mapping[str, Any]], *place: str) -> list[Finding]:
 
 def _finding(detail: str, where: str = "body", *path: str | int) -> Finding:
     if where != "body":
-        return Finding(detail=detail, parameter=str(path[0]) if path else None)
+        return Finding(detail=detail, pointer=None, parameter=str(path[0]) if path else None)
     escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
-    return Finding(detail=detail, pointer="#" + quote("".join(f"/{part}" for part in escaped), safe="/~"))
+    pointer = "#" + quote("".join(f"/{part}" for part in escaped), safe="/~")
+    return Finding(detail=detail, pointer=pointer, parameter=None)
 
 
 def _line(error: Mapping[str, Any]) -> str:

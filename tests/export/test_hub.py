@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -159,6 +160,7 @@ def run(hub: Hub, tmp_path: Path) -> Any:
 
 
 def test_a_bundle_goes_to_the_hub_and_draws_from_there(run: Any, hub: Hub, told_bundle: Path, tmp_path: Path) -> None:
+    told_bundle = Path(shutil.copytree(told_bundle, tmp_path / "told"))
     (told_bundle / "README.md").write_text("# told\n", encoding="utf-8")
     pushed = run("push", f"bundle={told_bundle}", "repository=me/faces", HF_TOKEN=TOKEN)
 

@@ -525,7 +525,9 @@ def test_what_the_page_loads_is_kept_for_ever(http: httpx.Client) -> None:
     for name in names:
         answer = http.get(f"/{name}")
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert answer.headers["content-type"].partition(";")[0] in {"text/javascript", "text/css", "image/svg+xml"}
+        assert answer.headers["content-type"].partition(";")[0] in {
+            *("text/javascript", "text/css", "image/svg+xml", "image/png", "image/x-icon", "application/manifest+json"),
+        }
     for older in ("/static/0123456789ab/main.js", "/static/main.js"):
         answer = http.get(older)
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache")

@@ -14,7 +14,7 @@ import io, json, sys, zipfile
 from clients import Client
 from clients.api.bundles import about, bundles, card
 from clients.api.faces import (face, interpolation, interpolation_as_file, many_faces, many_faces_as_zip, random_face)
-from clients.api.latents import decode, decode_as_zip, latents
+from clients.api.latents import decode, decode_as_zip, latents, latents_as_npy
 from clients.api.operation import health, metrics, ready
 from clients.api.photos import reconstruction, reconstruction_as_picture
 from clients.api.problems import kind_of_problem, kinds_of_problems
@@ -48,7 +48,8 @@ with Client(sys.argv[1]) as client:
     assert len(interpolation.sync(BundleName.TINY, body=way, **given).faces) == 3
     moving = interpolation_as_file.sync_detailed(BundleName.TINY, InterpolationAsFileSuffix.GIF, body=way, **given)
     assert size(moving) == (150, 150)
-    numbers = latents.sync_detailed(BundleName.TINY, 7, LatentsSuffix.NPY, **given).content
+    assert len(latents.sync(BundleName.TINY, 7, truncation=0.5, **given).latents) == 8
+    numbers = latents_as_npy.sync_detailed(BundleName.TINY, 7, **given).content
     assert len(decode.sync(BundleName.TINY, body=File(io.BytesIO(numbers)), **given).faces) == 1
     archive = decode_as_zip.sync_detailed(BundleName.TINY, body=File(io.BytesIO(numbers)), **given)
     assert names(archive) == ["0000000000.png"]

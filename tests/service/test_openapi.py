@@ -67,7 +67,7 @@ def test_document(http: httpx.Client) -> None:
         for status, answer in operation["responses"].items():
             if int(status) >= 400:
                 assert answer["content"].keys() == {"application/problem+json"}
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 19
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 20
     face = document["paths"]["/api/v1/{bundle}/faces/{seed}.{suffix}"]["get"]
     parameters = {parameter["name"]: parameter for parameter in face["parameters"]}
     schemas = document["components"]["schemas"]

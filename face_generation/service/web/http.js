@@ -136,7 +136,8 @@ export function overHttp(host) {
   }
 
   return {
-    catalogue: async () => (await request("bundles")).json(),
+    // Asked for anew: a copy that the browser keeps may be of weights that were replaced.
+    catalogue: async () => (await request("bundles", { cache: "no-cache" })).json(),
     card: async (bundle) => (await request(`${bundle.name}/card`)).text(),
     draw: (bundle, face, { as, signal }) =>
       as === "tile" ? inTurn(() => draw(bundle, face, as, signal), signal) : draw(bundle, face, as, signal),
