@@ -122,15 +122,17 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, ba
 
 def test_a_resumed_run_takes_changed_options_and_says_so(workspace: Path, run: Path) -> None:
     shutil.copytree(run, workspace / "changed")
-    options = ["ckpt_path=changed/checkpoints/last.ckpt", "logger=none", "model.optimizer.lr=1e-4"]
+    options = ["ckpt_path=changed/checkpoints/last.ckpt", "logger=none", "model.optimizer.adamw_lr=1e-4"]
     done = train(workspace, *options, "trainer.max_epochs=3")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "From here on model.optimizer.lr is 0.0001; it was 0.005" in done.stdout
+    assert "From here on model.optimizer.adamw_lr is 0.0001; it was 0.002" in done.stdout
     last = checkpoint.read(workspace / "changed/checkpoints/last.ckpt")
     assert [group["initial_lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-4]
-    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [2e-4]]
-    assert {"batch": 12, "option": "model.optimizer.lr", "before": 2e-3, "now": 1e-4} in last["provenance"]["changes"]
+    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [4e-4]]
+    assert {"batch": 12, "option": "model.optimizer.adamw_lr", "before": 2e-3, "now": 1e-4} in last["provenance"][
+        "changes"
+    ]
 
 
 @pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
@@ -321,9 +323,7 @@ def test_a_dry_run_logs_exports_and_keeps_nothing(
     assert capsys.readouterr().out.endswith("dry run: all of it works; nothing was logged, exported or kept\n")
 
 
-def test_lightnings_switches_and_several_loggers(
-    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lightnings_switches_and_several_loggers(workspace: Path, tmp_path: Path) -> None:
     options = [
         "callbacks=early_stopping",
         "trainer.overfit_batches=2",
@@ -331,15 +331,16 @@ def test_lightnings_switches_and_several_loggers(
         "measure_edits=false",
     ]
     options += ["logger=[csv,tensorboard]", "trainer.log_every_n_steps=1", "hydra.run.dir=my run (1)"]
-    run_here([f"data.folder={workspace}/splits", *options], monkeypatch, tmp_path)
+    done = train(tmp_path, f"data.folder={workspace}/splits", *options)
 
+    assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"my run (1)"}
     kept = {"bundle", "checkpoints", "config.yaml", "csv", "metrics.json", "tensorboard"}
     assert {path.name for path in (tmp_path / "my run (1)").iterdir()} == kept
     with (tmp_path / "my run (1)/csv/version_0/metrics.csv").open() as table:
         steps = {row["step"] for row in csv.DictReader(table) if row["train/loss"]}
     assert steps == {"0", "1", "2", "3"}  # two batches of each of two epochs
-    assert "Profiler Report" in "".join(capsys.readouterr())
+    assert "Profiler Report" in done.stdout + done.stderr
 
 
 def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
