@@ -41,10 +41,21 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 class ApplyOptions(pl.Callback):
-    """Gives optimizers and their schedules the options of today. Lightning brings back those of the checkpoint."""
+    """Gives optimizers and their schedules the options of today. Lightning brings back those of the checkpoint.
+
+    Raises:
+        UserError: An epoch has another number of batches than before: schedules and resumed runs count them.
+    """
 
     def __init__(self) -> None:
         self._fresh: list[list[dict[str, Any]]] = []
+        self._batches: int | None = None  # of an epoch, when the checkpoint was written
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader") or [{}]
+        self._batches = loaders[0].get("batches")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Before the checkpoint's state of the optimizers is loaded."""
@@ -54,6 +65,13 @@ class ApplyOptions(pl.Callback):
         ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        now = len(trainer.train_dataloader)  # type: ignore[arg-type]
+        if self._batches not in (None, now):
+            raise UserError(
+                f"the checkpoint is of a training with {self._batches} batches an epoch, and now there are {now}; set "
+                "data.batch_size, the data and the number of devices as they were, or begin a new training with its "
+                "weights: start=… in place of ckpt_path"
+            )
         for optimizer, fresh in zip(trainer.optimizers, self._fresh, strict=True):
             for group, options in zip(optimizer.param_groups, fresh, strict=True):
                 before, now = _peak(group), _peak(options)

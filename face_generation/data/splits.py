@@ -124,11 +124,4 @@ class TrainLoader(DataLoader[Tensor]):
         return {"batches_delivered": self._delivered, "batches": len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Raises `UserError` where an epoch has another number of batches: schedules and resumed runs count them."""
-        if state.get("batches", len(self)) != len(self):
-            raise UserError(
-                f"the checkpoint is of a training with {state['batches']} batches an epoch, and now there are "
-                f"{len(self)}; set data.batch_size, the data and the number of devices as they were, or begin a new "
-                "training with its weights: start=… in place of ckpt_path"
-            )
         self._resume_at = state["batches_delivered"] % len(self)
