@@ -65,10 +65,10 @@ class ApplyOptions(pl.Callback):
         ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        now = len(trainer.train_dataloader)  # type: ignore[arg-type]
-        if self._batches not in (None, now):
+        batches = len(trainer.train_dataloader)  # type: ignore[arg-type]
+        if self._batches not in (None, batches):
             raise UserError(
-                f"the checkpoint is of a training with {self._batches} batches an epoch, and now there are {now}; set "
+                f"the checkpoint is of a training with {self._batches} batches an epoch, and now there are {batches}; set "
                 "data.batch_size, the data and the number of devices as they were, or begin a new training with its "
                 "weights: start=… in place of ckpt_path"
             )
