@@ -68,9 +68,9 @@ class ApplyOptions(pl.Callback):
         batches = len(trainer.train_dataloader)  # type: ignore[arg-type]
         if self._batches not in (None, batches):
             raise UserError(
-                f"the checkpoint is of a training with {self._batches} batches an epoch, and now there are {batches}; "
-                "set data.batch_size, the data and the number of devices as they were, or begin a new training with its "
-                "weights: start=… in place of ckpt_path"
+                f"the checkpoint is of a training with {self._batches} batches an epoch, and now there are "
+                f"{batches}; set data.batch_size, the data and the number of devices as they were, or begin a new "
+                "training with its weights: start=… in place of ckpt_path"
             )
         for optimizer, fresh in zip(trainer.optimizers, self._fresh, strict=True):
             for group, options in zip(optimizer.param_groups, fresh, strict=True):
