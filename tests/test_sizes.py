@@ -44,7 +44,8 @@ def packed(folder: Path, size: int) -> None:
     run(folder, SPLIT, "photos", "splits", "--size", str(size))
 
 
-@pytest.mark.parametrize("size", [64, pytest.param(128, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 128])
 def test_the_whole_way_at_another_size(tmp_path: Path, size: int, small_networks: dict[str, list[str]]) -> None:
     packed(tmp_path, size)
 
