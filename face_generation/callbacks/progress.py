@@ -16,7 +16,7 @@ SPEED = "train/images_per_second"  # as `Throughput` logs it
 class Progress(pl.Callback):
     """Shows the progress of training and validation on standard output.
 
-    On a terminal the line is written anew every half second. Elsewhere, as in a log file, a line is added every half
+    On a terminal the line is rewritten every half second. Elsewhere, as in a log file, a line is added every half
     minute and at the end of training.
 
     Args:

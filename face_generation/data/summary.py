@@ -1,7 +1,6 @@
 """`summary.json` of packed splits: what they are, and whether they are still as they were packed."""
 
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from face_generation.data.celeba import SPLITS
 from face_generation.data.sources import PassedOver
 from face_generation.errors import UserError
+from face_generation.files import writing
 
 HEADER_BYTES = 128  # of a .npy file of images, whatever their number and size
 CHEAP = 500_000_000  # bytes of an array that are read whole when a training starts, which takes a fraction of a second
@@ -73,9 +73,8 @@ class Summary:
 
     def write(self, folder: Path) -> None:
         """Replaces the summary in `folder` at once."""
-        new = folder / "summary.json.new"
-        new.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(new, folder / "summary.json")
+        with writing(folder / "summary.json") as file:
+            file.write((json.dumps(asdict(self), indent=2) + "\n").encode())
 
 
 def check(folder: Path, *, whole: bool = False) -> Summary | None:

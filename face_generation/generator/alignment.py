@@ -62,7 +62,7 @@ class Square:
         inside = all(0 <= eye.real <= photo.width and 0 <= eye.imag <= photo.height for eye in (left, right))
         if not inside or not abs(right - left) >= LEAST_EYES:
             raise UserError(
-                f"the eyes are two points in the photo, at least {LEAST_EYES:g} pixels apart; place them anew"
+                f"the eyes are two points in the photo, at least {LEAST_EYES:g} pixels apart; place them again"
             )
         side = complex((right - left) / (LANDMARKS[1] - LANDMARKS[0]))
         return cls(complex(left - side * LANDMARKS[0]), side)

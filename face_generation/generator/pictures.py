@@ -54,7 +54,7 @@ def animate(
 
 
 def _in_one_palette(images: Sequence[Image.Image]) -> list[Image.Image]:
-    """Images in 256 colours that suit all of them: to choose them anew for each takes longer than to draw it."""
+    """Images in 256 colours that suit all of them: choosing them for each image takes longer than drawing it."""
     thinned = images[:: math.ceil(len(images) / SAMPLED)]
     width, height = images[0].size
     sheet = Image.new("RGB", (width, height * len(thinned)))

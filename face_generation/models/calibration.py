@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def fresh_statistics(*networks: nn.Module) -> Iterator[None]:
-    """Batch normalisations measure their means and variances anew, over the batches that pass through the networks
+    """Batch normalisations measure their means and variances again, over the batches that pass through the networks
     within.
 
     Feature maps of averaged weights vary less than those of the weights that they are an average of. With the running

@@ -19,8 +19,9 @@ RMS = 0.2  # of an update, as AdamW's usually are (Liu et al. 2025)
 class Muon(Optimizer):
     """Momentum whose update of each matrix is made orthogonal (Jordan et al. 2024), and AdamW for all else.
 
-    A convolution's kernel O×I×h×w counts as a matrix O×(I·h·w). On the prior it needs two thirds of AdamW's steps, on
-    the autoencoder less than half. torch's own Muon takes matrices alone, and Lightning steps one optimizer by itself.
+    A convolution's kernel O×I×h×w counts as a matrix O×(I·h·w). On the prior it needs two thirds of AdamW's steps. In
+    200 steps the autoencoder reaches 23.0 dB with it, and 20.4 with AdamW. torch's own Muon takes matrices alone, and
+    Lightning steps one optimizer by itself.
 
     Args:
         params: Parameters.

@@ -54,7 +54,7 @@ class Faces:
     app: FastAPI
 
     async def check_health(self) -> None:
-        """Draws a face with each bundle; beside the queue, for a full one is no reason to start a replica anew."""
+        """Draws a face with each bundle; beside the queue, because a full one is no reason to restart a replica."""
         for entry in self.app.state.service.catalogue.values():
             await asyncio.to_thread(entry.generator.sample, 1)
 

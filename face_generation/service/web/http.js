@@ -69,7 +69,7 @@ export function overHttp(host) {
    * @returns {Promise<{latents: number[], image: string}[]>}
    */
   async function many(bundle, faces, format, signal) {
-    const order = { faces: await Promise.all(faces.map((face) => known(bundle, face, signal))), format, as: "json" };
+    const order = { faces: await Promise.all(faces.map((face) => known(bundle, face, signal))), format };
     return (await (await post(`${bundle.name}/faces`, order, signal)).json()).faces;
   }
 
@@ -136,7 +136,7 @@ export function overHttp(host) {
   }
 
   return {
-    // Asked for anew: a copy that the browser keeps may be of weights that were replaced.
+    // Never the copy that the browser keeps, because the weights may have been replaced since.
     catalogue: async () => (await request("bundles", { cache: "no-cache" })).json(),
     card: async (bundle) => (await request(`${bundle.name}/card`)).text(),
     draw: (bundle, face, { as, signal }) =>
@@ -150,8 +150,8 @@ export function overHttp(host) {
     },
     animate: async (bundle, from, to, { as, frames, seconds }) => {
       const [start, end] = await Promise.all([known(bundle, from), known(bundle, to)]);
-      const order = { from: start, to: end, as, frames, seconds, there_and_back: true };
-      return (await post(`${bundle.name}/interpolations`, order)).blob();
+      const order = { from: start, to: end, frames, seconds, there_and_back: true };
+      return (await post(`${bundle.name}/interpolations.${as}`, order)).blob();
     },
     reconstruct: async (bundle, photo, { find }) => {
       const body = new FormData();
@@ -206,11 +206,11 @@ function recipes(bundle, face) {
     ];
   }
   if (Array.isArray(face.toward)) return []; // the page goes this way by itself
-  const order = JSON.stringify({ faces: [face], as: "zip" });
+  const order = JSON.stringify({ faces: [face] });
   return [
     {
       title: "On a command line, from the numbers of this face",
-      text: `curl ${key}-H 'Content-Type: application/json' -o face.zip '${root}/faces' -d '${order}'`,
+      text: `curl ${key}-H 'Content-Type: application/json' -o face.zip '${root}/faces.zip' -d '${order}'`,
     },
   ];
 }
