@@ -74,7 +74,7 @@ def pixels(path: str | Path) -> np.ndarray:
         return np.asarray(picture)
 
 
-@pytest.mark.parametrize("name", ["vae", *(set(shipped()) - {"vae"})])
+@pytest.mark.parametrize("name", sorted({"vae", *shipped()}))
 def test_fresh_clone_draws_a_face(folder: Path, name: str) -> None:
     options = [] if name == "vae" else [f"bundle={name}"]  # vae is the default
     drawing = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=True)
