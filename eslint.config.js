@@ -2,7 +2,7 @@
 
 import js from "@eslint/js";
 
-const PAGE = "face_generation/service/web";
+const PAGE = "face_generation/serve/web";
 
 /** The page's modules. Each imports only from the lines above its own. */
 const LAYERS = [
@@ -43,7 +43,7 @@ const forbidden = (names) => [
 
 export default [
   {
-    files: [`${PAGE}/*.js`, "face_generation/publishing/*.js"],
+    files: [`${PAGE}/*.js`, "face_generation/site/*.js"],
     rules: {
       ...js.configs.recommended.rules,
       "no-undef": "off", // TypeScript does it

@@ -29,8 +29,8 @@ from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
 from face_generation import hardware
 from face_generation.data.celeba import ARCHIVE_FILE
 from face_generation.data.datamodule import PackedDataModule
-from face_generation.data.drawn import write_drawn_faces
 from face_generation.data.packing import IMAGE_SIZE, pack
+from face_generation.data.synthetic import write_synthetic_faces
 from face_generation.errors import exit_on_user_error
 
 TARGET = 20  # times the plain way
@@ -81,7 +81,7 @@ def rate(epoch: Iterator[Tensor]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help=f"folder with {ARCHIVE_FILE} (default: faces drawn on the fly)")
+    parser.add_argument("--data", type=Path, help=f"folder with {ARCHIVE_FILE} (default: synthetic ones)")
     parser.add_argument("--count", type=int, default=2000, help="faces to draw; eight tenths are for training")
     parser.add_argument("--batch-size", type=int, default=64, help="images (default: 64)")
     parser.add_argument("--rounds", type=int, default=7, help="timed rounds (default: 7)")
@@ -93,7 +93,7 @@ def main() -> None:
         folder = Path(temporary)
         data = arguments.data or folder / "data"
         if not arguments.data:
-            write_drawn_faces(data, arguments.count)
+            write_synthetic_faces(data, arguments.count)
         summary, _ = pack(data, folder / "splits")
         unpack(data / ARCHIVE_FILE, folder / "splits" / "train.csv", folder / "images")
 

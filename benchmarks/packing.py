@@ -3,7 +3,7 @@
 python benchmarks/packing.py
 python benchmarks/packing.py --data data --size 256
 
-Without --data, drawn faces in CelebA's format are packed.
+Without --data, synthetic faces in CelebA's format are packed.
 """
 
 import argparse
@@ -14,14 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from face_generation.data.drawn import write_drawn_faces
 from face_generation.data.packing import IMAGE_SIZE, pack
+from face_generation.data.synthetic import write_synthetic_faces
 from face_generation.errors import exit_on_user_error
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="what to pack (default: faces drawn on the fly)")
+    parser.add_argument("--data", type=Path, help="what to pack (default: synthetic ones)")
     parser.add_argument("--count", type=int, default=5000, help="faces to draw (default: %(default)s)")
     parser.add_argument("--size", type=int, default=IMAGE_SIZE, help="pixels (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = arguments.data or Path(temporary, "data")
         if not arguments.data:
-            write_drawn_faces(data, arguments.count)
+            write_synthetic_faces(data, arguments.count)
         for round_number in range(arguments.rounds):
             start = time.perf_counter()
             summary, _ = pack(data, Path(temporary, str(round_number)), size=arguments.size)

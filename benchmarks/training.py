@@ -33,9 +33,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from face_generation import hardware
+from face_generation.command import configs_folder
 from face_generation.data.celeba import SPLITS
 from face_generation.data.packing import IMAGE_SIZE
-from face_generation.entry import configs_folder
 from face_generation.models import VAE
 
 TARGET = 550  # GFLOP/s on two cores

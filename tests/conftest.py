@@ -20,8 +20,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
 
-from face_generation.data.datamodule import DrawnDataModule
-from face_generation.entry import configs_folder
+from face_generation.command import configs_folder
+from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.export.onnx import write_onnx
 from face_generation.generator import Bundle
 from face_generation.models import checkpoint
@@ -148,10 +148,10 @@ def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def drawn_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces, packed: 40 for training, 5 for validation, 5 for test."""
+def synthetic_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic faces, packed: 40 for training, 5 for validation, 5 for test."""
     folder = tmp_path_factory.mktemp("faces") / "splits"
-    DrawnDataModule(str(folder), count=50).prepare_data()
+    SyntheticDataModule(str(folder), count=50).prepare_data()
     return folder
 
 

@@ -29,9 +29,9 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 from face_generation.generator import Generator
-from face_generation.service.app import create_app
-from face_generation.service.ray import with_defaults
-from face_generation.service.settings import Settings
+from face_generation.serve.app import create_app
+from face_generation.serve.ray import with_defaults
+from face_generation.serve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -102,8 +102,8 @@ def test_what_serves_is_all_that_the_service_imports() -> None:
 
         sys.meta_path.insert(0, Absent())
         import face_generation.inference, face_generation.serve
-        from face_generation.service.app import create_app
-        from face_generation.service.settings import Settings
+        from face_generation.serve.app import create_app
+        from face_generation.serve.settings import Settings
         create_app(Settings())"""
 
     assert "torch" in absent

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 import face_generation
 from face_generation.generator import Bundle
-from face_generation.metrics.catalogue import CATALOGUE
+from face_generation.metrics.registry import METRICS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -56,8 +56,13 @@ def test_every_imported_package_is_a_declared_dependency(folder: str) -> None:
         ("losses", {"networks"}),
         ("models", {"data", "generator", "hardware", "losses", "metrics", "networks"}),
         ("editing", {"data", "generator", "metrics"}),
-        ("service", {"entry", "generator"}),
-        ("publishing", {"generator", "service"}),
+        ("export", {"command", "data", "editing", "generator", "metrics", "models"}),
+        ("train", {"command", "data", "export", "hardware", "models", "networks", "push", "tracking"}),
+        ("evaluate", {"command", "data", "export", "generator", "hardware", "metrics", "models", "tracking"}),
+        ("inference", {"command", "data", "generator"}),
+        ("push", {"command", "generator", "metrics"}),
+        ("serve", {"command", "generator"}),
+        ("site", {"command", "generator", "serve"}),
     ],
 )
 def test_dependencies_point_one_way(room: str, below: set[str]) -> None:
@@ -71,7 +76,7 @@ def test_the_readme_has_the_figures_of_the_shipped_bundles() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     vae, dcgan = (Bundle.load(name).evaluation for name in ("vae", "dcgan"))
     columns = (vae["figures"], dcgan["figures"], vae["real"])
-    keys = {metric.title: key for key, metric in CATALOGUE.items()}
+    keys = {metric.title: key for key, metric in METRICS.items()}
     table = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| ")]
     shown = {keys[title]: cells for title, *cells in table if title in keys}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from face_generation.data.datamodule import DrawnDataModule
+from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.data.splits import PackedSplit
 from face_generation.generator import Generator
 
@@ -35,11 +35,11 @@ def train(folder: Path, name: str, *options: str) -> None:
 
 
 def packed(folder: Path, size: int) -> None:
-    """Packs 60 drawn faces, as files of 150 pixels, at another size."""
-    drawn = DrawnDataModule(str(folder / "drawn"), count=60)
-    drawn.prepare_data()
+    """Packs 60 synthetic faces, as files of 150 pixels, at another size."""
+    synthetic = SyntheticDataModule(str(folder / "synthetic"), count=60)
+    synthetic.prepare_data()
     (folder / "photos").mkdir()
-    for number, face in enumerate(PackedSplit(folder / "drawn", "train").gather(list(range(48)))):
+    for number, face in enumerate(PackedSplit(folder / "synthetic", "train").gather(list(range(48)))):
         Image.fromarray(face.numpy()).save(folder / "photos" / f"{number:03}.png")
     run(folder, SPLIT, "photos", "splits", "--size", str(size))
 

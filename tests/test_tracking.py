@@ -150,7 +150,7 @@ def trained(workspace: Path) -> Iterator[Trained]:
         done = train(workspace, *options, "hydra.run.dir=other", "trainer.max_epochs=2", "ckpt_path=last")
         assert done.returncode == 0, done.stdout + done.stderr
         client = MlflowClient(address)
-        yield Trained(address, folder, workspace / "outputs/drawn/splits", first_config, client, only_run(client))
+        yield Trained(address, folder, workspace / "outputs/synthetic/splits", first_config, client, only_run(client))
 
 
 def test_parameters_are_the_whole_configuration(trained: Trained) -> None:

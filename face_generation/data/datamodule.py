@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from face_generation.data.celeba import SPLITS
-from face_generation.data.drawn import DESCRIPTION, LICENCE, write_drawn_faces
 from face_generation.data.packing import pack
 from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSampler, TrainLoader
 from face_generation.data.summary import Summary, check
+from face_generation.data.synthetic import DESCRIPTION, LICENCE, write_synthetic_faces
 from face_generation.data.versioning import pull_splits
 from face_generation.errors import UserError
 
@@ -182,11 +182,11 @@ class PackedDataModule(pl.LightningDataModule):
         return 0
 
 
-class DrawnDataModule(PackedDataModule):
-    """The drawn stand-in data set, made and packed on first use; nothing is downloaded.
+class SyntheticDataModule(PackedDataModule):
+    """Synthetic faces, made and packed on first use; nothing is downloaded.
 
     Args:
-        folder: Where the splits go; the drawn archive goes beside it, to `<folder>-raw`.
+        folder: Where the splits go; their archive goes beside it, to `<folder>-raw`.
         count: Faces to draw, for all three splits.
         options: As for `PackedDataModule`.
     """
@@ -197,7 +197,7 @@ class DrawnDataModule(PackedDataModule):
 
     def prepare_data(self) -> None:
         raw = self.folder.with_name(f"{self.folder.name}-raw")
-        write_drawn_faces(raw, self.count, seed=0)
+        write_synthetic_faces(raw, self.count, seed=0)
         pack(raw, self.folder, description=self._description or DESCRIPTION, licence=self._licence or LICENCE)
 
 

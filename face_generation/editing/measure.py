@@ -12,7 +12,7 @@ from tqdm import tqdm
 from face_generation.generator import Generator
 from face_generation.metrics import Gap
 from face_generation.metrics.attributes import AttributeClassifier
-from face_generation.metrics.faces import detection, embeddings
+from face_generation.metrics.recognition import detection, embeddings
 
 SEED = 3_000_000_000  # of the first face; no direction was found with these
 FACES = 100  # that are edited

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from face_generation.entry import command
+from face_generation.command import command
 
 
 @command("export", texts=("ckpt", "out", "splits", "bundle"))

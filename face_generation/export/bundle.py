@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from face_generation.data.datamodule import to_float
 from face_generation.data.splits import packed_attributes
-from face_generation.editing.directions import CACHE, add_directions
+from face_generation.editing.finding import CACHE, add_directions
 from face_generation.errors import UserError
 from face_generation.export.card import PREVIEW_FACES, write_card
 from face_generation.export.onnx import write_onnx

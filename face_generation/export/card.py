@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from face_generation.editing.directions import MIN_AUC, MIN_CLASSIFIER_AUC
+from face_generation.editing.finding import MIN_AUC, MIN_CLASSIFIER_AUC
 from face_generation.editing.measure import MIN_CHANGE
 from face_generation.generator.bundle import CARD, DIRECTIONS, PREVIEW, Bundle
 from face_generation.metrics import BETTER
-from face_generation.metrics.catalogue import CATALOGUE
+from face_generation.metrics.registry import METRICS
 
 PREVIEW_FACES = 64
 EDIT_COLUMNS = (
@@ -80,11 +80,11 @@ def _evaluation(bundle: Bundle) -> str:
     if "figures" not in bundle.evaluation:
         return ""
     rows = []
-    for key, metric in CATALOGUE.items():
+    for key, metric in METRICS.items():
         if figure := bundle.evaluation["figures"].get(key):
             cells = [metric.title, _figure(figure), _figure(bundle.evaluation["real"].get(key)), BETTER[metric.better]]
             rows.append(f"| {' | '.join(cells)} |")
-    absent = [metric.title for key, metric in CATALOGUE.items() if key not in bundle.evaluation["figures"]]
+    absent = [metric.title for key, metric in METRICS.items() if key not in bundle.evaluation["figures"]]
     return f"""
 ## How good its faces are
 
@@ -110,7 +110,7 @@ def _also_losses(bundle: Bundle) -> str:
         return "Which of these figures were also losses in training, the manifest does not say."
     titles = [
         metric.title
-        for key, metric in CATALOGUE.items()
+        for key, metric in METRICS.items()
         if key in bundle.evaluation["figures"] and not set(metric.judges).isdisjoint(losses)
     ]
     return (

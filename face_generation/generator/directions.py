@@ -2,7 +2,7 @@
 
 `directions.json` in a bundle holds them: attributes, which have people's names (smiling, eyeglasses), found from faces
 whose attributes are known; and principal directions, the strongest of those without a name. How they are found and
-measured is `face_generation.editing.directions`.
+measured is `face_generation.editing.finding`.
 """
 
 import json

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from face_generation.metrics import Estimate, Gap, Metric
 from face_generation.metrics.bootstrap import check, mean, set_distance
 from face_generation.metrics.distances import distance_blocks
-from face_generation.metrics.faces import RECOGNISER
+from face_generation.metrics.recognition import RECOGNISER
 
 MS_SSIM = Metric(
     "ms_ssim",

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_generation.metrics import Metric
-from face_generation.metrics.faces import RECOGNISER
+from face_generation.metrics.recognition import RECOGNISER
 
 FACE_FRECHET = Metric(
     "face_frechet",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from face_generation.metrics import Estimate, Metric
 from face_generation.metrics.bootstrap import check, equal_rows, set_distance
 from face_generation.metrics.distances import distance_blocks
-from face_generation.metrics.faces import RECOGNISER
+from face_generation.metrics.recognition import RECOGNISER
 
 PAPER = "Kynkäänniemi et al. 2019, Improved Precision and Recall Metric for Assessing Generative Models"
 PRECISION = Metric(

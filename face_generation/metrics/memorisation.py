@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from face_generation.metrics import Estimate, Gap, Metric, bootstrap
 from face_generation.metrics.distances import distance_blocks
-from face_generation.metrics.faces import RECOGNISER
+from face_generation.metrics.recognition import RECOGNISER
 
 NEAREST_TRAIN = Metric(
     "nearest_train",

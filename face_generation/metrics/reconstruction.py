@@ -11,7 +11,7 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from tqdm import tqdm
 
 from face_generation.metrics import Estimate, Metric, bootstrap
-from face_generation.metrics.faces import RECOGNISER
+from face_generation.metrics.recognition import RECOGNISER
 from face_generation.metrics.weights import fetching
 
 PSNR = Metric(

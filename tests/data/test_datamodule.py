@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from face_generation.data.datamodule import DrawnDataModule, PackedDataModule, to_float
+from face_generation.data.datamodule import PackedDataModule, SyntheticDataModule, to_float
 from face_generation.data.packing import pack
 from face_generation.data.splits import OrderedSampler, PackedSplit, ShuffledSampler
 from face_generation.data.summary import check
@@ -20,9 +20,9 @@ from face_generation.errors import UserError
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces, packed: 80 for training, 10 for validation, 10 for test."""
-    folder = tmp_path_factory.mktemp("drawn") / "splits"
-    DrawnDataModule(str(folder), count=100).prepare_data()
+    """Synthetic faces, packed: 80 for training, 10 for validation, 10 for test."""
+    folder = tmp_path_factory.mktemp("synthetic") / "splits"
+    SyntheticDataModule(str(folder), count=100).prepare_data()
     return folder
 
 
@@ -188,7 +188,7 @@ CAN_MOUNT = sys.platform == "linux" and subprocess.run([*MOUNT, "mount -t tmpfs 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no file systems can be mounted here")
 @pytest.mark.parametrize(("megabytes", "workers"), [(8, 0), (64, 2)])
 def test_loaders_do_without_processes_where_shared_memory_is_small(
-    drawn_splits: Path, megabytes: int, workers: int
+    synthetic_splits: Path, megabytes: int, workers: int
 ) -> None:
     """40 images are 2.7 MB, and up to 12 such batches wait."""
     program = (
@@ -197,7 +197,7 @@ def test_loaders_do_without_processes_where_shared_memory_is_small(
         "loader = data.train_dataloader()\n"
         "print(loader.num_workers, [len(batch) for batch in loader])\n"
     )
-    script = f"mount -t tmpfs -o size={megabytes}m tmpfs /dev/shm && {sys.executable} - {drawn_splits}"
+    script = f"mount -t tmpfs -o size={megabytes}m tmpfs /dev/shm && {sys.executable} - {synthetic_splits}"
     done = subprocess.run([*MOUNT, script], input=program, capture_output=True, text=True)
 
     assert done.stdout == f"{workers} [40]\n", done.stderr

@@ -23,23 +23,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def module(tiny_bundle: Path, drawn_splits: Path, cache: Path) -> LatentDataModule:
-    data = LatentDataModule(str(tiny_bundle), str(cache), folder=str(drawn_splits), batch_size=8)
+def module(tiny_bundle: Path, synthetic_splits: Path, cache: Path) -> LatentDataModule:
+    data = LatentDataModule(str(tiny_bundle), str(cache), folder=str(synthetic_splits), batch_size=8)
     data.prepare_data()
     data.setup("fit")
     return data
 
 
 def test_batches_are_what_the_encoder_makes_of_images_and_of_their_mirror_images(
-    module: LatentDataModule, tiny_bundle: Path, drawn_splits: Path
+    module: LatentDataModule, tiny_bundle: Path, synthetic_splits: Path
 ) -> None:
     generator = Generator.load(tiny_bundle)
-    images = np.load(drawn_splits / "train.npy")[[3, 7]]
+    images = np.load(synthetic_splits / "train.npy")[[3, 7]]
     latents, attributes = module.splits["train"].gather([3, 7])
     for side, view in enumerate((images, images[:, :, ::-1])):
         expected = generator.encode(np.ascontiguousarray(view))
         np.testing.assert_allclose(latents[:, side].numpy(), expected, rtol=2e-3, atol=2e-3)
-    _, values = packed_attributes(drawn_splits, "train")
+    _, values = packed_attributes(synthetic_splits, "train")
     assert np.array_equal(attributes.numpy(), values[[3, 7]])
 
 
@@ -70,22 +70,22 @@ def test_validation_sees_no_mirror_images(module: LatentDataModule) -> None:
     assert torch.equal(latents, batch[0][:, 0])
 
 
-def test_the_newest_bundle_of_a_folder_is_taken(tiny_bundle: Path, drawn_splits: Path, cache: Path) -> None:
-    data = LatentDataModule(str(tiny_bundle.parent), str(cache), folder=str(drawn_splits))
+def test_the_newest_bundle_of_a_folder_is_taken(tiny_bundle: Path, synthetic_splits: Path, cache: Path) -> None:
+    data = LatentDataModule(str(tiny_bundle.parent), str(cache), folder=str(synthetic_splits))
     assert Path(data.autoencoder) == tiny_bundle
 
 
 @pytest.mark.parametrize(("bundle", "message"), [("nowhere", "no bundle 'nowhere'"), ("dcgan", "has no encoder")])
-def test_what_cannot_encode_is_refused(bundle: str, message: str, drawn_splits: Path, tmp_path: Path) -> None:
-    data = LatentDataModule(bundle, str(tmp_path), folder=str(drawn_splits))
+def test_what_cannot_encode_is_refused(bundle: str, message: str, synthetic_splits: Path, tmp_path: Path) -> None:
+    data = LatentDataModule(bundle, str(tmp_path), folder=str(synthetic_splits))
     with pytest.raises(UserError, match=message):
         data.prepare_data()
 
 
 def test_the_same_names_with_other_pixels_are_encoded_again(
-    tiny_bundle: Path, drawn_splits: Path, tmp_path: Path
+    tiny_bundle: Path, synthetic_splits: Path, tmp_path: Path
 ) -> None:
-    raw = Path(shutil.copytree(drawn_splits.with_name("splits-raw"), tmp_path / "raw"))
+    raw = Path(shutil.copytree(synthetic_splits.with_name("splits-raw"), tmp_path / "raw"))
     options = {"folder": str(tmp_path / "splits"), "batch_size": 8}
     for _ in range(2):
         pack(raw, tmp_path / "splits")

@@ -1,4 +1,4 @@
-"""Packing of real files: drawn faces in CelebA's format, photos, and whatever can be wrong with them."""
+"""Packing of real files: synthetic faces in CelebA's format, photos, and whatever can be wrong with them."""
 
 import csv
 import json
@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_generation.data.drawn import write_drawn_faces
 from face_generation.data.packing import pack
+from face_generation.data.synthetic import write_synthetic_faces
 from face_generation.errors import UserError
 from face_generation.generator import Generator
 
@@ -34,22 +34,22 @@ MANY = 1000
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn") / "data"
-    write_drawn_faces(folder, COUNT)
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "data"
+    write_synthetic_faces(folder, COUNT)
     return folder
 
 
 @pytest.fixture(scope="module")
-def pictures(drawn: Path) -> list[bytes]:
-    with zipfile.ZipFile(drawn / ARCHIVE) as archive:
+def pictures(synthetic: Path) -> list[bytes]:
+    with zipfile.ZipFile(synthetic / ARCHIVE) as archive:
         return [archive.read(name) for name in archive.namelist()]
 
 
 @pytest.fixture
-def data(drawn: Path, tmp_path: Path) -> Path:
-    """A copy of the drawn faces that a test may spoil."""
-    return Path(shutil.copytree(drawn, tmp_path / "data"))
+def data(synthetic: Path, tmp_path: Path) -> Path:
+    """A copy of the synthetic faces that a test may spoil."""
+    return Path(shutil.copytree(synthetic, tmp_path / "data"))
 
 
 def write_zip(path: Path, members: dict[str, bytes]) -> Path:
@@ -90,14 +90,14 @@ def script(*arguments: object, **options: object) -> subprocess.Popen[str]:
 # --- what is packed -----------------------------------------------------------------------------------------------
 
 
-def test_every_image_is_in_its_split_with_its_attributes(drawn: Path, pictures: list[bytes], tmp_path: Path) -> None:
-    summary, fresh = pack(drawn, tmp_path / "splits")
+def test_an_image_is_in_its_split_with_its_attributes(synthetic: Path, pictures: list[bytes], tmp_path: Path) -> None:
+    summary, fresh = pack(synthetic, tmp_path / "splits")
 
     assert fresh
     assert summary.counts == {"train": 120, "val": 15, "test": 15}
     assert json.loads((tmp_path / "splits" / "summary.json").read_text())["counts"] == summary.counts
     assert not summary.damaged
-    official = [line.split() for line in (drawn / ATTRIBUTES).read_text().splitlines()]
+    official = [line.split() for line in (synthetic / ATTRIBUTES).read_text().splitlines()]
     number = 0
     for split, count in summary.counts.items():
         array, table = read_split(tmp_path / "splits", split)
@@ -111,9 +111,9 @@ def test_every_image_is_in_its_split_with_its_attributes(drawn: Path, pictures: 
     assert number == COUNT
 
 
-def test_the_bytes_do_not_depend_on_threads(drawn: Path, tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_threads(synthetic: Path, tmp_path: Path) -> None:
     for threads in (1, 4):
-        pack(drawn, tmp_path / str(threads), threads=threads)
+        pack(synthetic, tmp_path / str(threads), threads=threads)
     assert contents(tmp_path / "1") == contents(tmp_path / "4")
     assert len(contents(tmp_path / "1")) == 7
 
@@ -161,14 +161,14 @@ def test_any_even_size_is_packed_and_said(data: Path, pictures: list[bytes], tmp
         pack(data, tmp_path / "32", size=64)
 
 
-def test_an_unpacked_archive_is_split_like_the_archive(drawn: Path, tmp_path: Path) -> None:
-    shutil.copytree(drawn, tmp_path / "data")
+def test_an_unpacked_archive_is_split_like_the_archive(synthetic: Path, tmp_path: Path) -> None:
+    shutil.copytree(synthetic, tmp_path / "data")
     with zipfile.ZipFile(tmp_path / "data" / ARCHIVE) as archive:
         archive.extractall(tmp_path / "data")
     (tmp_path / "data" / ARCHIVE).unlink()
 
     pack(tmp_path / "data", tmp_path / "from folder")
-    pack(drawn / ARCHIVE, tmp_path / "from zip")
+    pack(synthetic / ARCHIVE, tmp_path / "from zip")
 
     folder, archived = contents(tmp_path / "from folder"), contents(tmp_path / "from zip")
     del folder["summary.json"], archived["summary.json"]  # the source has another name
@@ -343,14 +343,14 @@ def test_only_damaged_images(tmp_path: Path) -> None:
 # --- again, and after a stop --------------------------------------------------------------------------------------
 
 
-def test_again_does_nothing(drawn: Path, tmp_path: Path) -> None:
-    first, _ = pack(drawn, tmp_path / "splits")
+def test_again_does_nothing(synthetic: Path, tmp_path: Path) -> None:
+    first, _ = pack(synthetic, tmp_path / "splits")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "splits").iterdir()}
-    process = script(drawn, tmp_path / "splits")
+    process = script(synthetic, tmp_path / "splits")
     output, _ = process.communicate()
     assert process.returncode == 0
     assert "nothing to do" in output
-    assert pack(drawn, tmp_path / "splits") == (first, False)
+    assert pack(synthetic, tmp_path / "splits") == (first, False)
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "splits").iterdir()} == before
 
 
@@ -364,9 +364,9 @@ def test_other_data_do_not_replace_what_is_there(data: Path, tmp_path: Path) -> 
     assert contents(tmp_path / "splits") == before
 
 
-def test_an_empty_destination_is_used(drawn: Path, tmp_path: Path) -> None:
+def test_an_empty_destination_is_used(synthetic: Path, tmp_path: Path) -> None:
     (tmp_path / "splits").mkdir()
-    assert pack(drawn, tmp_path / "splits")[1]
+    assert pack(synthetic, tmp_path / "splits")[1]
     assert len(names(tmp_path / "splits", "train")) == 120
 
 
@@ -428,18 +428,18 @@ def test_a_killed_run_goes_on_where_it_stopped(many: Path, packed_in_one_go: dic
     ],
     ids=["array cut off", "array gone", "summary cut off", "summary gone"],
 )
-def test_a_spoiled_partial_folder_is_made_anew(drawn: Path, tmp_path: Path, spoil: Callable[[Path], object]) -> None:
-    pack(drawn, tmp_path / "whole")
+def test_a_spoiled_partial_folder_is_replaced(synthetic: Path, tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    pack(synthetic, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "splits.partial")
     spoil(tmp_path / "splits.partial")
-    pack(drawn, tmp_path / "splits")
+    pack(synthetic, tmp_path / "splits")
     assert contents(tmp_path / "splits") == contents(tmp_path / "whole")
 
 
-def test_a_partial_folder_of_other_data_is_made_anew(drawn: Path, pictures: list[bytes], tmp_path: Path) -> None:
+def test_a_partial_folder_of_other_data_is_made_anew(synthetic: Path, pictures: list[bytes], tmp_path: Path) -> None:
     pack(write_zip(tmp_path / "other.zip", {f"{n}.jpg": picture for n, picture in enumerate(pictures)}), tmp_path / "o")
     shutil.copytree(tmp_path / "o", tmp_path / "splits.partial")
-    pack(drawn, tmp_path / "splits")
+    pack(synthetic, tmp_path / "splits")
     assert names(tmp_path / "splits", "train")[0] == "000001.jpg"
 
 
@@ -561,10 +561,10 @@ def test_a_file_name_that_is_not_unicode(pictures: list[bytes], tmp_path: Path) 
     assert names(tmp_path / "splits", "train")[-1] == r"caf\xe9.jpg"
 
 
-def test_a_destination_that_cannot_be_made(drawn: Path, tmp_path: Path) -> None:
+def test_a_destination_that_cannot_be_made(synthetic: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: File exists; "):
-        pack(drawn, tmp_path / "file" / "splits")
+        pack(synthetic, tmp_path / "file" / "splits")
 
 
 # --- faces anywhere in a photo ------------------------------------------------------------------------------------

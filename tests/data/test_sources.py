@@ -16,9 +16,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from face_generation.data.celeba import official_split
-from face_generation.data.drawn import Face, draw_face
 from face_generation.data.packing import pack
 from face_generation.data.summary import Summary
+from face_generation.data.synthetic import Face, draw_face
 from face_generation.errors import UserError
 
 NUMBERS = (1, 2, 3, 162770, 162771, 162772, 182638, 202599)  # four, two and two of the official splits
@@ -238,7 +238,7 @@ def test_whatever_pillow_reads_is_taken_and_the_rest_is_counted(album: Path, tmp
     wrong = {"g.jpg": "PNG", "without": "JPEG", "h.jpg.download": "JPEG", "i.dat": "WEBP", "j.mpo": "MPO"}
     for seed, (name, kind) in enumerate((kinds | wrong).items(), start=100):
         (album / name).write_bytes(picture(seed, kind))
-    heic = Path(__file__).parents[1] / "generator" / "drawn.heic"
+    heic = Path(__file__).parents[1] / "generator" / "synthetic.heic"
     others = {f"IMG_{i}.MOV": b"\0\0\0\x14ftypqt  " for i in range(5)} | {"notes": b"text", ".hidden.png": b"x"}
     write(album, {"IMG_1.HEIC": heic.read_bytes()} | others | {"__MACOSX/._1.png": b"x", "broken.png": b"x"})
 

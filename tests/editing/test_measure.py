@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from face_generation.editing import measure
-from face_generation.editing.directions import find_directions
+from face_generation.editing.finding import find_directions
 from face_generation.errors import UserError
 from face_generation.export.bundle import extend_bundle
 from face_generation.generator import Bundle, Generator

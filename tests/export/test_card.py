@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from face_generation.evaluation import sheets
+from face_generation.evaluate import sheets
 from face_generation.export.card import write_card
 from face_generation.generator import Bundle
 

@@ -168,17 +168,17 @@ def test_a_checkpoint_calls_nothing_but_our_networks(vae: VAE, described: dict[s
 
 
 @pytest.fixture(scope="module")
-def latents(drawn_splits: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> LatentDataModule:
-    """Drawn faces as the VAE encodes them."""
+def latents(synthetic_splits: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> LatentDataModule:
+    """Synthetic faces as the VAE encodes them."""
     cache = str(tmp_path_factory.mktemp("latents"))
-    data = LatentDataModule(str(bundle), cache, folder=str(drawn_splits), batch_size=8)
+    data = LatentDataModule(str(bundle), cache, folder=str(synthetic_splits), batch_size=8)
     data.prepare_data()
     data.setup("fit")
     return data
 
 
 @pytest.fixture(scope="module")
-def prior(provenance: Provenance, latents: LatentDataModule, drawn_splits: Path, tmp_path_factory: Any) -> Path:
+def prior(provenance: Provenance, latents: LatentDataModule, synthetic_splits: Path, tmp_path_factory: Any) -> Path:
     """The bundle of a prior on the latents of the VAE, without directions."""
     described = provenance("prior", "model.steps=2", **latents.shapes)
     torch.manual_seed(0)
@@ -186,7 +186,7 @@ def prior(provenance: Provenance, latents: LatentDataModule, drawn_splits: Path,
     for parameter in model.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
     folder = tmp_path_factory.mktemp("prior") / "prior"
-    export_bundle(model, folder, "prior", described, drawn_splits, directions=False, truncation=0.8)
+    export_bundle(model, folder, "prior", described, synthetic_splits, directions=False, truncation=0.8)
     return folder
 
 
@@ -201,9 +201,9 @@ def test_a_prior_becomes_a_bundle_with_the_networks_of_its_autoencoder(prior: Pa
     assert list(ours.latent_shape) == [2, 10, 10]
 
 
-def test_a_priors_faces_have_the_attributes_of_training_faces(prior: Path, drawn_splits: Path) -> None:
+def test_a_priors_faces_have_the_attributes_of_training_faces(prior: Path, synthetic_splits: Path) -> None:
     generator = Generator.load(prior)
-    names, values = packed_attributes(drawn_splits, "train")
+    names, values = packed_attributes(synthetic_splits, "train")
     assert generator.attributes.names == [name.lower() for name in names]
     said = generator.said(20, seed=0)
     assert all((row == values).all(1).any() for row in said)
@@ -235,19 +235,19 @@ def test_a_prior_that_can_be_told_nothing_draws(
 
 
 def test_a_prior_keeps_to_the_decoder_that_it_was_trained_with(
-    provenance: Provenance, latents: LatentDataModule, drawn_splits: Path, tmp_path: Path
+    provenance: Provenance, latents: LatentDataModule, synthetic_splits: Path, tmp_path: Path
 ) -> None:
     described = provenance("prior", **latents.shapes | {"autoencoder": "vae"})
     with pytest.raises(UserError, match="another decoder"):
-        export_bundle(checkpoint.build(described), tmp_path / "prior", "prior", described, drawn_splits)
+        export_bundle(checkpoint.build(described), tmp_path / "prior", "prior", described, synthetic_splits)
 
 
 def test_data_and_licence_of_the_autoencoder_stay_with_the_prior(
-    provenance: Provenance, latents: LatentDataModule, drawn_splits: Path, tmp_path: Path
+    provenance: Provenance, latents: LatentDataModule, synthetic_splits: Path, tmp_path: Path
 ) -> None:
     described = provenance("prior", **latents.shapes) | {"data": "My photos.", "licence": "mine"}
     model = checkpoint.build(described)
-    bundle = export_bundle(model, tmp_path / "mine", "mine", described, drawn_splits, directions=False)
+    bundle = export_bundle(model, tmp_path / "mine", "mine", described, synthetic_splits, directions=False)
     assert bundle.training["data"] == "Prior: My photos. Encoder and decoder: none"
     assert bundle.licence == "Prior: mine Encoder and decoder: MIT"
     assert bundle.training["losses"] == ["pixels", "likelihood", "EfficientNet-Lite0"]

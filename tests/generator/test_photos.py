@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_generation.data.drawn import Face, draw_face
+from face_generation.data.synthetic import Face, draw_face
 from face_generation.errors import UserError
 from face_generation.generator import photos
 from face_generation.generator.decoding import Room
@@ -191,7 +191,7 @@ def test_uploads_are_of_few_kinds(kind: str) -> None:
 
 
 def test_a_photo_of_an_iphone() -> None:
-    data = (Path(__file__).parent / "drawn.heic").read_bytes()
+    data = (Path(__file__).parent / "synthetic.heic").read_bytes()
     drawn = draw_face(Face.random(Random("heic"))).resize((89, 109))
     assert np.abs(read_photo(data, 80).astype(int) - read_photo(file_of(drawn), 80)).mean() < 6
     with pytest.raises(UserError, match="not a PNG, JPEG or WebP picture"):

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from face_generation.data.datamodule import DrawnDataModule
+from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.errors import UserError
 from face_generation.metrics import Gap
 from face_generation.metrics.attributes import Accuracy, Asked, LabelledFaces, asked, attribute_classifier
@@ -11,9 +11,9 @@ from face_generation.metrics.attributes import Accuracy, Asked, LabelledFaces, a
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces, whose attributes are known exactly."""
+    """Synthetic faces, whose attributes are known exactly."""
     folder = tmp_path_factory.mktemp("drawn") / "splits"
-    DrawnDataModule(str(folder), count=500).prepare_data()
+    SyntheticDataModule(str(folder), count=500).prepare_data()
     return folder
 
 

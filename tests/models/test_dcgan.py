@@ -11,20 +11,20 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import nn
 
-from face_generation.callbacks import ReportCollapse, StepSeeds
-from face_generation.data.datamodule import DrawnDataModule
+from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.models import DCGAN
 from face_generation.models.adversarial import diversity
 from face_generation.models.base import FaceModel
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
+from face_generation.train.callbacks import ReportCollapse, StepSeeds
 
 Build = Callable[..., DCGAN]
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataModule:
-    """Drawn faces: 51 for training, in batches of 8, and 6 for validation."""
-    datamodule = DrawnDataModule(str(tmp_path_factory.mktemp("drawn") / "splits"), count=64, batch_size=8)
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> SyntheticDataModule:
+    """Synthetic faces: 51 for training, in batches of 8, and 6 for validation."""
+    datamodule = SyntheticDataModule(str(tmp_path_factory.mktemp("synthetic") / "splits"), count=64, batch_size=8)
     datamodule.prepare_data()
     return datamodule
 
@@ -32,7 +32,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataModule:
 def train(
     model: DCGAN,
     folder: Path,
-    drawn: DrawnDataModule,
+    synthetic: SyntheticDataModule,
     epochs: int,
     resume: Path | None = None,
     validate: bool = True,
@@ -55,7 +55,7 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(model, drawn, ckpt_path=resume, weights_only=True)
+    trainer.fit(model, synthetic, ckpt_path=resume, weights_only=True)
     return trainer
 
 
@@ -70,12 +70,12 @@ def test_samples_are_images(build_model: Build) -> None:
 
 
 def test_a_resumed_run_ends_like_one_that_nothing_interrupted(
-    build_model: Build, tmp_path: Path, drawn: DrawnDataModule
+    build_model: Build, tmp_path: Path, synthetic: SyntheticDataModule
 ) -> None:
     """Weights, their average and the state of both optimizers, bit for bit, from the middle of the second epoch."""
-    train(build_model("dcgan"), tmp_path / "whole", drawn, epochs=2)
+    train(build_model("dcgan"), tmp_path / "whole", synthetic, epochs=2)
     (middle,) = (tmp_path / "whole").glob("*step=16.ckpt")  # 8 steps of each optimizer; an epoch has 6
-    train(build_model("dcgan"), tmp_path / "resumed", drawn, epochs=2, resume=middle)
+    train(build_model("dcgan"), tmp_path / "resumed", synthetic, epochs=2, resume=middle)
 
     whole, resumed = (torch.load(tmp_path / f"{name}/last.ckpt", weights_only=True) for name in ("whole", "resumed"))
     assert whole["epoch"] == resumed["epoch"] == 1
@@ -105,11 +105,11 @@ PLAIN = [
     ],
 )
 def test_a_step_moves_both_networks_and_logs_what_one_looks_at(
-    build_model: Build, tmp_path: Path, drawn: DrawnDataModule, options: list[str], precision: str, loss: float
+    build_model: Build, tmp_path: Path, synthetic: SyntheticDataModule, options: list[str], precision: str, loss: float
 ) -> None:
     model = build_model("dcgan", *options)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    trainer = train(model, tmp_path, drawn, epochs=1, precision=precision)
+    trainer = train(model, tmp_path, synthetic, epochs=1, precision=precision)
     after = torch.load(tmp_path / "last.ckpt", weights_only=True)["current_model_state"]
 
     still = {name for name, parameter in before.items() if torch.equal(parameter, after[name])}
@@ -126,10 +126,10 @@ def test_a_step_moves_both_networks_and_logs_what_one_looks_at(
 
 
 def test_the_discriminator_learns_to_tell_real_from_generated(
-    build_model: Build, drawn: DrawnDataModule, tmp_path: Path
+    build_model: Build, synthetic: SyntheticDataModule, tmp_path: Path
 ) -> None:
     model = build_model("dcgan", "model.optimizer.lr=0", "model.augment=false", "model.penalty.weight=0")
-    trainer = train(model, tmp_path, drawn, epochs=6, validate=False)
+    trainer = train(model, tmp_path, synthetic, epochs=6, validate=False)
 
     assert trainer.callback_metrics["train/real_logit"] > trainer.callback_metrics["train/fake_logit"] + 0.5
 
@@ -164,10 +164,10 @@ def test_the_plain_discriminator_is_normalised_in_every_layer_but_the_first() ->
 
 
 def test_validation_measures_the_statistics_of_the_averaged_generator(
-    build_model: Build, tmp_path: Path, drawn: DrawnDataModule
+    build_model: Build, tmp_path: Path, synthetic: SyntheticDataModule
 ) -> None:
     """What it draws one image at a time has the contrast of what it draws in a batch that is normalised by itself."""
-    train(build_model("dcgan", "model.optimizer.lr=2e-2"), tmp_path, drawn, epochs=2)
+    train(build_model("dcgan", "model.optimizer.lr=2e-2"), tmp_path, synthetic, epochs=2)
     model = build_model("dcgan")
     model.load_state_dict(torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"])
     normal = torch.randn(256, 8, generator=torch.Generator().manual_seed(5))
@@ -188,7 +188,7 @@ def test_diversity_sees_a_generator_that_draws_one_face() -> None:
 
 
 def test_a_collapse_is_reported_once(
-    build_model: Build, drawn: DrawnDataModule, caplog: pytest.LogCaptureFixture
+    build_model: Build, synthetic: SyntheticDataModule, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = build_model("dcgan", "model.optimizer.lr=0")
     nn.init.zeros_(model.generator.to_rgb.weight)  # draws the same grey whatever it is given
@@ -202,7 +202,7 @@ def test_a_collapse_is_reported_once(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(model, drawn)
+    trainer.fit(model, synthetic)
 
     assert trainer.callback_metrics["train/collapsed"] == 1
     assert sum("has collapsed" in record.message for record in caplog.records) == 1

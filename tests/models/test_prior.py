@@ -11,9 +11,9 @@ from hydra.errors import InstantiationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from face_generation.callbacks import StepSeeds
 from face_generation.data.latents import LatentDataModule
 from face_generation.models import Prior
+from face_generation.train.callbacks import StepSeeds
 
 Build = Callable[..., Prior]
 MEAN = Tensor([0.5, -0.5]).view(2, 1, 1)
@@ -74,8 +74,8 @@ def test_losses_are_logged_told_and_untold(trained: Prior) -> None:
     assert logged["val/loss"] == pytest.approx((logged["val/loss_told"] + logged["val/loss_untold"]) / 2)
 
 
-def test_preview_decodes_by_the_autoencoder(build_model: Build, drawn_splits: Path, tmp_path: Path) -> None:
-    data = LatentDataModule("vae", str(tmp_path), folder=str(drawn_splits), batch_size=8)
+def test_preview_decodes_by_the_autoencoder(build_model: Build, synthetic_splits: Path, tmp_path: Path) -> None:
+    data = LatentDataModule("vae", str(tmp_path), folder=str(synthetic_splits), batch_size=8)
     data.prepare_data()
     data.setup("fit")
     batch = next(iter(data.val_dataloader()))

@@ -10,23 +10,23 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 
-from face_generation.callbacks import StepSeeds
-from face_generation.data.datamodule import DrawnDataModule
+from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.models import VAE
+from face_generation.train.callbacks import StepSeeds
 
 Build = Callable[..., VAE]
 
 
 @pytest.fixture(scope="module")
-def drawn(drawn_splits: Path) -> DrawnDataModule:
-    return DrawnDataModule(str(drawn_splits), count=50, batch_size=8)
+def synthetic(synthetic_splits: Path) -> SyntheticDataModule:
+    return SyntheticDataModule(str(synthetic_splits), count=50, batch_size=8)
 
 
 def images(n: int = 4, size: int = 150) -> torch.Tensor:
     return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def train(model: VAE, drawn: DrawnDataModule, epochs: int = 1) -> dict[str, float]:
+def train(model: VAE, synthetic: SyntheticDataModule, epochs: int = 1) -> dict[str, float]:
     """What is logged in the last step."""
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -37,7 +37,7 @@ def train(model: VAE, drawn: DrawnDataModule, epochs: int = 1) -> dict[str, floa
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(model, drawn)
+    trainer.fit(model, synthetic)
     return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
@@ -52,25 +52,25 @@ def test_its_parts_fit_each_other_at_every_size(build_model: Build, size: int, s
     assert vae.encode(images(3, size)).shape == latents.shape
 
 
-def test_faces_are_drawn_from_a_gaussian_as_wide_as_the_latents(build_model: Build, drawn: DrawnDataModule) -> None:
+def test_without_a_prior_a_gaussian_fits_the_latents(build_model: Build, synthetic: SyntheticDataModule) -> None:
     vae = build_model("vae")
-    train(vae, drawn, epochs=3)
+    train(vae, synthetic, epochs=3)
     with torch.no_grad():
-        mean, log_variance = vae.train().encoder(torch.cat([batch for batch in _batches(drawn)]))
+        mean, log_variance = vae.train().encoder(torch.cat([batch for batch in _batches(synthetic)]))
         encoded = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
     sampled = vae.to_latents(torch.randn(500, 200)).unflatten(1, vae.latent_shape)
     torch.testing.assert_close(sampled.std((0, 2, 3)), encoded.std((0, 2, 3)), rtol=0.3, atol=0)
 
 
-def _batches(drawn: DrawnDataModule) -> list[torch.Tensor]:
-    drawn.setup("fit")
-    return [drawn.on_after_batch_transfer(batch, 0) for batch in drawn.ordered_loader("train")]
+def _batches(synthetic: SyntheticDataModule) -> list[torch.Tensor]:
+    synthetic.setup("fit")
+    return [synthetic.on_after_batch_transfer(batch, 0) for batch in synthetic.ordered_loader("train")]
 
 
-def test_a_step_moves_all_networks_and_logs_what_one_looks_at(build_model: Build, drawn: DrawnDataModule) -> None:
+def test_a_step_moves_all_networks_and_logs_losses(build_model: Build, synthetic: SyntheticDataModule) -> None:
     vae = build_model("vae", "model.adversarial_epoch=0")
     before = {name: parameter.clone() for name, parameter in vae.named_parameters()}
-    logged = train(vae, drawn)
+    logged = train(vae, synthetic)
 
     still = {name for name, parameter in vae.named_parameters() if torch.equal(parameter, before[name])}
     assert still <= {f"discriminator.layers.{len(vae.discriminator.layers) - 1}.bias"}  # pairs differ by no constant
@@ -85,23 +85,23 @@ def test_a_step_moves_all_networks_and_logs_what_one_looks_at(build_model: Build
     assert logged["val/loss"] == pytest.approx(total, rel=1e-4)
 
 
-def test_the_discriminator_waits_for_its_epoch(build_model: Build, drawn: DrawnDataModule) -> None:
+def test_the_discriminator_waits_for_its_epoch(build_model: Build, synthetic: SyntheticDataModule) -> None:
     vae = build_model("vae", "model.adversarial_epoch=1")
     before = vae.discriminator.layers[0].weight.clone()
-    logged = train(vae, drawn)
+    logged = train(vae, synthetic)
     assert torch.equal(vae.discriminator.layers[0].weight, before)
     assert "train/adversarial" not in logged
 
 
-def test_without_a_weight_there_are_no_features(build_model: Build, drawn: DrawnDataModule) -> None:
-    logged = train(build_model("vae", "model.feature_weight=0"), drawn)
+def test_without_a_weight_there_are_no_features(build_model: Build, synthetic: SyntheticDataModule) -> None:
+    logged = train(build_model("vae", "model.feature_weight=0"), synthetic)
     assert "train/features" not in logged
 
 
-def test_noise_on_latents_reaches_the_decoder_alone(build_model: Build, drawn: DrawnDataModule) -> None:
+def test_noise_on_latents_reaches_the_decoder_alone(build_model: Build, synthetic: SyntheticDataModule) -> None:
     """With as much noise as this nothing can be reconstructed, and the KL is what it is."""
     options = ("model.kl_weight=0", "model.adversarial_weight=0", "model.optimizer.lr=0", "model.optimizer.adamw_lr=0")
-    quiet, noisy = (train(build_model("vae", f"model.noise={noise}", *options), drawn) for noise in (0, 100))
+    quiet, noisy = (train(build_model("vae", f"model.noise={noise}", *options), synthetic) for noise in (0, 100))
     assert noisy["train/kl"] == pytest.approx(quiet["train/kl"], rel=1e-5)
     assert noisy["train/pixels"] != pytest.approx(quiet["train/pixels"], rel=1e-3)
 

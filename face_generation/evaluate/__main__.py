@@ -1,0 +1,16 @@
+"""Measures how good the faces of models are, and reports it with pictures. See `--help`."""
+
+from omegaconf import DictConfig
+
+from face_generation.command import command
+
+
+@command("evaluate", texts=("bundle", "splits", "inception_weights", "output"))
+def main(config: DictConfig) -> None:
+    from face_generation.evaluate.evaluation import evaluate  # torch takes seconds, which --help does without
+
+    evaluate(config)
+
+
+if __name__ == "__main__":
+    main()

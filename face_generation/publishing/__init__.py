@@ -1,5 +1,0 @@
-"""The page as a folder of files that draws without a server: `write_site(Path("site"), ["vae"])`."""
-
-from face_generation.publishing.folder import write_site
-
-__all__ = ["write_site"]

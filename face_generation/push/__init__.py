@@ -1,0 +1,1 @@
+"""Bundles, published on the Hugging Face Hub."""

@@ -1,0 +1,45 @@
+"""Has faces drawn for a request, for as long as somebody waits for them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from fastapi import Request
+
+from face_generation.serve.middleware.rates import client_of
+from face_generation.serve.workers import Workers
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def run(request: Request, workers: Workers, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> R:
+    """As `Workers.run`; a client who goes takes the work along. The body of the request must have been read.
+
+    What there is room for counts toward the client's rate.
+
+    Raises:
+        ClientGone: The client went.
+        Refusal: There is no room for so many jobs.
+    """
+    if len(jobs) <= workers.room:
+        request.app.state.service.rates.spend(client_of(request.scope), len(jobs))
+    try:
+        async with asyncio.timeout(None) as patience:
+            watch = asyncio.create_task(_end_with_client(request, patience))
+            try:
+                return await workers.run(jobs, finish)
+            finally:
+                watch.cancel()
+    except TimeoutError as error:
+        raise ClientGone from error
+
+
+async def _end_with_client(request: Request, patience: asyncio.Timeout) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    patience.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,110 @@
+"""What stands between the network and the app: API keys, rates, full queues, and limits on what is read."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from face_generation.serve.middleware.keys import Keys
+from face_generation.serve.middleware.rates import KEY, Rates, client_of
+from face_generation.serve.problems import Problem
+from face_generation.serve.workers import Workers
+
+OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # a browser that opens these sends no key
+DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions)")
+PHOTOS = re.compile(r"/api/v1/[^/]+/reconstructions")
+BODIES_AT_ONCE = 8  # of the largest size, together
+
+
+class ApiKey:
+    """Lets nobody without a key into `/api/`, and notes whose it is."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self.app = app
+        self.keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"].removeprefix(scope["root_path"])
+            if path.startswith("/api/") and not OPEN.fullmatch(path):
+                scope["state"][KEY] = self._owner(Headers(scope=scope))
+        await self.app(scope, receive, send)
+
+    def _owner(self, headers: Headers) -> str:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        owner = self.keys.owner(token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
+        if owner is None:
+            raise Problem(
+                401,
+                "this service wants its API key; send it as Authorization: Bearer …, or as X-API-Key",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return owner
+
+
+class Admission:
+    """Turns away at the door who has asked for too much lately, or would have to wait behind a full queue: before
+    anything is read or worked out."""
+
+    def __init__(self, app: ASGIApp, workers: Workers, photos: Workers, rates: Rates) -> None:
+        self.app = app
+        self.workers = workers
+        self.photos = photos
+        self.rates = rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _is_work(scope):
+            if seconds := self.rates.wait(client_of(scope)):
+                detail = f"a client may ask for {self.rates.rate:g} faces a second; ask again in {seconds} s"
+                raise Problem(429, detail, {"Retry-After": str(seconds)})
+            if self.workers.room < 1:
+                raise self.workers.refusal(1)
+            if self.photos.room < 1 and PHOTOS.match(scope["path"], len(scope["root_path"])):
+                raise self.photos.refusal(1)
+        await self.app(scope, receive, send)
+
+
+def _is_work(scope: Scope) -> bool:
+    if any(name == b"if-none-match" for name, _ in scope["headers"]):  # may be answered without drawing
+        return False
+    return DRAWING.match(scope["path"], len(scope["root_path"])) is not None
+
+
+class BodyLimits:
+    """Bounds bodies while they are read, whatever their headers say of them; and all of them together."""
+
+    def __init__(self, app: ASGIApp, json_bytes: int, upload_bytes: int) -> None:
+        self.app = app
+        self.json_bytes = json_bytes
+        self.upload_bytes = upload_bytes
+        self.most = BODIES_AT_ONCE * max(json_bytes, upload_bytes)
+        self.held = 0  # bytes of bodies of requests that are not answered yet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        limit = self.json_bytes if "json" in headers.get("content-type", "").lower() else self.upload_bytes
+        too_large = Problem(413, f"the body has more than {limit:,} bytes; send less")
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise too_large
+        read = 0
+
+        async def receive_limited() -> Message:
+            nonlocal read
+            message = await receive()
+            size = len(message.get("body", b""))
+            read += size
+            self.held += size
+            if read > limit:
+                raise too_large
+            if self.held > self.most:
+                raise Problem(503, "many uploads are under way; ask again a little later", {"Retry-After": "1"})
+            return message
+
+        try:
+            await self.app(scope, receive_limited, send)
+        finally:
+            self.held -= read

@@ -1,0 +1,95 @@
+"""Around every request: an id, a deadline, a line in the log, a count; and an answer, whatever happens."""
+
+import asyncio
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from face_generation.serve import problems
+from face_generation.serve.middleware import security
+from face_generation.serve.middleware.rates import KEY
+from face_generation.serve.prometheus import Metrics
+
+SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+CLIENT_GONE = 499  # as nginx logs it; never sent
+LONGEST_PATH = 200  # characters in the log
+log = structlog.get_logger()
+
+
+class Requests:
+    """Middleware outside of which nothing of ours may raise."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, timeout: float) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        method, path = scope["method"], scope["path"].removeprefix(scope["root_path"])
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        if method == "HEAD":  # what has a GET has a HEAD
+            scope["method"] = "GET"
+        extra = [*security.headers(path), (b"x-request-id", request_id.encode())]
+        status = 0
+        gone = answered = False
+
+        async def receive_noting() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or (message["type"] == "http.disconnect" and not answered)
+            return message
+
+        async def send_more(message: Message) -> None:
+            nonlocal status, answered
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), *extra]
+            elif method == "HEAD":
+                message["body"] = b""
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self.app(scope, receive_noting, send_more)
+        except Exception as error:
+            if status:  # too late for another answer
+                raise
+            if not gone:
+                await self._answer(scope, error)(scope, receive, send_more)
+        finally:
+            status = CLIENT_GONE if gone else status
+            seconds = time.perf_counter() - start
+            route = getattr(scope.get("route"), "path", "none")
+            self.metrics.request(method, route, status, seconds)
+            log.info(
+                "request",
+                method=method,
+                path=path[:LONGEST_PATH],
+                status=status,
+                ms=round(1000 * seconds, 1),
+                client=scope["client"][0] if scope.get("client") else None,
+                **{key: value for key, value in scope["state"].items() if key == KEY},
+            )
+
+    def _answer(self, scope: Scope, error: Exception) -> Response:
+        if response := problems.of(scope, error):
+            return response
+        if isinstance(error, TimeoutError):
+            return problems.answer(
+                scope, 504, f"this took longer than {self.timeout:g} s; ask for less, or again later"
+            )
+        log.error("failed", exc_info=error)
+        return problems.answer(scope, 500, "this should not happen; the log of the service says more about it")

@@ -1,0 +1,34 @@
+"""What those who run the service ask it: is it alive, is it ready, how is it doing."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from face_generation.serve.problems import Problem, documented
+from face_generation.serve.schemas import Health
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/health", summary="Is it alive?")
+async def health() -> Health:
+    """The process is alive."""
+    return Health(status="alive")
+
+
+@router.get("/ready", summary="Is it ready?", responses=documented(503))
+async def ready(request: Request) -> Health:
+    """All bundles have drawn a face, and the service is not about to stop: send requests."""
+    if request.app.state.service.workers.stopping:
+        raise Problem(503, "the service is stopping; ask another one", {"Retry-After": "1"}, kind="stopping")
+    return Health(status="ready")
+
+
+@router.get(
+    "/metrics",
+    summary="How is it doing?",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Figures for Prometheus."""
+    return Response(generate_latest(request.app.state.service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

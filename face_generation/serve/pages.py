@@ -1,0 +1,87 @@
+"""Pages for people: the one at /, and the documentation of the API. Nothing in them is on another host.
+
+What the page loads lies under a name that changes with it, so that browsers may keep it for ever.
+"""
+
+import hashlib
+import mimetypes
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+
+from face_generation.serve.documents import FRESH, Document
+
+HERE = Path(__file__).parent
+# Swagger UI's own files, which this package brings along so that browsers need not ask another host.
+SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
+FOR_EVER = "public, max-age=31536000, immutable"
+TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".ico": "image/x-icon"}
+
+router = APIRouter(include_in_schema=False)
+
+
+def read(path: Path) -> Document:
+    """A file as a document."""
+    kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return Document(path.read_bytes(), kind)
+
+
+def read_folder(folder: Path) -> dict[str, Document]:
+    """The files of a folder and those below, by their paths in it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): read(path) for path in paths}
+
+
+def fingerprint(documents: dict[str, Document]) -> str:
+    """Another one whenever a file is another one."""
+    return hashlib.sha256(repr([(name, file.tag) for name, file in documents.items()]).encode()).hexdigest()[:12]
+
+
+WEB = read_folder(HERE / "web")
+VERSION = fingerprint(WEB)
+PAGE = Document(WEB["index.html"].body.replace(b'"static/', f'"static/{VERSION}/'.encode()), "text/html")
+SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
+DOCS = read_folder(HERE / "docs") | {name: read(SWAGGER_UI / name) for name in SWAGGER_FILES}
+
+
+def found(documents: dict[str, Document], name: str) -> Document:
+    if name not in documents:
+        raise HTTPException(404)
+    return documents[name]
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
+    raw: bytes = request.scope.get("raw_path", b"/")
+    if not raw.endswith(b"/"):  # the prefix: the page's addresses are relative to it
+        return RedirectResponse(f"{request.scope['root_path']}/", 308)
+    return PAGE.answer(request, FRESH)
+
+
+@router.get("/favicon.ico")
+@router.get("/manifest.webmanifest")
+@router.get("/robots.txt")
+async def well_known(request: Request) -> Response:
+    """What browsers and others look for at the root."""
+    return found(WEB, request.url.path.rpartition("/")[2]).answer(request, FRESH)
+
+
+@router.get("/api/v1/docs")
+async def docs(request: Request) -> Response:
+    return DOCS["index.html"].answer(request, FRESH)
+
+
+@router.get("/api/v1/docs/{name}")
+async def docs_file(request: Request, name: str) -> Response:
+    return found(DOCS, name).answer(request, FRESH)
+
+
+@router.get("/static/{path:path}")
+async def static(request: Request, path: str) -> Response:
+    version, _, name = path.partition("/")
+    if version == VERSION:
+        return found(WEB, name).answer(request, FOR_EVER)
+    # A page of another version, which was loaded before a deployment or from another replica, and plain names.
+    return found(WEB, name if name in WEB else path).answer(request, FRESH)

@@ -1,0 +1,57 @@
+"""Links to a face that show its picture where they are posted.
+
+The page's own addresses stand behind a #, which no server sees. A link to /share/… has the same options before it, so
+that there is a page of its own: with Open Graph tags for those who look for a preview, and it leads everybody else on.
+"""
+
+from html import escape
+from urllib.parse import parse_qsl, quote, urlencode
+
+from fastapi import APIRouter, Request, Response
+
+from face_generation.serve.api import BundleName, SeedPath, service_of
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<link rel="icon" type="image/svg+xml" href="../../static/favicon.svg">
+<meta property="og:type" content="website">
+<meta property="og:site_name" content="Faces of no one">
+<meta property="og:title" content="{title}">
+<meta property="og:description" content="A neural network has drawn this face. Nobody looks like this.">
+<meta property="og:image" content="{picture}">
+<meta property="og:image:type" content="image/png">
+<meta property="og:image:width" content="{size}">
+<meta property="og:image:height" content="{size}">
+<meta name="twitter:card" content="summary">
+<meta http-equiv="refresh" content="0; url={page}">
+<p><a href="{page}">{title}</a></p>
+</html>
+"""
+
+SHORT = {"truncation": "t", "version": "v"}  # what the page's addresses call options of the API
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/share/{bundle}/{seed}")
+async def share(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
+    """A page that stands for a face. It takes the options of the API; what is wrong with them the page says."""
+    about = service_of(request).served(bundle).about
+    options = parse_qsl(request.scope["query_string"].decode("latin-1"))
+    for_picture = [(name, value) for name, value in options if name != "version"]  # there is always one of today
+    for_page = [(SHORT.get(name, name), value) for name, value in options]
+    root = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
+    values = {
+        "title": f"Face {seed} · {about.model} · Faces of no one",
+        "picture": f"{root}/api/v1/{quote(bundle)}/faces/{seed}.png{query(for_picture)}",
+        "page": f"{root}/#{quote(bundle)}/{seed}{query(for_page)}",
+        "size": str(about.image_size),
+    }
+    content = PAGE.format(**{name: escape(value) for name, value in values.items()})
+    return Response(content, headers={"cache-control": "no-cache"}, media_type="text/html")
+
+
+def query(options: list[tuple[str, str]]) -> str:
+    return f"?{urlencode(options, safe=',')}" if options else ""

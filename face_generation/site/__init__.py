@@ -1,0 +1,5 @@
+"""The page as a folder of files that draws without a server: `write_site(Path("site"), ["vae"])`."""
+
+from face_generation.site.folder import write_site
+
+__all__ = ["write_site"]

@@ -1,0 +1,29 @@
+"""Trains a model and exports it as a bundle. See `--help`."""
+
+from omegaconf import DictConfig
+
+from face_generation.command import command
+
+TEXTS = (
+    "ckpt_path",
+    "start",
+    "runs_dir",
+    "data.folder",
+    "data.autoencoder",
+    "data.cache",
+    "data.description",
+    "data.licence",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
+
+
+@command("train", texts=TEXTS)
+def main(config: DictConfig) -> float | None:
+    from face_generation.train.training import train  # torch and Lightning take seconds, which --help does without
+
+    return train(config)  # what a search makes small
+
+
+if __name__ == "__main__":
+    main()

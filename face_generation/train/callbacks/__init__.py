@@ -1,0 +1,25 @@
+"""What happens around training, each a Lightning callback."""
+
+from face_generation.train.callbacks.collapse import ReportCollapse
+from face_generation.train.callbacks.keeping import KeepLast
+from face_generation.train.callbacks.nan import StopOnNaN
+from face_generation.train.callbacks.pictures import Pictures
+from face_generation.train.callbacks.progress import Progress
+from face_generation.train.callbacks.provenance import RecordProvenance
+from face_generation.train.callbacks.record import RecordRun
+from face_generation.train.callbacks.resuming import ApplyOptions
+from face_generation.train.callbacks.seeding import StepSeeds
+from face_generation.train.callbacks.throughput import Throughput
+
+__all__ = [
+    "ApplyOptions",
+    "KeepLast",
+    "Pictures",
+    "Progress",
+    "RecordProvenance",
+    "RecordRun",
+    "ReportCollapse",
+    "StepSeeds",
+    "StopOnNaN",
+    "Throughput",
+]

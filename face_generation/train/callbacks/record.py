@@ -1,0 +1,46 @@
+"""What a run was configured with, on disk and in its loggers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import OmegaConf
+
+from face_generation.train.folders import CONFIG
+from face_generation.train.loggers import log_file, log_split
+
+
+class RecordRun(pl.Callback):
+    """Writes `config.yaml` into the run's folder and logs it, once Lightning has found nothing wrong with the options.
+
+    So a command that could not start leaves no folder and no run.
+
+    Args:
+        folder: The run's.
+        settings: The composed configuration; plain Python types.
+        changed: Settings of a run that goes on which it did not have before, by names that say since when.
+        splits: What `log_split` takes, of each packed split.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        changed: Mapping[str, Any],
+        splits: Sequence[tuple[Path, int, str, str]],
+    ) -> None:
+        self.folder = folder
+        self.settings = dict(settings)
+        self.changed = dict(changed)
+        self.splits = splits
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        OmegaConf.save(self.settings, self.folder / CONFIG)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.settings | self.changed)
+            log_file(logger, self.folder / CONFIG)
+            for split in self.splits:
+                log_split(logger, *split)

@@ -1,0 +1,327 @@
+"""A training run, from a composed configuration to a bundle."""
+
+import json
+import logging
+import shlex
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from face_generation import hardware
+from face_generation.data.datamodule import PackedDataModule
+from face_generation.data.versioning import add_and_push
+from face_generation.errors import UserError
+from face_generation.export.bundle import export_bundle
+from face_generation.files import writing
+from face_generation.models import checkpoint
+from face_generation.models.base import FaceModel
+from face_generation.tracking import git_commit
+from face_generation.train import folders
+from face_generation.train.callbacks import ApplyOptions, Progress, RecordProvenance, RecordRun, StepSeeds
+from face_generation.train.callbacks.resuming import changes
+from face_generation.train.loggers import end, register
+
+# Of Lightning's options, those that are numbers.
+WHOLE = (
+    "max_epochs",
+    "max_steps",
+    "accumulate_grad_batches",
+    "log_every_n_steps",
+    "check_val_every_n_epoch",
+    "num_sanity_val_steps",
+    "num_nodes",
+)
+NUMBERS = ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "overfit_batches", "fast_dev_run")
+
+
+def train(config: DictConfig) -> float | None:
+    """Trains, exports a bundle and, where configured, pushes the checkpoints.
+
+    Everything is written under `config.run_dir`: `checkpoints/`, `bundle/`, `metrics.json` and `config.yaml`. What
+    could not start, and a dry run (`trainer.fast_dev_run`), leaves nothing.
+
+    Returns:
+        The figure `config.monitor` of the finished model; None where it was not measured, and in all processes but the
+        first.
+
+    Raises:
+        UserError: Something in the configuration, the data or the surroundings keeps the run from starting, or the loss
+            became NaN.
+        KeyboardInterrupt: Ctrl-C; it says how to go on.
+    """
+    quieten()
+    hardware.keep_memory()
+    _check_numbers(config.trainer)
+    resume_from = _resume(config)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # the first process holds the folder
+        return _train(config, resume_from)
+    given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
+    chosen = any(override.startswith("hydra.run.dir=") for override in given)
+    with folders.holding(Path(config.run_dir), again=chosen or resume_from is not None) as own:
+        config.run_dir = str(own)
+        return _train(config, resume_from)
+
+
+def _train(config: DictConfig, resume_from: str | None) -> float | None:
+    run_dir = Path(config.run_dir)
+    datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    if config.trainer.precision == "auto":
+        before = checkpoint.read(Path(resume_from))["provenance"]["config"]["trainer"] if resume_from else {}
+        config.trainer.precision = before.get("precision", hardware.best_precision())
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    provenance = {
+        "data": datamodule.description,
+        "licence": datamodule.licence,
+        "config": settings,
+        "shapes": datamodule.shapes,
+        "git_commit": git_commit(),
+    }
+    changed = _note_changes(resume_from, provenance)
+    model: FaceModel = instantiate(config.model, **datamodule.shapes, _convert_="all")
+    if config.start and resume_from is None:
+        path = checkpoint.finished(Path(config.start))
+        checkpoint.begin_with(path, model)
+        print(f"Beginning with the weights in {path}")
+    record = RecordRun(run_dir, settings, changed, datamodule.sources)
+    resuming = [ApplyOptions()] if resume_from else []
+    trainer = _trainer(config, model, [record, RecordProvenance(provenance), *resuming])
+    if config.compile:
+        model.compile_networks()
+    _introduce(config, trainer, model)
+    try:
+        _fit(trainer, model, datamodule, resume_from)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print("dry run: all of it works; nothing was logged, exported or kept")
+            return None
+        if not trainer.is_global_zero:
+            return None
+        metrics = _finish(config, trainer, _trained(config, trainer, model), datamodule, provenance)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        for logger in trainer.loggers:
+            end(logger, "KILLED" if interrupted else "failed")
+        if interrupted:
+            raise KeyboardInterrupt(_how_to_go_on(config)) from error
+        raise
+    return metrics.get(config.monitor)
+
+
+def quieten() -> None:
+    """Keeps Lightning and MLflow from printing what nobody needs to know: their INFO lines, advertisements, and
+    warnings about what we chose."""
+    for name in ("pytorch_lightning", "lightning_fabric", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("callbacks", "profilers"):  # why training stopped early; where the time went
+        logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.INFO)
+    logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # that it makes an experiment
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # that a server does not answer, which Tracker says
+    for message in (
+        ".*does not have many workers",  # data.num_workers
+        "Checkpoint directory .* exists and is not empty",  # a run that goes on
+        ".*LeafSpec",  # torch's word to Lightning
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def _introduce(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> None:
+    """Says what is trained, on what and into which folder."""
+    if trainer.is_global_zero:
+        millions = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) / 1e6
+        devices = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
+        print(f"{config.name}: {millions:.3g} million weights, on {devices} in {trainer.precision}")
+        if not config.trainer.fast_dev_run:
+            print(f"all of this run is in {config.run_dir}")
+
+
+def _check_numbers(options: DictConfig) -> None:
+    """Raises `UserError` where one of Lightning's options is no number, which Lightning says unclearly or late."""
+    for names, kinds, wanted in ((WHOLE, int, "a whole number"), (NUMBERS, int | float, "a number")):
+        for name in names:
+            value = options.get(name)
+            if value is not None and not isinstance(value, kinds):
+                raise UserError(f"trainer.{name}={value}; give {wanted}")
+
+
+def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback]) -> pl.Trainer:
+    options = config.trainer
+    if not model.automatic_optimization and (options.gradient_clip_val or options.accumulate_grad_batches != 1):
+        raise UserError(
+            f"a {type(model).__name__} steps its two optimizers by itself; leave trainer.gradient_clip_val and "
+            "trainer.accumulate_grad_batches as they are"
+        )
+    dry = bool(options.fast_dev_run)
+    loggers = {} if dry else config.get("logger") or {}
+    configured = {
+        name: instantiate(callback)
+        for name, callback in config.callbacks.items()
+        if callback and (loggers or not callback._target_.endswith("LearningRateMonitor"))  # which logs, or refuses
+    }
+    options = {
+        "callbacks": [*configured.values(), *callbacks],
+        "logger": False,
+        "default_root_dir": str(config.run_dir),
+        "plugins": [checkpoint.CheckpointFiles()],
+    }
+    trainer: pl.Trainer = instantiate(config.trainer, **options)
+    if trainer.world_size > 1 and not model.automatic_optimization and config.trainer.strategy in ("auto", "ddp"):
+        # Each of several optimizers has a backward pass that reaches its own network only.
+        trainer = instantiate(config.trainer, strategy="ddp_find_unused_parameters_true", **options)
+    trainer.loggers = [instantiate(logger) for logger in loggers.values() if logger]  # last: some make files at once
+    return trainer
+
+
+def _fit(trainer: pl.Trainer, model: FaceModel, datamodule: PackedDataModule, resume_from: str | None) -> None:
+    try:
+        with _interruptible(trainer):
+            trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
+    except MisconfigurationException as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        trainer.strategy.barrier()
+        torch.distributed.destroy_process_group()  # the first process goes on alone and must wait for nobody
+
+
+@contextmanager
+def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+    """Lets Ctrl-C through, of which Lightning makes an exit with status 1."""
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _how_to_go_on(config: DictConfig) -> str:
+    """The command that takes an interrupted run up again."""
+    if config.study:
+        return "the same command goes on with the search"
+    last = Path(config.run_dir) / "checkpoints/last.ckpt"
+    if not last.exists():
+        return "there is no checkpoint yet to go on from"
+    found = last.absolute().is_relative_to(Path(config.runs_dir).absolute())
+    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    options = [option for option in given if not option.startswith("ckpt_path=")]
+    options.append("ckpt_path=last" if found else f"ckpt_path={last}")
+    return f"go on with: python -m face_generation.train {shlex.join(options)}"
+
+
+def _resume(config: DictConfig) -> str | None:
+    """The checkpoint to go on from. A resumed run goes on in the folder that it began in."""
+    if config.ckpt_path is None:
+        return None
+    path = Path(config.ckpt_path)
+    if config.ckpt_path == "last":
+        found = checkpoint.newest(Path(config.runs_dir), "checkpoints/last.ckpt")
+        if not found:
+            raise UserError(
+                f"no checkpoint to go on from in {config.runs_dir}; train first, or give its path: ckpt_path=…"
+            )
+        path = found
+    checkpoint.read(path)
+    if path.parent.name == "checkpoints":
+        config.run_dir = str(path.parents[1])
+    print(f"Going on from {path}")
+    return str(path)
+
+
+def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Says which options are not those that the checkpoint was trained with, and adds them to `provenance`. Returns
+    them as settings whose names say from which batch on they hold."""
+    if resume_from is None:
+        return {}
+    content = checkpoint.read(Path(resume_from))
+    if "loops" not in content:
+        raise UserError(
+            f"{resume_from} has the weights of a finished training, without its state; begin a new one with them: "
+            "start=… in place of ckpt_path, or go on from the last.ckpt beside it"
+        )
+    changed = changes(content["provenance"]["config"], provenance["config"])
+    batch = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
+    noted = [{"batch": batch, "option": name, "before": was, "now": now} for name, (was, now) in changed.items()]
+    provenance["changes"] = [*content["provenance"].get("changes", []), *noted]
+    for name, (was, now) in changed.items():
+        print(f"From here on {name} is {now}; it was {was}")
+    return {f"{name.replace('.', '/')} from step {batch}": now for name, (_, now) in changed.items()}
+
+
+def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:
+    """The model in the best checkpoint; in the last one where no figure is monitored that could tell the best; `model`
+    where there was nothing to train."""
+    found = [c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    path = Path(next(filter(None, found), f"{config.run_dir}/checkpoints/last.ckpt"))
+    return checkpoint.load(path)[0] if path.exists() else model
+
+
+def _finish(
+    config: DictConfig,
+    trainer: pl.Trainer,
+    model: FaceModel,
+    datamodule: PackedDataModule,
+    provenance: Mapping[str, Any],
+) -> dict[str, float]:
+    """Trained model → measured → `final.ckpt` → bundle with directions, all on the first process. Returns the figures
+    of its validation."""
+    run_dir = Path(config.run_dir)
+    checkpoints = run_dir / folders.CHECKPOINTS
+    checkpoints.mkdir(exist_ok=True)
+    model.to(trainer.strategy.root_device)
+    metrics = _validate(model, datamodule, config, trainer)
+    provenance = {**provenance, "metrics": metrics}
+    checkpoint.save(checkpoints / "final.ckpt", model, provenance)
+    with writing(run_dir / "metrics.json") as file:
+        file.write((json.dumps(metrics, indent=2) + "\n").encode())
+    bundle = export_bundle(
+        model,
+        run_dir / "bundle",
+        config.name,
+        provenance,
+        datamodule.folder,
+        measure=config.measure_edits,
+        truncation=config.truncation,
+    )
+    batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # global_step counts every optimizer's
+    for logger in trainer.loggers:
+        logger.log_metrics({f"final/{name}": value for name, value in metrics.items()}, batches)
+        register(logger, bundle.folder, config.name)
+        end(logger, "success")
+    if config.push:
+        add_and_push(checkpoints)
+    option = shlex.quote(f"bundle={bundle.folder}")
+    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference {option} draws")
+    return metrics
+
+
+def _validate(
+    model: FaceModel, datamodule: PackedDataModule, config: DictConfig, fitted: pl.Trainer
+) -> dict[str, float]:
+    """The validation metrics of exactly these weights."""
+    shown = [callback for callback in fitted.callbacks if isinstance(callback, Progress)]  # type: ignore[attr-defined]
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        precision=config.trainer.precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        callbacks=[StepSeeds(config.seed), *shown],
+        limit_val_batches=config.trainer.limit_val_batches,
+    )
+    with _interruptible(trainer):
+        measured = trainer.validate(model, datamodule, verbose=False)  # empty where limit_val_batches is 0
+    return {name: float(value) for metrics in measured for name, value in metrics.items()}

@@ -1,0 +1,351 @@
+"""The page as files on a static host, in Chromium, which draws by itself."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from face_generation.data.synthetic import Face, draw_face
+from face_generation.errors import UserError
+from face_generation.generator import Generator
+from face_generation.generator.photos import read_photo
+from face_generation.site import write_site
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update".split()
+SECONDS = 60  # until what is waited for must be there
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def folder(told_bundle: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of the shipped bundles, and of one that can be asked for attributes."""
+    out = tmp_path_factory.mktemp("site") / "site"
+    write_site(out, ["vae", "dcgan", str(told_bundle)], runtime)
+    return out
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path, hosting: Any) -> Iterator[str]:
+    with hosting(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=1000 * SECONDS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+        expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """`visit(fragment)` opens the page in a fresh profile. What a browser complains of fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(fragment: str = "", address: str = site) -> Page:
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(1000 * SECONDS)
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
+        page.goto(address + fragment)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def elsewhere(url: str, address: str) -> list[str]:
+    return [] if urlsplit(url).scheme == "blob" or url.startswith(address) else [url]
+
+
+def image(page: Page, button: str) -> Image.Image:
+    """What a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    return Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+
+
+def drawn(page: Page, bundle: str, seed: int, **options: Any) -> np.ndarray:
+    """A face as the page saves it."""
+    query = urlencode(options)
+    page.evaluate("(hash) => (location.hash = hash)", f"#{bundle}/{seed}?{query}")
+    expect(page.locator("#face-title")).to_have_text(f"Face {seed}")
+    return np.asarray(image(page, "Save PNG"))
+
+
+def portrait(page: Page) -> None:
+    """Waits for the picture of the open face."""
+    expect(page.locator("#portrait:not(.waiting)")).to_be_visible()
+
+
+def assert_same(face: np.ndarray, expected: np.ndarray) -> None:
+    """At most one level of difference, in at most 0.1 % of the values."""
+    difference = np.abs(face.astype(int) - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 0.001
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_bound_to_its_own_host(folder: Path) -> None:
+    page = (folder / "index.html").read_text()
+
+    assert "default-src 'none'" in page
+    assert "api/v1" not in page
+    assert "<!--" not in page
+    assert not re.search(r'(src|href)="(https?:|/)', page)
+
+
+def test_the_runtime_comes_with_its_licence(folder: Path) -> None:
+    assert "MIT License" in (folder / "runtime" / "LICENSE").read_text()
+    assert (folder / "runtime" / "ThirdPartyNotices.txt").is_file()
+
+
+def test_a_site_takes_the_place_of_a_site_only(told_bundle: Path, runtime: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    write_site(out, [str(told_bundle)], runtime)
+    (out / "old").touch()
+    write_site(out, [str(told_bundle)], runtime)
+    assert not (out / "old").exists()
+
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "one").touch()
+    with pytest.raises(UserError, match="is no site; choose another folder"):
+        write_site(tmp_path / "letters", [str(told_bundle)], runtime)
+
+
+def test_another_runtime_is_refused(told_bundle: Path, runtime: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read .*ort.wasm.bundle.min.mjs: No such file.*; where there is a"):
+        write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
+
+    shutil.copytree(runtime / "dist", tmp_path / "dist", ignore=shutil.ignore_patterns("*.map", "*.all.*"))
+    (tmp_path / "dist" / "ort.wasm.bundle.min.mjs").write_text("alert(1)")
+    with pytest.raises(UserError, match="has another ort.wasm.bundle.min.mjs than onnxruntime-web"):
+        write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "letters").touch()
+    mistakes = {
+        "out=letters": "error: letters is there already and is no site; choose another folder, or move it away\n",
+        "runtime=nowhere": "error: cannot read nowhere/dist/ort.wasm.bundle.min.mjs: No such file or directory; where ",
+    }
+    for option, sentence in mistakes.items():
+        command = [sys.executable, "-m", "face_generation.site", option, "bundles=dcgan"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(sentence)
+        assert done.stderr.count("\n") == 1
+
+
+# --- the same faces --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bundle", ["vae", "dcgan"])
+def test_a_seed_is_the_same_face_as_everywhere(visit: Any, bundle: str) -> None:
+    page, generator = visit(f"#{bundle}/0"), Generator.load(bundle)
+    portrait(page)
+
+    assert_same(drawn(page, bundle, 0), generator.sample(1)[0])
+    assert_same(drawn(page, bundle, 2**32 - 1, t=0), generator.sample(1, 2**32 - 1, 0)[0])
+    edits = {"smiling": 1.5, "blond_hair": -0.75}
+    assert_same(drawn(page, bundle, 42, t=0.6, **edits), generator.sample(1, 42, 0.6, edits)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", ["vae", "dcgan"])
+def test_64_faces_are_the_same_as_everywhere(visit: Any, bundle: str) -> None:
+    page, generator = visit(f"#{bundle}/0"), Generator.load(bundle)
+    portrait(page)
+    names = list(generator.directions)
+    random = np.random.RandomState(0)
+    for _ in range(64):
+        seed, truncation = int(random.randint(2**32)), round(float(random.uniform(0, 1.2)), 2)
+        edits = {name: round(float(random.uniform(-2, 2)), 2) for name in random.choice(names, 2, replace=False)}
+        expected = generator.sample(1, seed, truncation, edits)[0]
+
+        assert_same(drawn(page, bundle, seed, t=truncation, **edits), expected)
+
+
+def test_what_is_asked_for_is_drawn_the_same(visit: Any, told_bundle: Path) -> None:
+    page = visit("#vae/0")
+    portrait(page)
+
+    for where, bundle in (("told", told_bundle), ("vae", "vae")):
+        expected = Generator.load(bundle).sample(1, 7, attributes={"smiling": 1, "male": -1})[0]
+        assert_same(drawn(page, where, 7, **{"with": "smiling", "without": "male"}), expected)
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_the_main_ways_need_no_server(visit: Any) -> None:
+    page = visit("#told?from=0")
+    expect(page.locator("#grid .ready")).to_have_count(24)
+    page.locator("#grid a").first.click()
+    portrait(page)
+
+    page.get_by_role("slider", name="Smile").fill("1")
+    expect(page).to_have_url(re.compile("smiling=1"))
+    page.get_by_role("tab", name="Variations").click()
+    expect(page.locator("#ring .ready")).to_have_count(9)
+    page.get_by_role("tab", name="Morph").click()
+    expect(page.locator("#candidates .ready")).to_have_count(12)
+    page.locator("#candidates button").first.click()
+    expect(page).to_have_url(re.compile("toward="))
+    for kind in ("WebP", "GIF"):
+        animation = image(page, f"Save {kind}")
+        assert (animation.format, animation.size, animation.n_frames) == (kind.upper(), (150, 150), 80)
+    page.get_by_role("tab", name="Mix").click()
+    page.get_by_role("button", name="Add a face").click()
+    page.locator("#picker-random").click()
+    expect(page.locator("#parts .ready")).to_have_count(2)
+    page.get_by_role("button", name="Keep among your faces").click()
+    page.get_by_role("link", name="Your faces").click()
+    expect(page.locator("#favourites .ready")).to_have_count(1)
+    page.locator("#cards button").first.click()
+    expect(page.get_by_role("dialog").get_by_role("heading", name="What it is for, and not for")).to_be_visible()
+
+
+def test_the_face_can_be_drawn_elsewhere(visit: Any) -> None:
+    page = visit("#vae/42?t=0.6&smiling=1.5&with=young")
+    portrait(page)
+    page.get_by_role("button", name="Use elsewhere").click()
+
+    command = "python -m face_generation.inference bundle=vae seed=42 truncation=0.6"
+    options = "'attributes={young: 1}' 'edits={smiling: 1.5}'"
+    expect(page.get_by_role("dialog").locator("code")).to_have_text(f"{command} {options}")
+
+
+def test_a_photo_stays_in_the_browser(visit: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    draw_face(Face.random(Random(0))).resize((700, 600)).save(photo)
+    page = visit("#vae/0")
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    expect(page.get_by_text("Your photo stays on this device.")).to_be_visible()
+    page.locator("#file").set_input_files(photo)
+    page.get_by_role("button", name="Redraw the square").click()
+
+    expect(page.locator("#face-title")).to_have_text("Your photo, redrawn")
+    portrait(page)
+    face = np.asarray(image(page, "Save PNG"))
+    generator = Generator.load("vae")
+    expected = generator.reconstruct(read_photo(photo.read_bytes(), 150, align=False)[None])[0]
+    assert np.abs(face.astype(int) - expected).mean() < 3
+
+
+def test_the_face_of_a_photo_is_found_in_the_browser(visit: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    scene = Image.new("RGB", (900, 700), "grey")
+    scene.paste(
+        draw_face(Face.random(Random(3))).resize((356, 436)).rotate(12, expand=True, fillcolor="grey"), (380, 130)
+    )
+    scene.save(photo)
+    page = visit("#vae/0")
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(photo)
+    page.get_by_role("button", name="Find the face and redraw it").click()
+
+    expect(page.locator("#face-title")).to_have_text("Your photo, redrawn")
+    portrait(page)
+    redrawn = np.asarray(image(page, "Save PNG"))
+    expected = Generator.load("vae").reconstruct(read_photo(photo.read_bytes(), 150)[None])[0]
+    assert np.abs(redrawn.astype(int) - expected).mean() < 6
+
+
+def test_a_photo_without_a_face_says_so(visit: Any, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (900, 700), "grey").save(photo)
+    page = visit("#vae/0")
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(photo)
+    page.get_by_role("button", name="Find the face and redraw it").click()
+
+    expect(page.get_by_text("No face was found in the photo; choose another, or place it yourself.")).to_be_visible()
+
+
+def test_a_second_visit_needs_no_network(browser: Browser, folder: Path, hosting: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with hosting(folder) as address:
+        page.goto(f"{address}#dcgan/3")
+        portrait(page)
+        assert page.evaluate("navigator.serviceWorker.ready.then(({ active }) => Boolean(active))")
+    page.reload()
+    portrait(page)
+
+    assert_same(drawn(page, "dcgan", 5), Generator.load("dcgan").sample(1, 5)[0])
+    assert page.evaluate("crossOriginIsolated"), "so that it may draw in threads"
+    context.close()
+
+
+@pytest.mark.parametrize("damage", [lambda file: file[:-1000], lambda file: file[:-1] + b"?"], ids=["cut", "changed"])
+def test_a_damaged_network_is_refused(
+    browser: Browser, folder: Path, hosting: Any, tmp_path: Path, damage: Any
+) -> None:
+    shutil.copytree(folder, tmp_path / "site")
+    network = tmp_path / "site" / "bundles" / "told" / "decoder.onnx"
+    network.write_bytes(damage(network.read_bytes()))
+    context = browser.new_context()
+    page = context.new_page()
+    with hosting(tmp_path / "site") as address:
+        page.goto(f"{address}#told/3")
+        alert = page.get_by_role("alert").filter(has_text="bundles/told/decoder.onnx is damaged or was cut off")
+        expect(alert).to_be_visible()
+
+        shutil.copy(folder / "bundles" / "told" / "decoder.onnx", network)
+        alert.get_by_role("button", name="Try again").click()
+        portrait(page)
+    context.close()
+
+
+def test_it_shows_how_much_of_the_model_has_come(browser: Browser, folder: Path, hosting: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        """
+        window.seen = [];
+        addEventListener("DOMContentLoaded", () => {
+          const bar = document.getElementById("loading-bar");
+          new MutationObserver(() => seen.push([bar.value, bar.max])).observe(bar, { attributes: true });
+        });
+        """
+    )
+    with hosting(folder) as address:
+        page.goto(f"{address}#vae/3")
+        portrait(page)
+    seen = page.evaluate("seen")
+    networks = json.loads((folder / "bundles" / "catalogue.json").read_text())["files"]
+    assert max(total for _, total in seen) > networks["bundles/vae/prior.onnx"]["bytes"]
+    assert any(0 < loaded < total for loaded, total in seen)
+    expect(page.locator("#loading")).to_be_hidden()
+    context.close()

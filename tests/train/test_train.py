@@ -1,0 +1,403 @@
+"""The command that trains, run as a user runs it, on synthetic faces."""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from face_generation.data.datamodule import SyntheticDataModule
+from face_generation.generator import Generator
+from face_generation.models import checkpoint
+from face_generation.train.__main__ import main
+
+# The demo, cut to seconds. In float32 a CPU computes the same twice, to the bit.
+SMALL_VAE = [
+    "model.encoder.latent_channels=2",
+    "model.encoder.channels=[8,8,8,8]",
+    "model.decoder.channels=[8,8,8,8]",
+    "model.discriminator.channels=[8,8]",
+]
+SMALL = [
+    "experiment=demo",
+    "data=packed",
+    "data.batch_size=16",
+    *SMALL_VAE,
+    "model.adversarial_epoch=1",
+    "trainer.max_epochs=2",
+    "trainer.precision=32-true",
+    "trainer.accelerator=cpu",
+]
+SMALL_DCGAN = [
+    "model.generator.channels=[8,8,8,8,8,8]",
+    "model.discriminator.channels=[8,8,8,8,8]",
+    "data.batch_size=16",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "logger=none",
+    "measure_edits=false",
+]
+SHORT = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none", "measure_edits=false", "data.num_workers=0"]
+SMALL_PRIOR = ["model.network.width=16", "model.network.depth=1", "data.batch_size=16"]
+
+
+def train(folder: Path, *options: str, recipe: list[str] = SMALL) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*options, recipe=recipe), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def command(*options: str, recipe: list[str] = SMALL) -> list[str]:
+    return [sys.executable, "-m", "face_generation.train", *recipe, *options]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with packed splits of synthetic faces: 96 for training, 12 for validation."""
+    folder = tmp_path_factory.mktemp("train")
+    SyntheticDataModule(str(folder / "splits"), count=120).prepare_data()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workspace: Path) -> Path:
+    """The folder of a run that nothing interrupted."""
+    done = train(workspace, "logger=none", "hydra.run.dir=whole")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workspace / "whole"
+
+
+def test_a_run_leaves_checkpoints_metrics_and_a_bundle_that_draws(run: Path) -> None:
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "final.ckpt"}
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics.keys() == {f"val/{name}" for name in ("loss", "pixels", "features", "kl", "psnr", "ssim")}
+    assert all(np.isfinite(value) for value in metrics.values())
+
+    generator = Generator.load(run / "bundle")
+    assert generator.bundle.name == "demo"
+    assert generator.bundle.metrics == metrics
+    assert generator.bundle.training["config"]["model"]["encoder"]["latent_channels"] == 2
+    assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
+
+
+@pytest.mark.parametrize("batches", [4, 1000])
+def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, batches: int) -> None:
+    """Killed in the middle of an epoch, or as soon as the first one has its last batch, before it is validated:
+    weights, their average and the optimizer's state end alike, bit for bit."""
+    options = ["logger=none", f"runs_dir=killed{batches}", f"callbacks.last.every_n_batches={batches}"]
+    process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (found := list(workspace.glob(f"killed{batches}/*/checkpoints/last.ckpt"))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 4 <= checkpoint.read(found[0])["global_step"] < 18
+
+    resumed = train(workspace, *options, "ckpt_path=last")
+
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    whole = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    ours = torch.load(found[0], weights_only=True)
+    assert (
+        ours["global_step"] == whole["global_step"] == 18
+    )  # of one optimizer in the first epoch, of two in the second
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(ours[part][name], value) for name, value in whole[part].items())
+    for optimizer, other in zip(ours["optimizer_states"], whole["optimizer_states"], strict=True):
+        for mine, theirs in zip(optimizer["state"].values(), other["state"].values(), strict=True):
+            assert all(torch.equal(mine[name], value) for name, value in theirs.items())
+    assert ours["lr_schedulers"] == whole["lr_schedulers"]
+    assert len(list((workspace / f"killed{batches}").iterdir())) == 1  # it went on in the folder that it began in
+
+
+def test_a_resumed_run_takes_changed_options_and_says_so(workspace: Path, run: Path) -> None:
+    shutil.copytree(run, workspace / "changed")
+    options = ["ckpt_path=changed/checkpoints/last.ckpt", "logger=none", "model.optimizer.adamw_lr=1e-4"]
+    done = train(workspace, *options, "trainer.max_epochs=3")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "From here on model.optimizer.adamw_lr is 0.0001; it was 0.002" in done.stdout
+    last = checkpoint.read(workspace / "changed/checkpoints/last.ckpt")
+    assert [group["initial_lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-4]
+    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [4e-4]]
+    assert {"batch": 12, "option": "model.optimizer.adamw_lr", "before": 2e-3, "now": 1e-4} in last["provenance"][
+        "changes"
+    ]
+
+
+@pytest.mark.slow  # the stages of the recipe, below, are several runs of one command as well
+def test_multirun_trains_one_after_the_other(workspace: Path) -> None:
+    done = train(
+        workspace,
+        "model.encoder.latent_channels=2,4",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1",
+        "logger=none",
+        "hydra.sweep.dir=many",
+        "-m",
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    bundles = sorted(workspace.glob("many/*/*/bundle"))
+    assert [Generator.load(bundle).bundle.latent_dim for bundle in bundles] == [200, 400]
+
+
+def test_the_stages_of_the_recipe(workspace: Path) -> None:
+    """The autoencoder, then a prior on its latents, which begins with the newest bundle that the first stage left."""
+    done = train(workspace, "experiment=celeba", "data.batch_size=16", recipe=[*SMALL_VAE, *SHORT])
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = train(workspace, "experiment=celeba_prior", "truncation=0.8", recipe=[*SMALL_PRIOR, *SHORT])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    (autoencoder,) = (workspace / "outputs/celeba").glob("*/bundle")
+    (bundle,) = (workspace / "outputs/celeba_prior").glob("*/bundle")
+    first, both = Generator.load(autoencoder), Generator.load(bundle)
+    assert both.bundle.training["model"] == "VAE"
+    assert both.bundle.files["decoder.onnx"] == first.bundle.files["decoder.onnx"]
+    assert both.bundle.training["autoencoder"]["config"]["name"] == "celeba"
+    assert both.bundle.truncation == 0.8
+    assert len(both.attributes.names) == 40
+    assert both.sample(2, seed=0, attributes={"smiling": 1}).shape == (2, 150, 150, 3)
+    metrics = json.loads((bundle.parent / "metrics.json").read_text())
+    assert metrics.keys() == {"val/loss", "val/loss_told", "val/loss_untold"}
+
+
+@pytest.mark.parametrize("choice", ["model=dcgan", "experiment=dcgan_2016"])
+def test_a_dcgan_becomes_a_bundle_that_draws_and_has_no_encoder(workspace: Path, choice: str) -> None:
+    folder = workspace / choice
+    done = train(workspace, choice, f"hydra.run.dir='{choice}'", recipe=SMALL_DCGAN)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"last.ckpt", "final.ckpt"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.keys() == {"val/swd"}
+    assert metrics["val/swd"] > 0
+    generator = Generator.load(folder / "bundle")
+    assert generator.bundle.name == ("dcgan" if choice == "model=dcgan" else "dcgan-2016")
+    assert generator.bundle.training["model"] == "DCGAN"
+    assert not (folder / "bundle/encoder.onnx").exists()
+    averaged = "current_model_state" in torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert averaged == (choice == "model=dcgan")
+    # The bundle draws what the model does.
+    model, _ = checkpoint.load(folder / "checkpoints/final.ckpt")
+    with torch.no_grad():
+        faces = model.eval().decode(torch.from_numpy(generator.latents(2, seed=0)))
+    expected = faces.add(1).mul(127.5).permute(0, 2, 3, 1).numpy()
+    assert np.abs(generator.sample(2, seed=0) - expected).max() < 4  # weights of a bundle are in half precision
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("choice", "recipe"),
+    [
+        ("model=vae", SMALL),
+        ("model=dcgan", SMALL_DCGAN),
+        ("experiment=prior", [*SMALL_PRIOR, "data.autoencoder=whole/bundle", "measure_edits=false"]),
+    ],
+)
+def test_a_gpu_trains_a_model_that_then_draws_without_one(
+    workspace: Path, run: Path, choice: str, recipe: list[str]
+) -> None:
+    folder = f"gpu-{choice.partition('=')[2]}"
+    options = ["trainer.accelerator=gpu", "trainer.precision=auto", "trainer.max_epochs=1", "logger=none"]
+    done = train(workspace, choice, *options, f"hydra.run.dir={folder}", recipe=recipe)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Generator.load(workspace / folder / "bundle").sample(1).shape == (1, 150, 150, 3)
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_dcgan_together(workspace: Path) -> None:
+    done = train(workspace, "model=dcgan", "trainer.devices=2", "hydra.run.dir=two-dcgan", recipe=SMALL_DCGAN)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkpoint.read(workspace / "two-dcgan/checkpoints/last.ckpt")["global_step"] == 6  # 3 of each optimizer
+    assert Generator.load(workspace / "two-dcgan/bundle").sample(1).shape == (1, 150, 150, 3)
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_prior_together(workspace: Path, run: Path) -> None:
+    options = ["data.autoencoder=whole/bundle", "trainer.devices=2", "hydra.run.dir=two-prior"]
+    done = train(workspace, "experiment=prior", *options, recipe=[*SMALL_PRIOR, *SHORT])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkpoint.read(workspace / "two-prior/checkpoints/last.ckpt")["global_step"] == 3
+    assert Generator.load(workspace / "two-prior/bundle").sample(1).shape == (1, 150, 150, 3)
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(workspace: Path) -> None:
+    done = train(
+        workspace,
+        "trainer.devices=2",
+        "trainer.strategy=ddp",
+        "logger=none",
+        "hydra.run.dir=two",
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkpoint.read(workspace / "two/checkpoints/last.ckpt")["global_step"] == 9  # half as many as alone
+    assert Generator.load(workspace / "two/bundle").sample(1).shape == (1, 150, 150, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["model.latents=8"], "Could not override 'model.latents'"),
+        (["model=gan"], "Could not find 'model/gan'"),
+        (["model.decoder.channels=[8,8,8]"], "as many channels"),
+        (["data.folder=nowhere"], "no packed splits in nowhere"),
+        (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
+        (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
+        (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
+        (
+            ["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8", "trainer.max_epochs=3"],
+            "6 batches an epoch, and now there are 12",
+        ),
+        (["ckpt_path=whole/checkpoints/last.ckpt", "model.optimizer._target_=torch.optim.SGD"], "cannot become"),
+        (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
+        (["model.optimizer.adamw_lr=1e30", "model.clip=1e30"], "the loss is"),
+        (["trainer.max_epochs=abc"], "trainer.max_epochs=abc; give a whole number"),
+        (["trainer.precision=17"], "error: trainer: Precision 17 is invalid"),
+        (["trainer.gradient_clip_val=1.0"], "a VAE steps its two optimizers by itself"),
+        (["start=nowhere"], "no finished training in nowhere"),
+        (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
+        (["start=whole/checkpoints/final.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    workspace: Path,
+    run: Path,
+    options: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr(sys, "argv", ["train.py", *SMALL, "logger=none", *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    (line,) = (line for line in printed.err.splitlines() if line.startswith("error: "))
+    assert message in line
+    assert "Traceback" not in printed.err + printed.out
+
+
+def run_here(options: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Trains in `folder`, in this process."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", *SMALL, *options])
+    main()
+
+
+@pytest.mark.parametrize("mistake", ["trainer.max_epochs=abc", "trainer.devices=abc", "model.decoder.channels=[8,8,8]"])
+def test_what_could_not_start_leaves_nothing(
+    mistake: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_here([f"data.folder={workspace}/splits", mistake], monkeypatch, tmp_path)
+
+    assert stop.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_logs_exports_and_keeps_nothing(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here([f"data.folder={workspace}/splits", "trainer.fast_dev_run=true"], monkeypatch, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out.endswith("dry run: all of it works; nothing was logged, exported or kept\n")
+
+
+def test_lightnings_switches_and_several_loggers(workspace: Path, tmp_path: Path) -> None:
+    options = [
+        "callbacks=early_stopping",
+        "trainer.overfit_batches=2",
+        "trainer.profiler=simple",
+        "measure_edits=false",
+    ]
+    options += ["logger=[csv,tensorboard]", "trainer.log_every_n_steps=1", "hydra.run.dir=my run (1)"]
+    done = train(tmp_path, f"data.folder={workspace}/splits", *options)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"my run (1)"}
+    kept = {"bundle", "checkpoints", "config.yaml", "csv", "metrics.json", "tensorboard"}
+    assert {path.name for path in (tmp_path / "my run (1)").iterdir()} == kept
+    with (tmp_path / "my run (1)/csv/version_0/metrics.csv").open() as table:
+        steps = {row["step"] for row in csv.DictReader(table) if row["train/loss"]}
+    assert steps == {"0", "1", "2", "3"}  # two batches of each of two epochs
+    assert "Profiler Report" in done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
+    options = ["trainer.max_epochs=1000", "runs_dir=stopped runs"]
+    process = subprocess.Popen(command(*options), cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(workspace.glob("stopped runs/*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=100)
+
+    assert process.returncode == 130
+    (line,) = (line for line in printed.decode().splitlines() if line.startswith("interrupted"))
+    before, typed = line.split("python -m face_generation.train ")
+    assert before == "interrupted; go on with: "
+    assert shlex.split(typed) == [*SMALL, "trainer.max_epochs=1000", "runs_dir='stopped runs'", "ckpt_path=last"]
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    assert stopped.info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8]", f"data.folder={workspace}/splits"]
+    for trials in (1, 4):
+        done = train(tmp_path, *recipe, f"hydra.sweeper.n_trials={trials}", "trainer.max_epochs=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    study = optuna.load_study(study_name="demo_search", storage=f"sqlite:///{tmp_path}/optuna.db")
+    figures = {path: json.loads(path.read_text()) for path in tmp_path.glob("outputs/demo_search/*/metrics.json")}
+    assert len(study.trials) == len(figures) == 4
+    assert study.best_value == pytest.approx(min(each["val/loss"] for each in figures.values()))
+    assert set(study.best_params) == {"model.optimizer.adamw_lr", "model.scheduler.warmup_steps"}
+    assert f"best of 4 trials: {study.best_value:.6g} with " in done.stdout
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in runs]
+    (parent,) = (run for run in runs if run.info.run_name == "demo_search" and "study" in run.data.tags)
+    assert parents.count(parent.info.run_id) == 4
+
+
+def test_help_names_the_groups_and_options() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "face_generation.train", "--help"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "120"},
+    )
+
+    assert done.returncode == 0
+    for word in (
+        "experiment: celeba, celeba_prior, dcgan_2016, demo, demo_prior, prior, vae",
+        "ckpt_path=last",
+        "model: dcgan, prior, vae",
+        "seed: 0",
+    ):
+        assert word in done.stdout
