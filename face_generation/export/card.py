@@ -61,8 +61,8 @@ Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configu
 ## What it is for, and not for
 
 The model is for research on generative models, for teaching, and for pictures of people who do not exist, as far as
-the licence allows. It must not be used to identify, deceive or harass anyone, or to decide about people. The faces share
-the biases of the training data: who was photographed, how, and how often. A reconstruction of a photo is not that
+the licence allows. It must not be used to identify, deceive or harass anyone, or to decide about people. The faces
+share the biases of the training data: who was photographed, how, and how often. A reconstruction of a photo is not that
 person's likeness.
 {_evaluation(bundle)}{_broken(bundle)}{_asked(bundle)}{_edits(bundle)}
 ## Figures at the end of training
@@ -89,8 +89,8 @@ def _evaluation(bundle: Bundle) -> str:
     return f"""
 ## How good its faces are
 
-{bundle.evaluation["comparison"]} Intervals are 95 % bootstrap intervals. This command writes a report that explains each
-figure.
+{bundle.evaluation["comparison"]} Intervals are 95 % bootstrap intervals. This command writes a report that explains
+each figure.
 
     {bundle.evaluation["command"]}
 
