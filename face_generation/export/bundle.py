@@ -152,7 +152,7 @@ def _write(
     """Writes the networks, the manifest and the preview."""
     model = model.cpu().eval()
     training = {key: provenance[key] for key in ("data", "config", "git_commit", "changes") if key in provenance}
-    training |= {"model": type(model).__name__, "losses": list(model.losses)}
+    training |= {"model": type(model).__name__, "losses": list(model.losses), "config": published(training["config"])}
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
     normal = torch.zeros(2, math.prod(model.latent_shape))
     if isinstance(model, Prior):
@@ -190,6 +190,23 @@ def _write(
     with writing(folder / PREVIEW) as preview:
         preview.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
     return Bundle.write(folder, **manifest)
+
+
+def published(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a training as a manifest shows it to everybody.
+
+    The logger is left out, because it shapes no weights and may name servers. An absolute path is cut to its last name,
+    because the rest says where somebody works.
+    """
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: shown(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [shown(each) for each in value]
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    return {key: shown(value) for key, value in config.items() if key != "logger"}
 
 
 def _both(prior: str, autoencoder: str | None) -> str:

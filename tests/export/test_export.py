@@ -117,6 +117,24 @@ def test_the_card_says_what_the_bundle_is(bundle: Path) -> None:
         assert text in card
 
 
+def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str, Any], tmp_path: Path) -> None:
+    config = {
+        **described["config"],
+        "run_dir": "/home/ada/runs/7",
+        "logger": {"mlflow": {"tracking_uri": "https://ada:key@host"}},
+    }
+    config["data"] = {"folder": "splits", "cache": "/home/ada/latents"}
+
+    bundle = export_bundle(vae, tmp_path / "bundle", "told", {**described, "config": config})
+
+    shown = bundle.training["config"]
+    assert shown["data"] == {"folder": "splits", "cache": "latents"}
+    assert shown["model"] == described["config"]["model"]
+    text = (bundle.folder / "bundle.json").read_text()
+    assert "/home/ada" not in text
+    assert "ada:key" not in text
+
+
 def test_a_bundle_is_replaced_and_other_files_are_not(
     vae: VAE, described: dict[str, Any], bundle: Path, tmp_path: Path
 ) -> None:
