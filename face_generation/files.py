@@ -86,6 +86,21 @@ def replacing(folder: Path) -> Iterator[Path]:
             _remove(temporary, folder)
 
 
+def require_space(folder: Path, size: float, who: str, remedy: str = "make room or choose another folder") -> None:
+    """Checks that the disk of `folder`, which need not exist yet, has room for `size` bytes.
+
+    Args:
+        who: Beginning of the message, such as "the faces need".
+
+    Raises:
+        UserError: There is less room.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if size > free:
+        raise UserError(f"{who} {size / 1e6:,.1f} MB and {folder} has {free / 1e6:,.1f} MB free; {remedy}")
+
+
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
     """Yields an empty folder in the system's temporary one, and removes it when the block ends. If the process is

@@ -124,7 +124,7 @@ def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("bundles") / "told"
     shutil.copytree(tiny_bundle, folder)
     torch.manual_seed(0)
-    network = FlowTransformer((2, 2, 2), attributes=len(TOLD), width=16, depth=1, heads=2)
+    network = FlowTransformer((2, 2, 2), attributes=len(TOLD), patch=1, width=16, depth=1, heads=2)
     for parameter in network.parameters():
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     sampler = FlowSampler(network, torch.zeros(2, 1, 1), torch.ones(2, 1, 1), steps=2, guidance=2.0)

@@ -1,12 +1,17 @@
 """What holds for the repository as a whole."""
 
 import ast
+import inspect
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import files
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.utils import get_object
+from omegaconf import OmegaConf
 from packaging.requirements import Requirement
 
 import face_generation
@@ -27,6 +32,15 @@ def imported_modules(folder: Path) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 names.add(node.module)
     return names
+
+
+def targets(node: Any) -> Iterator[dict[str, Any]]:
+    """The blocks of a configuration that name something of this package to call."""
+    if isinstance(node, dict):
+        if str(node.get("_target_")).startswith("face_generation."):
+            yield node
+        for child in node.values():
+            yield from targets(child)
 
 
 def test_package_and_project_have_one_version() -> None:
@@ -70,6 +84,15 @@ def test_dependencies_point_one_way(room: str, below: set[str]) -> None:
     ours = {parts[1] for parts in names if parts[0] == "face_generation" and len(parts) > 1}
 
     assert ours <= {room, "errors", "files"} | below
+
+
+def test_defaults_in_code_are_those_of_the_configuration() -> None:
+    for path in sorted((ROOT / "configs").rglob("*.yaml")):
+        for block in targets(OmegaConf.to_container(OmegaConf.load(path))):
+            for name, parameter in inspect.signature(get_object(block["_target_"])).parameters.items():
+                value = block.get(name, parameter.default)
+                if parameter.default is not parameter.empty and "${" not in str(value):
+                    assert value == parameter.default, f"{path.name}: {block['_target_']}, {name}"
 
 
 def test_the_readme_has_the_figures_of_the_shipped_bundles() -> None:

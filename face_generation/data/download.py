@@ -4,7 +4,6 @@ import hashlib
 import html
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from face_generation.data.celeba import FILES, RawFile
 from face_generation.errors import UserError
+from face_generation.files import require_space
 
 OFFICIAL_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, and without a byte
@@ -167,12 +167,7 @@ def _received(unchecked: Path) -> int:
 
 def _require_space(file: RawFile, unchecked: Path) -> None:
     missing = 0 if unchecked.exists() else file.size - _received(unchecked)
-    free = shutil.disk_usage(unchecked.parent).free
-    if missing > free:
-        raise UserError(
-            f"no space for {file.name} in {unchecked.parent}: {missing:,} bytes are to come and {free:,} are free; "
-            "free some or choose another folder"
-        )
+    require_space(unchecked.parent, missing, f"{file.name} still needs")
 
 
 def _problem(path: Path, file: RawFile) -> str | None:

@@ -17,6 +17,7 @@ from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.splits import PackedSplit, packed_attributes
 from face_generation.data.summary import Summary, check
 from face_generation.errors import UserError
+from face_generation.files import sweep, writing
 from face_generation.generator import Generator
 from face_generation.generator.bundle import DECODER, ENCODER, MANIFEST
 
@@ -74,17 +75,14 @@ def _doubles(array: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
 def encode_split(generator: Generator, split: PackedSplit, path: Path) -> None:
     """Writes the latents of a split's images and of their mirror images: float16 N×2×latent_dim at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
     shape = (len(split), 2, generator.bundle.latent_dim)
-    latents = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-    with tqdm(total=len(split), desc=f"Encoding {split.path}", unit="image") as progress:
+    with writing(path) as file, tqdm(total=len(split), desc=f"Encoding {split.path}", unit="image") as progress:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
         for start in range(0, len(split), CHUNK):
             images = split.gather(list(range(start, min(start + CHUNK, len(split))))).numpy()
-            for side, view in enumerate((images, images[:, :, ::-1])):
-                latents[start : start + len(images), side] = generator.encode(np.ascontiguousarray(view))
+            views = images, np.ascontiguousarray(images[:, :, ::-1])
+            file.write(np.stack([generator.encode(view) for view in views], axis=1).astype("<f2").tobytes())
             progress.update(len(images))
-    latents.flush()
-    partial.replace(path)
 
 
 class LatentDataModule(PackedDataModule):
@@ -117,6 +115,7 @@ class LatentDataModule(PackedDataModule):
         folder = self._folder(generator)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):  # several processes may start at once
+            sweep(folder)
             for name in SPLITS:
                 if not (folder / f"{name}.npy").exists():
                     encode_split(generator, PackedSplit(self.folder, name), folder / f"{name}.npy")

@@ -31,6 +31,7 @@ from face_generation.data.sources import File, Source
 from face_generation.data.splitting import Plan, plan
 from face_generation.data.summary import Summary, checksum
 from face_generation.errors import UserError
+from face_generation.files import require_space
 from face_generation.generator.photos import TooLarge, aligned_faces, centred_square, open_photo
 
 IMAGE_SIZE = 150  # pixels, both sides, where nobody asks for another size
@@ -117,6 +118,7 @@ def pack(
 
 
 def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, align: str | None, threads: int) -> Summary:
+    # The folder has a fixed name, unlike that of files.replacing, so that an interrupted packing is continued.
     work = destination.with_name(destination.name + ".partial")
     if begun := _packed_so_far(work, summary):
         keep = ("counts", "damaged", "faceless", "several", "checksums")
@@ -125,7 +127,7 @@ def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, align
     total = sum(map(len, plan.rows.values()))
     if work.exists() and not finished:
         shutil.rmtree(work)
-    _check_space(destination.parent, (total - finished) * summary.row_bytes)
+    require_space(destination.parent, (total - finished) * summary.row_bytes, "the splits need")
     work.mkdir(exist_ok=True)
 
     count = max(1, CHUNK_BYTES // summary.row_bytes)
@@ -255,15 +257,6 @@ def _write_table(path: Path, plan: Plan, split: str, summary: Summary) -> None:
             values = plan.attributes.get(name, unknown).tolist()
             for number in range(summary.several.get(name, 1)):
                 table.writerow([f"{name}#{number + 1}" if number else name, *values])
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"{folder} has {free / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} MB are needed; "
-            "make room or choose another folder"
-        )
 
 
 def _cores() -> int:

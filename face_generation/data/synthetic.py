@@ -8,8 +8,6 @@ A `Face` describes a face. Its picture and its attributes both follow from that 
 import argparse
 import cmath
 import math
-import os
-import shutil
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from face_generation.data.celeba import (
 )
 from face_generation.data.locking import alone
 from face_generation.errors import UserError, exit_on_user_error
+from face_generation.files import replacing, sweep
 
 Colour = tuple[int, int, int]
 
@@ -102,11 +101,11 @@ def write_synthetic_faces(folder: Path, count: int, seed: int = 0) -> bool:
         with alone(folder):
             if _recipe(folder) == recipe:
                 return False
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-            if folder.exists():
+            if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
                 raise UserError(f"{folder} holds something else; remove it or choose another folder")
-            _write(folder, count, seed, recipe)
+            sweep(folder.parent)
+            with replacing(folder) as work:
+                _write(work, count, seed, recipe)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; make room or choose another folder") from error
     return True
@@ -122,13 +121,9 @@ def _recipe(folder: Path) -> bytes | None:
 
 
 def _write(folder: Path, count: int, seed: int, recipe: bytes) -> None:
-    work = folder.with_name(folder.name + ".partial")
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
     held_out = max(1, count // 10)
     partition, attributes = [], [str(count), " ".join(ATTRIBUTES)]
-    with zipfile.ZipFile(work / ARCHIVE_FILE, "w") as archive:
+    with zipfile.ZipFile(folder / ARCHIVE_FILE, "w") as archive:
         archive.comment = recipe
         for number in tqdm(range(1, count + 1), desc="drawing", unit=" faces"):
             name = f"{number:06}.jpg"
@@ -140,8 +135,7 @@ def _write(folder: Path, count: int, seed: int, recipe: bytes) -> None:
             present = face.attributes()
             attributes.append(name + "".join("  1" if attribute in present else " -1" for attribute in ATTRIBUTES))
     for file, lines in ((PARTITION_FILE, partition), (ATTRIBUTE_FILE, attributes)):
-        (work / file).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\r\n")
-    os.replace(work, folder)
+        (folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\r\n")
 
 
 @dataclass(frozen=True)

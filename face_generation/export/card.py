@@ -5,6 +5,7 @@ from typing import Any
 
 from face_generation.editing.finding import MIN_AUC, MIN_CLASSIFIER_AUC
 from face_generation.editing.measure import MIN_CHANGE
+from face_generation.files import writing
 from face_generation.generator.bundle import CARD, DIRECTIONS, PREVIEW, Bundle
 from face_generation.metrics import BETTER
 from face_generation.metrics.registry import METRICS
@@ -73,7 +74,8 @@ The figures are those of the exported weights. Their names begin with the split 
 | --- | --- | --- |
 {figures}
 """
-    (bundle.folder / CARD).write_text(text, encoding="utf-8")
+    with writing(bundle.folder / CARD) as file:
+        file.write(text.encode())
 
 
 def _evaluation(bundle: Bundle) -> str:

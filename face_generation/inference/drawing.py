@@ -4,7 +4,6 @@ Each mode has a function. All of them choose where to write before they load a b
 """
 
 import secrets
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from face_generation.data.annotations import read_attributes, write_attributes
 from face_generation.data.celeba import ATTRIBUTE_FILE
 from face_generation.errors import UserError, printable
-from face_generation.files import writing
+from face_generation.files import require_space, writing
 from face_generation.generator import Bundle, Generator, origin, pictures
 from face_generation.generator.attributes import Asked
 from face_generation.generator.bundle import shipped
@@ -293,7 +292,8 @@ def write_folder(
 
     faces = iter(faces)
     first = next(faces)
-    check_space(folder, n * len(pictures.encode(first, suffix, recipe(seed))))
+    size = n * len(pictures.encode(first, suffix, recipe(seed)))
+    require_space(folder, size, "the faces need about", "ask for fewer, choose another output, or format=jpg")
     label()
     written = 0
     try:
@@ -332,14 +332,3 @@ def write_table(
 def face_file(seed: int, suffix: str) -> str:
     """The name of a face's file in a folder of many."""
     return f"{seed:010}.{suffix}"
-
-
-def check_space(folder: Path, size: int) -> None:
-    """Raises `UserError` if the disk of `folder` has no room for `size` bytes."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if size > free:
-        raise UserError(
-            f"the faces need about {size / 1e6:,.1f} MB and {folder} has {free / 1e6:,.1f} MB free; "
-            "ask for fewer, choose another output, or format=jpg"
-        )

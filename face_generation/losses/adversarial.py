@@ -47,7 +47,7 @@ class GradientPenalty(nn.Module):
         both: Penalise samples as well as photos.
     """
 
-    def __init__(self, weight: float, interval: int = 1, both: bool = True) -> None:
+    def __init__(self, weight: float, interval: int, both: bool = True) -> None:
         super().__init__()
         self.weight = weight
         self.interval = interval

@@ -39,7 +39,7 @@ class DCGAN(AdversarialModel):
         discriminator_optimizer: Callable[[Iterable[Tensor]], Optimizer],
         adversarial: NonSaturating | RelativisticPairing,
         penalty: GradientPenalty,
-        augment: bool = True,
+        augment: bool,
     ) -> None:
         super().__init__(discriminator(image_size=image_size), adversarial, penalty, augment)
         self.generator = generator(image_size=image_size)

@@ -60,10 +60,10 @@ class Prior(FaceModel):
         loss: FlowMatching,
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
-        told_nothing: float = 0.2,
-        told_all: float = 0.4,
-        steps: int = 3,
-        guidance: float = 2.0,
+        told_nothing: float,
+        told_all: float,
+        steps: int,
+        guidance: float,
     ) -> None:
         super().__init__()
         if told_nothing < 0 or told_all < 0 or told_nothing + told_all > 1:

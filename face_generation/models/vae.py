@@ -74,14 +74,14 @@ class VAE(AdversarialModel):
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         discriminator_optimizer: Callable[[Iterable[Tensor]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
-        pixel_weight: float = 0.5,
-        feature_weight: float = 0.5,
-        kl_weight: float = 0.3,
-        adversarial_weight: float = 0.03,
-        adversarial_epoch: int = 0,
-        noise: float = 0.0,
-        clip: float = 1.0,
-        augment: bool = False,
+        pixel_weight: float,
+        feature_weight: float,
+        kl_weight: float,
+        adversarial_weight: float,
+        adversarial_epoch: int,
+        noise: float,
+        clip: float,
+        augment: bool,
     ) -> None:
         super().__init__(discriminator, adversarial, penalty, augment)
         if image_size % 2:

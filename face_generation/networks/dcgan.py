@@ -62,7 +62,7 @@ class DCGANDiscriminator(nn.Module):
             every layer (Miyato et al. 2018). `none` leaves that to a gradient penalty.
     """
 
-    def __init__(self, channels: Sequence[int], image_size: int, norm: str = "spectral") -> None:
+    def __init__(self, channels: Sequence[int], image_size: int, norm: str) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for wide, deep in zip((3, *channels), channels, strict=False):

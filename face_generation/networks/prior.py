@@ -31,7 +31,7 @@ class FlowTransformer(nn.Module):
         self,
         latent_shape: tuple[int, int, int],
         attributes: int,
-        patch: int = 1,
+        patch: int,
         width: int = 256,
         depth: int = 8,
         heads: int = 4,

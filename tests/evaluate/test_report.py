@@ -97,18 +97,6 @@ def test_a_histogram_of_one_value_is_drawn() -> None:
     assert "nan" not in str(histogram)
 
 
-def test_interpolation_keeps_to_the_great_circle() -> None:
-    start, end = np.random.default_rng(0).normal(size=(2, 64))
-    end *= np.linalg.norm(start) / np.linalg.norm(end)
-    points = exhibits.slerp(start, end, 9)
-
-    np.testing.assert_allclose(points[[0, -1]], [start, end])
-    np.testing.assert_allclose(np.linalg.norm(points, axis=1), np.linalg.norm(start))
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    np.testing.assert_allclose(steps, steps[0])
-    np.testing.assert_allclose(exhibits.slerp(start, 2 * start, 3), [start, 1.5 * start, 2 * start])
-
-
 def test_attribute_means_are_those_of_the_faces_that_have_it(tiny_bundle: Path) -> None:
     generator = Generator.load(tiny_bundle)
     faces = np.random.default_rng(0).integers(0, 256, (70, 150, 150, 3), dtype=np.uint8)
@@ -118,14 +106,6 @@ def test_attribute_means_are_those_of_the_faces_that_have_it(tiny_bundle: Path) 
     np.testing.assert_array_equal(picture[:, :150], faces[::2].mean(axis=0).round())
     mean = generator.encode(faces[::2]).mean(axis=0, keepdims=True)
     np.testing.assert_allclose(picture[:, 152:].astype(int), generator.decode(mean)[0].astype(int), atol=1)
-
-
-def test_tiles_stand_in_rows() -> None:
-    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8)
-    picture = exhibits.tile(images, 3)
-
-    assert picture.shape == (10, 22, 3)
-    assert [int(picture[y, x, 0]) for y in (0, 6) for x in (0, 8, 16)] == [0, 1, 2, 3, 4, 255]
 
 
 class Page(HTMLParser):

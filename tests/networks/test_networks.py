@@ -150,7 +150,7 @@ def test_velocities_depend_on_everything_that_is_told_and_on_every_place() -> No
 
 
 def test_a_new_prior_leaves_noise_where_it_is() -> None:
-    network = FlowTransformer((3, 6, 6), attributes=4, width=16, depth=2, heads=2)
+    network = FlowTransformer((3, 6, 6), attributes=4, patch=1, width=16, depth=2, heads=2)
     mean, std = torch.randn(3, 1, 1), torch.rand(3, 1, 1)
     normal = torch.randn(2, 3 * 36)
     latents = FlowSampler(network, mean, std, steps=3, guidance=2.0)(normal, torch.ones(2, 4))
