@@ -25,8 +25,10 @@ PLAIN = os.environ.get(FULL_ERROR) != "1"
 # What Hydra and OmegaConf add below a message: no remedy for a user.
 DETAILS = re.compile(r"\n\s*(To append .*\+\w+=|Config search path|See https|full_key|object_type)")
 FULL_KEY = re.compile(r"^full_key: (.+)$", re.MULTILINE)
-# Values that are Hydra's to read, though the option is a text: nothing, quoted ones, lists and interpolations.
+# Values that Hydra reads, though the option is a text: nothing, quoted ones, lists and interpolations.
 SPELLED = re.compile(r"(null|)|'.*'|\".*\"|\[.*\]|.*\$\{.*", re.DOTALL)
+# Values that Hydra reads as they are: names and paths without other characters.
+SIMPLE = re.compile(r"(?!(?:true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 SWEEP = re.compile(r".*,|(choice|glob)\(", re.DOTALL)
 # Blocks of a config file that are for Hydra, not options of ours.
 HYDRA_BLOCKS = re.compile(r"^(defaults|hydra):\n(?:[ \t-].*\n|\n)*", re.MULTILINE)
@@ -56,13 +58,15 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
             @wraps(function)
             def job(config: DictConfig) -> T:
                 try:
-                    with plain_errors():  # here already, because Hydra prints a line of its own about what it sees
+                    with plain_errors(
+                        config_name
+                    ):  # here already, because Hydra prints a line of its own about what it sees
                         return function(config)
                 finally:
                     remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
             sys.argv[1:] = spelled(sys.argv[1:], texts)
-            with plain_errors(), hydra_raises():
+            with plain_errors(config_name), hydra_raises():
                 hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
 
         return main
@@ -84,18 +88,18 @@ def hydra_raises() -> Iterator[None]:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Exits on a `UserError` or an error in the options with one line and status 2."""
+def plain_errors(name: str) -> Iterator[None]:
+    """Exits on a `UserError` or an error in the options of the command `name` with one line and status 2."""
     with exit_on_user_error():
         try:
             yield
         except (HydraException, OmegaConfBaseException) as error:
             if not PLAIN:
                 raise
-            raise user_error(error) from error
+            raise user_error(error, name) from error
 
 
-def user_error(error: HydraException | OmegaConfBaseException) -> UserError:
+def user_error(error: HydraException | OmegaConfBaseException, name: str) -> UserError:
     """The `UserError` that `error` was raised from, or else the gist of its message."""
     cause: BaseException | None = error
     while cause is not None:
@@ -106,7 +110,7 @@ def user_error(error: HydraException | OmegaConfBaseException) -> UserError:
     if isinstance(error, InstantiationException) and error.__cause__ and (key := FULL_KEY.search(message)):
         message = f"{key[1]}: {error.__cause__}"  # without the way there
     gist = " ".join(DETAILS.split(message)[0].split()).rstrip(".")
-    return UserError(f"{gist}; --help shows the options of {Path(sys.argv[0]).stem}")
+    return UserError(f"{gist}; --help shows the options of {name}")
 
 
 def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
@@ -115,7 +119,13 @@ def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
 
     def quoted(argument: str) -> str:
         name, equals, value = argument.partition("=")
-        if not equals or name.lstrip("+") not in texts or SPELLED.fullmatch(value) or (sweeps and SWEEP.match(value)):
+        if (
+            not equals
+            or name.lstrip("+") not in texts
+            or SPELLED.fullmatch(value)
+            or SIMPLE.fullmatch(value)
+            or (sweeps and SWEEP.match(value))
+        ):
             return argument
         return f"{name}={QuotedString(os.path.expanduser(value), Quote.single).with_quotes()}"
 
