@@ -4,5 +4,6 @@ import os
 
 __version__ = "0.1.0"
 
-# From 1.29 on ONNX Runtime gives the machine a number and reports to its makers what is run; it reads this when loaded.
+# From 1.29 on, ONNX Runtime numbers the machine and reports to its makers what it runs, unless this is set before
+# import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

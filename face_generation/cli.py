@@ -1,11 +1,11 @@
-"""The program `face-generation`: the package's commands by short names, and their completion in a shell."""
+"""The program `face-generation`: runs the package's commands by short names, and completes them in a shell."""
 
 import runpy
 import sys
 
 from face_generation import __version__
 
-# What `python -m` runs, by short name.
+# The modules that `python -m` would run, by short name.
 COMMANDS = {
     "train": ("face_generation.train", "train a model, and export it as a bundle"),
     "draw": ("face_generation.inference", "draw faces, edit them, go from one to another"),
@@ -24,7 +24,7 @@ Completion of commands, options and choices with the Tab key, also in ~/.bashrc 
   eval "$(face-generation completion bash)"
   eval "$(face-generation completion zsh)"
 """
-# Hydra answers with what may follow, given a line that begins with the name of a command.
+# Hydra completes a line that begins with the name of a command.
 COMPLETION = """_face_generation() {{
     local word="${{COMP_WORDS[COMP_CWORD]}}" choices="{commands}"
     if [ "$COMP_CWORD" -gt 1 ]; then
@@ -38,7 +38,7 @@ ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
 
 
 def main() -> None:
-    """Runs the command that the first argument names, as `python -m` does."""
+    """Runs the command that the first argument names, like `python -m`."""
     arguments = sys.argv[1:]
     names = " ".join(COMMANDS)
     match arguments:

@@ -22,28 +22,28 @@ from face_generation.errors import UserError, exit_on_user_error
 T = TypeVar("T")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own switch for tracebacks
 PLAIN = os.environ.get(FULL_ERROR) != "1"
-# What Hydra and OmegaConf add below a message: no remedy for a user.
+# Hydra and OmegaConf add these lines below a message. They do not help a user.
 DETAILS = re.compile(r"\n\s*(To append .*\+\w+=|Config search path|See https|full_key|object_type)")
 FULL_KEY = re.compile(r"^full_key: (.+)$", re.MULTILINE)
-# Values that Hydra reads, though the option is a text: nothing, quoted ones, lists and interpolations.
+# Values of text options that Hydra must still read: nothing, quoted texts, lists and interpolations.
 SPELLED = re.compile(r"(null|)|'.*'|\".*\"|\[.*\]|.*\$\{.*", re.DOTALL)
 # Values that Hydra reads as they are: names and paths without other characters.
 SIMPLE = re.compile(r"(?!(?:true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 SWEEP = re.compile(r".*,|(choice|glob)\(", re.DOTALL)
-# Blocks of a config file that are for Hydra, not options of ours.
+# Blocks of a config file that are for Hydra and are no options of ours.
 HYDRA_BLOCKS = re.compile(r"^(defaults|hydra):\n(?:[ \t-].*\n|\n)*", re.MULTILINE)
 
 
 def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable[[DictConfig], T]], Callable[[], None]]:
-    """Makes a function a command whose options are those of `configs/<config_name>.yaml`.
+    """Turns a function into a command whose options are those of `configs/<config_name>.yaml`.
 
-    The values of the options `texts`, most of them paths, are taken as they stand, whatever characters are in them; a
-    `~` in front is the home folder. Hydra's grammar reads all others. A folder that Hydra made for the run is removed
-    if nothing is in it at the end.
+    The values of the options `texts`, most of which are paths, are taken literally, whatever characters they have. A
+    `~` at the beginning is the home folder. Hydra's grammar reads all other values. The folder that Hydra makes for the
+    run is removed at the end if it is empty.
 
-    A mistake in the options, and any `UserError`, becomes one line and exit status 2; with HYDRA_FULL_ERROR=1 a mistake
-    in the options shows its traceback. `${options:}` in the config's `hydra.help.template` stands for the config file's
-    own text, so that its comments need to be written only once.
+    A mistake in the options and any `UserError` become one line and exit status 2. With HYDRA_FULL_ERROR=1 a mistake in
+    the options shows its traceback. `${options:}` in the config's `hydra.help.template` stands for the text of the
+    config file, so that its comments are written only once.
 
     Example:
         >>> @command("inference", texts=["bundle", "input", "output"])
@@ -58,9 +58,8 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
             @wraps(function)
             def job(config: DictConfig) -> T:
                 try:
-                    with plain_errors(
-                        config_name
-                    ):  # here already, because Hydra prints a line of its own about what it sees
+                    # Inside Hydra, because it prints a line of its own about errors that it sees.
+                    with plain_errors(config_name):
                         return function(config)
                 finally:
                     remove_empty(Path(HydraConfig.get().runtime.output_dir))
@@ -76,7 +75,7 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
 
 @contextmanager
 def hydra_raises() -> Iterator[None]:
-    """Makes Hydra raise errors, where else it would print them and exit."""
+    """Makes Hydra raise errors that it would otherwise print before it exits."""
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
@@ -89,7 +88,7 @@ def hydra_raises() -> Iterator[None]:
 
 @contextmanager
 def plain_errors(name: str) -> Iterator[None]:
-    """Exits on a `UserError` or an error in the options of the command `name` with one line and status 2."""
+    """Exits with one line and status 2 on a `UserError` or an error in the options of the command `name`."""
     with exit_on_user_error():
         try:
             yield
@@ -100,7 +99,7 @@ def plain_errors(name: str) -> Iterator[None]:
 
 
 def user_error(error: HydraException | OmegaConfBaseException, name: str) -> UserError:
-    """The `UserError` that `error` was raised from, or else the gist of its message."""
+    """Finds the `UserError` that `error` was raised from, or makes one from the first lines of its message."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):
@@ -108,13 +107,13 @@ def user_error(error: HydraException | OmegaConfBaseException, name: str) -> Use
         cause = cause.__cause__
     message = str(error)
     if isinstance(error, InstantiationException) and error.__cause__ and (key := FULL_KEY.search(message)):
-        message = f"{key[1]}: {error.__cause__}"  # without the way there
+        message = f"{key[1]}: {error.__cause__}"  # without the path to it
     gist = " ".join(DETAILS.split(message)[0].split()).rstrip(".")
     return UserError(f"{gist}; --help shows the options of {name}")
 
 
 def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
-    """A command line in which the values of the options `texts` are quoted for Hydra, and begin at no `~`."""
+    """Quotes the values of the options `texts` for Hydra, and expands `~` in them."""
     sweeps = {"-m", "--multirun"} & set(arguments)
 
     def quoted(argument: str) -> str:
@@ -133,7 +132,7 @@ def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes a folder if it is empty, and those above it that are empty then, within the working directory."""
+    """Removes a folder if it is empty, and then empty folders above it, within the working directory."""
     with suppress(OSError):
         while Path.cwd() in folder.parents:
             folder.rmdir()
@@ -141,13 +140,13 @@ def remove_empty(folder: Path) -> None:
 
 
 def configs_folder() -> Path:
-    """The folder of config files: inside the package where it was installed as a wheel, beside it in a checkout."""
+    """The folder of config files: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
 
 
 def options(config: Path) -> str:
-    """The text of a config file without the blocks for Hydra, to be shown in its help."""
+    """The text of a config file without the blocks for Hydra, to show in the help."""
     text = HYDRA_BLOCKS.sub("", config.read_text(encoding="utf-8"))
     return indent(text.strip(), "  ").replace("$", "$$")  # Hydra takes the help for a string.Template

@@ -1,4 +1,4 @@
-"""What a user can put right: one line that says what is wrong and what to do next, never a traceback."""
+"""Errors that a user can put right. They are shown as one line that says what is wrong and what to do next."""
 
 import sys
 from collections.abc import Iterator
@@ -6,19 +6,18 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A mistake or an outside failure that the user can put right; the message names the remedy."""
+    """A mistake or an outside failure that the user can put right. The message names the remedy."""
 
 
 def printable(text: str) -> str:
-    r"""Text that may come from outside, such as a file's name, as a terminal may show it: other characters are written
-    out, such as \x1b. A terminal obeys these."""
+    r"""Escapes control characters, such as \x1b, in text from outside, because a terminal would obey them."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Prints a `UserError` as one line on standard error and exits with status 2; Ctrl-C exits with 130,
-    after what the `KeyboardInterrupt` says."""
+    """Exits with status 2 on a `UserError`, which is printed as one line on standard error. Exits with status 130 on
+    Ctrl-C, after the message of the `KeyboardInterrupt`."""
     try:
         yield
     except UserError as error:

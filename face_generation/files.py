@@ -1,6 +1,6 @@
-"""Files and folders that appear whole: made beside their place, then renamed to it.
+"""Writes files and folders that appear only when they are complete: under another name, then renamed.
 
-What is being made is locked. So `sweep` can tell what a killed process left behind from what another one still writes.
+An unfinished file is locked. So `sweep` can tell what a killed process left behind from what another one still writes.
 """
 
 import ctypes
@@ -19,22 +19,22 @@ from typing import BinaryIO
 
 from face_generation.errors import UserError
 
-UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished")  # the name of what is to become the file or folder $1
-NEW, OLD = "new", "old"  # inside an unfinished folder: what is to come, and what was there
-YOUNG = 1.0  # seconds in which a file may not be locked yet
+UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished")  # the temporary name of the file or folder $1
+NEW, OLD = "new", "old"  # parts of an unfinished folder: the new content, and the old
+YOUNG = 1.0  # seconds; a younger file may not be locked yet
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # Linux's fcntl.h and fs.h
 
 
 @contextmanager
 def writing(path: Path, *, durable: bool = False, remedy: str = "or choose another place") -> Iterator[BinaryIO]:
-    """Opens a new file that appears at `path`, in place of any older one, only when it is whole.
+    """Opens a new file that appears at `path`, in place of an older one, when the block ends without an error.
 
     Args:
-        durable: Whether it must be on the disk by then, and outlive a power cut. It takes milliseconds.
-        remedy: What helps where there is no space, besides making some.
+        durable: Flush the file to the disk first, so that it survives a power cut. This takes milliseconds.
+        remedy: What else helps if there is no space left.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The file cannot be written.
     """
     temporary = _beside(path)
     try:
@@ -46,7 +46,7 @@ def writing(path: Path, *, durable: bool = False, remedy: str = "or choose anoth
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-            temporary.replace(path)  # before the lock goes with the file
+            temporary.replace(path)  # before the lock is released with the file
         if durable:
             _sync(path.parent)
     except OSError as error:
@@ -60,13 +60,13 @@ def writing(path: Path, *, durable: bool = False, remedy: str = "or choose anoth
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder, which takes the place of `folder` when the block ends without an error.
+    """Yields an empty folder, which replaces `folder` when the block ends without an error.
 
-    Whenever the process is killed, the old folder or the new one is at `folder`, and whole. Where the file system
-    cannot exchange two folders the old one may be gone from there: `sweep` then brings it back.
+    Even if the process is killed, `folder` is either the complete old one or the complete new one. If the file system
+    cannot exchange two folders, the old one may be gone; `sweep` then brings it back.
 
     Raises:
-        OSError: It cannot be made there.
+        OSError: The folder cannot be made.
     """
     temporary = _beside(folder)
     new, old = temporary / NEW, temporary / OLD
@@ -88,8 +88,8 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
-    """Gives an empty folder in the system's temporary one, and removes it when the block ends. Where the process is
-    killed, the next one that asks for a folder removes it."""
+    """Yields an empty folder in the system's temporary one, and removes it when the block ends. If the process is
+    killed, the next call removes it."""
     place = Path(gettempdir()) / name
     sweep(place.parent)
     folder = _beside(place)
@@ -103,7 +103,7 @@ def scratch(name: str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what killed processes left unfinished in `folder`, and brings back a folder that one had moved away."""
+    """Removes unfinished files of killed processes in `folder`, and restores a folder that one had moved away."""
     for path in folder.glob(".*.unfinished"):
         match = UNFINISHED.fullmatch(path.name)
         if match and _is_abandoned(path):
@@ -129,12 +129,12 @@ def _is_abandoned(path: Path) -> bool:
         with _opened(path) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return time.time() - path.stat().st_mtime > YOUNG
-    except OSError:  # somebody holds it, or finished it just now
+    except OSError:  # another process holds it, or has just finished it
         return False
 
 
 def _lock(descriptor: int) -> None:
-    with suppress(OSError):  # some network file systems have no locks; then nothing is swept there
+    with suppress(OSError):  # some network file systems have no locks, so nothing is swept there
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
@@ -153,7 +153,7 @@ def _sync(path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Gives each of two folders the other's name, at once; False where one is missing or the system cannot do it."""
+    """Exchanges the names of two folders atomically. Returns `False` if one is missing or the system cannot do it."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     if rename is None:
         return False

@@ -1,4 +1,4 @@
-"""What is to be sent somewhere, kept until it has been: a receiver that is slow, locked or away costs no training."""
+"""Keeps calls to a receiver until they succeed, so that a slow, locked or missing receiver does not delay training."""
 
 import time
 from collections import deque
@@ -10,11 +10,11 @@ WATCH = 0.1  # seconds between looks at the time
 
 
 class Outbox:
-    """Makes calls in the order in which they were put in, on a thread of its own, and each again until it works.
+    """Makes calls in order, on its own thread, and repeats each until it succeeds.
 
     Args:
-        recover: Is told what a call raised, on that thread, before the next attempt. Where it raises, too, there is a
-            pause.
+        recover: Called on that thread with the error of a call, before the next attempt. If it raises an error itself,
+            there is a pause.
     """
 
     def __init__(self, recover: Callable[[Exception], None]) -> None:
@@ -22,10 +22,10 @@ class Outbox:
         self._calls: deque[Callable[[], object]] = deque()
         self._changed = Condition()
         self._thread: Thread | None = None
-        self._failed = False  # the last attempt
+        self._failed = False  # whether the last attempt failed
 
     def put(self, call: Callable[[], object]) -> None:
-        """Makes a call soon."""
+        """Adds a call at the end."""
         with self._changed:
             self._calls.append(call)
             self._changed.notify_all()
@@ -34,12 +34,13 @@ class Outbox:
             self._thread.start()
 
     def put_first(self, call: Callable[[], object]) -> None:
-        """Makes a call before all others. For `recover`."""
+        """Adds a call before all others. `recover` may use this."""
         with self._changed:
             self._calls.appendleft(call)
 
     def flush(self, patience: float) -> int:
-        """Waits until all calls are made, or attempts have failed for `patience` seconds. Returns how many are left."""
+        """Waits until all calls have succeeded, or attempts have failed for `patience` seconds. Returns how many calls
+        are left."""
         begun = time.monotonic()
         with self._changed:
             while self._calls and not (self._failed and time.monotonic() - begun > patience):

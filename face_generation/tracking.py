@@ -1,4 +1,4 @@
-"""Tracking: what a run logs goes to MLflow, and a store that is locked or a server that is down costs no training."""
+"""Logs runs to MLflow. A locked store or a server that is down does not delay training."""
 
 import json
 import logging
@@ -42,31 +42,32 @@ from face_generation.generator.bundle import CARD, Bundle
 from face_generation.generator.bundle import MLFLOW_STORE as LOCAL_STORE
 from face_generation.outbox import Outbox
 
-LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds, at the end of a run that went well, and of one that did not
-FAILURES = (MlflowException, SQLAlchemyError, OSError)  # requests' errors are of the last kind
-REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}  # no later attempt would do better
+LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds to wait at the end of a run that succeeded, and of one that failed
+FAILURES = (MlflowException, SQLAlchemyError, OSError)  # errors of requests are OSErrors
+REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}  # later attempts would fail as well
 MAX_DESCRIPTION = 5000  # characters
 # MLflow's defaults make one call to a dead server last for minutes.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; times
-RECORD = "mlflow_run.json"  # in a run's folder: its id in each store
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; retries
+RECORD = "mlflow_run.json"  # a file in the run's folder with its id in each store
 log = logging.getLogger(__name__)
 
 
 class Tracker(MLFlowLogger):
-    """Lightning's MLflow logger, with pictures, files, data sets and registered models, that costs no training.
+    """Lightning's MLflow logger, extended by pictures, files, data sets and registered models. It never delays
+    training.
 
-    What is logged is sent on a thread of its own. Where a store is locked or full for a while it is sent later; where a
-    server stops answering, the run goes on in the local store: what was logged before stays on the server.
+    Everything is sent on a separate thread. If a store is locked or full for a while, it is sent later. If a server
+    stops answering, the run continues in the local store, and what was logged before stays on the server.
 
     Args:
-        run_dir: The run's folder; `mlflow_run.json` in it keeps the run's id in each store.
+        run_dir: Folder of the run. `mlflow_run.json` in it keeps the run's id in each store.
         experiment_name: MLflow experiment.
-        run_name: What the UI calls the run, and what its bundle is registered as.
+        run_name: Name of the run in the UI, and of its registered model.
         tracking_uri: `sqlite:///mlflow.db`, or a server such as `http://127.0.0.1:8080`.
-        when_unreachable: `stop` before the first step, or go on in the `local` store.
-        resume: The checkpoint that training goes on from, if any: the MLflow run that the folder remembers goes on too.
-        system_metrics: Whether to log what processors, memory, disk, network and GPUs do, every 10 seconds.
-        study: The search that the run is a trial of, if any: the run is then a child of the one that stands for it.
+        when_unreachable: `stop` before the first step, or continue in the `local` store.
+        resume: Checkpoint that training resumes from, if any. The MLflow run of that folder is then continued.
+        system_metrics: Log the use of processors, memory, disk, network and GPUs every 10 seconds.
+        study: Search that the run is a trial of, if any. The run is then a child of the search's run.
 
     Raises:
         UserError: An argument is out of range, the experiment was deleted, or MLflow does not answer at the start and
@@ -95,7 +96,7 @@ class Tracker(MLFlowLogger):
         self._monitor: SystemMetricsMonitor | None = None
         self._outbox = Outbox(self._recover)
         self._begun = False
-        self._waiting = False  # for a store in a file
+        self._waiting = False  # whether it waits for a store in a file
         self._refusals: set[str] = set()
         self._record = Path(run_dir) / RECORD
         self._runs: dict[str, str] = json.loads(self._record.read_text()) if resume and self._record.exists() else {}
@@ -105,14 +106,14 @@ class Tracker(MLFlowLogger):
         try:
             _make_store(tracking_uri)
             super().__init__(experiment_name, run_name, tracking_uri, tags=dict(self._own_tags))
-        except FAILURES as error:  # only of a store in a file: no server has been asked yet
+        except FAILURES as error:  # this can only be a store in a file, because no server has been asked yet
             raise UserError(_advice(tracking_uri, error)) from error
         self._at_the_start(self._open)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> MlflowClient:
-        """The client of the store. The first use, which is Lightning's, starts the run, or reopens it.
+        """The client of the store. Its first use, by Lightning, starts or reopens the run.
 
         Raises:
             UserError: MLflow cannot be written to at the start.
@@ -120,13 +121,13 @@ class Tracker(MLFlowLogger):
         if not self._begun:
             self._begun = True
             self._at_the_start(self._start)
-        elif not self._initialized:  # in another store
+        elif not self._initialized:  # the run continues in another store
             self._start()
         return self._mlflow_client
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]
-        """Logs settings, nested ones by path, such as `model/latent_dim`. The first call starts the run.
+        """Logs settings. Nested ones are named by path, such as `model/latent_dim`. The first call starts the run.
 
         Raises:
             UserError: MLflow cannot be written to at the start.
@@ -145,7 +146,7 @@ class Tracker(MLFlowLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, picture: NDArray[np.uint8] | Figure, step: int) -> None:
-        """Logs an array H×W×3, which the UI shows as a series over the steps, or a chart."""
+        """Logs an array H×W×3, which the UI shows as a series over steps, or a chart."""
         if isinstance(picture, Figure):
             self._send(lambda: self.experiment.log_figure(self.run_id, picture, f"charts/{name}.png"))
         else:
@@ -158,10 +159,10 @@ class Tracker(MLFlowLogger):
 
     @rank_zero_only
     def log_split(self, path: Path, images: int, checksum: str, context: str) -> None:
-        """Logs which images are trained on: a packed split, of which `checksum` tells it from others.
+        """Logs the packed split that a run uses, with its checksum.
 
         Args:
-            context: What they are for: `training` or `validation`.
+            context: `training` or `validation`.
         """
         dataset = Dataset(
             name=f"{path.parent.name}/{path.stem}",
@@ -175,8 +176,8 @@ class Tracker(MLFlowLogger):
 
     @rank_zero_only
     def register(self, bundle: Path, name: str) -> None:
-        """Logs a bundle as an MLflow model and makes it the next version of the registered model `name`, which its card
-        describes."""
+        """Logs a bundle as an MLflow model and makes it the next version of the registered model `name`, with its card
+        as description."""
 
         folder = TemporaryDirectory()
         model = Path(folder.name) / bundle.name
@@ -198,14 +199,18 @@ class Tracker(MLFlowLogger):
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
-        """Lightning says that the fitting is over. Where it went well the run is not: its bundle is to come."""
+        """Lightning calls this when fitting is over. After a success the run stays open, because its bundle is yet to
+        come."""
         if status != "success":
             self.end(status)
 
     @rank_zero_only
     def end(self, status: str = "success") -> None:
-        """Ends the run when all is logged: `success`, `failed`, or `KILLED` where somebody stopped it. Where a store
-        refuses it for two minutes, or ten seconds of a run that went wrong, a warning says how much was not logged."""
+        """Ends the run with the status `success`, `failed`, or `KILLED` if somebody stopped it, when everything is
+        logged.
+
+        If the store refuses for two minutes (ten seconds after a failure), a warning says how much was not logged.
+        """
         if self._monitor:
             self._monitor.finish()
             self._monitor = None
@@ -229,7 +234,7 @@ class Tracker(MLFlowLogger):
             self._monitor.start()
 
     def _open(self) -> None:
-        """Finds the experiment and, where one goes on, the run."""
+        """Finds the experiment and, if a run is resumed, the run."""
         self._experiment_id = _experiment(self._mlflow_client, self._tracking_uri, self._experiment_name)
         self._run_id = self._recorded_run(self._tracking_uri)
 
@@ -248,7 +253,7 @@ class Tracker(MLFlowLogger):
             self._at_the_start(call)
 
     def _run_of_study(self) -> str:
-        """The run that all trials of the study are children of, which the first of them makes."""
+        """The parent run of all trials of the study. The first trial creates it."""
         client, experiment = self._mlflow_client, self._experiment_id
         assert experiment is not None
         found = client.search_runs([experiment], f"tags.study = '{self._study}'", max_results=1)
@@ -268,12 +273,13 @@ class Tracker(MLFlowLogger):
             return None
         try:
             run = MlflowClient(tracking_uri).get_run(self._runs[tracking_uri])
-        except MlflowException:  # the store was deleted: a new run begins
+        except MlflowException:  # the store was deleted, so a new run begins
             return None
         return run.info.run_id if run.info.lifecycle_stage == "active" else None
 
     def _log_params(self) -> None:
-        """Logs those that the run does not have yet. A resumed run keeps its first ones: MLflow changes none."""
+        """Logs the parameters that the run does not have yet. MLflow never changes parameters, so a resumed run keeps
+        its first ones."""
         known = self.experiment.get_run(self.run_id).data.params
         super().log_hyperparams({name: value for name, value in self._params.items() if name not in known})
 
@@ -284,7 +290,7 @@ class Tracker(MLFlowLogger):
             except Exception as error:
                 if _may_work_later(error):
                     raise
-                if (gist := _gist(error)) not in self._refusals:  # once, because every step may be refused
+                if (gist := _gist(error)) not in self._refusals:  # warn once, because every step may be refused
                     self._refusals.add(gist)
                     log.warning("what was to be logged to MLflow was not (%s)", gist)
             if self._waiting:
@@ -294,7 +300,7 @@ class Tracker(MLFlowLogger):
         self._outbox.put(attempt)
 
     def _recover(self, error: Exception) -> None:
-        """What to do before the next attempt to log something."""
+        """Prepares the next attempt to log something."""
         if not is_file(self._tracking_uri):
             self._leave_server(error, "failed")
             self._outbox.put_first(self._log_params)
@@ -323,13 +329,16 @@ def _may_work_later(error: Exception) -> bool:
 
 
 def is_file(tracking_uri: str) -> bool:
-    """Whether a store is a database in a file, which nobody has to start."""
+    """Whether a store is a database in a file, and not a server."""
     return tracking_uri.startswith("sqlite:///")
 
 
 def _experiment(client: MlflowClient, tracking_uri: str, name: str) -> str:
-    """The id of the experiment to log to, which is made where it is missing: `name`, or `name`-local where we have the
-    store without the server that made the experiment in it, because then we cannot write its artefacts."""
+    """The id of the experiment to log to, which is created if it is missing.
+
+    It is `name`, or `name`-local if a server made the experiment in this store, because its artefacts cannot be written
+    without the server.
+    """
     found = client.get_experiment_by_name(name)
     if found and is_file(tracking_uri) and found.artifact_location.startswith("mlflow-artifacts:"):
         return _experiment(client, tracking_uri, f"{name}-local")
@@ -337,7 +346,7 @@ def _experiment(client: MlflowClient, tracking_uri: str, name: str) -> str:
         try:
             return client.create_experiment(name)
         except MlflowException:
-            found = client.get_experiment_by_name(name)  # another run made it at this moment
+            found = client.get_experiment_by_name(name)  # another run has just created it
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
@@ -350,7 +359,7 @@ def _experiment(client: MlflowClient, tracking_uri: str, name: str) -> str:
 
 
 def _make_store(tracking_uri: str) -> None:
-    """Makes a store in a file where it is missing, one process at a time: two at once, or a kill, would spoil it."""
+    """Creates a store in a file if it is missing. A lock keeps two processes, or a kill, from corrupting it."""
     path = Path(tracking_uri.removeprefix("sqlite:///"))
     if is_file(tracking_uri) and not path.exists():
         with alone(path):
@@ -360,7 +369,7 @@ def _make_store(tracking_uri: str) -> None:
 
 
 def _advice(tracking_uri: str, error: Exception) -> str:
-    """What a user can do about a store in a file that cannot be used, in one line."""
+    """Says in one line what a user can do about a store in a file that cannot be used."""
     gist = _gist(error)
     if "locked" in gist:
         remedy = "close the program that locks it"
@@ -372,7 +381,7 @@ def _advice(tracking_uri: str, error: Exception) -> str:
 
 
 def _description(card: str) -> str:
-    """As much of a card as MLflow's databases take, up to the end of a section."""
+    """As many sections of a card as fit into MLflow's databases."""
     if len(card) <= MAX_DESCRIPTION:
         return card
     rest = "\n\nThe rest is in README.md, among the model's files.\n"
@@ -386,7 +395,7 @@ def _gist(error: Exception) -> str:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings → values by path, such as `model/latent_dim`."""
+    """Flattens nested settings to values by path, such as `model/latent_dim`."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -409,7 +418,7 @@ class Run:
         for variable, value in PATIENCE.items():
             os.environ.setdefault(variable, value)
         database = Path(self.store.removeprefix("sqlite:///"))
-        if self.store.startswith("sqlite:///") and not database.exists():  # asking for it would make an empty one
+        if self.store.startswith("sqlite:///") and not database.exists():  # MLflow would create an empty one
             raise UserError(f"no figures are logged to MLflow: there is no {database} here; run it where training ran")
         try:
             client = MlflowClient(self.store)
@@ -424,17 +433,17 @@ class Run:
 
 
 def recorded_run(path: Path) -> Run | None:
-    """The run in whose folder a checkpoint or a bundle is, if any."""
+    """The run whose folder holds a checkpoint or a bundle; `None` if there is none."""
     for folder in path.absolute().parents[:2]:
         if (folder / RECORD).is_file():
             runs: dict[str, str] = json.loads((folder / RECORD).read_text())
-            return Run(*list(runs.items())[-1])  # a run that lost its server went on in the local store
+            return Run(*list(runs.items())[-1])  # a run that lost its server continued in the local store
     return None
 
 
 def run_of_uri(uri: str) -> Run | None:
     """The run that the files at an MLflow URI come from: `runs:/<run>/…`, `models:/<name>/<version>` or
-    `models:/<name>@<alias>`. None where that is not known, or MLflow does not answer."""
+    `models:/<name>@<alias>`. `None` if it is unknown or MLflow does not answer."""
     store = mlflow.get_tracking_uri()
     if match := re.match(r"runs:/+([^/]+)", uri):
         return Run(store, match[1])
@@ -452,7 +461,7 @@ def run_of_uri(uri: str) -> Run | None:
 
 
 def git_commit() -> str | None:
-    """The commit of the code that runs, with `-dirty` behind it where files differ; None outside a repository."""
+    """The Git commit of this code, with `-dirty` if files differ from it; `None` outside a repository."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -461,7 +470,7 @@ def git_commit() -> str | None:
 
 
 def _own_tags() -> dict[str, str]:
-    """What the UI shows as source and description of a run."""
+    """The tags that the UI shows as source and description of a run."""
     commit = git_commit()
     tags = {MLFLOW_RUN_NOTE: f"`{shlex.join(['python', '-m', 'face_generation.train', *sys.argv[1:]])}`"}
     return tags | ({MLFLOW_GIT_COMMIT: commit} if commit else {})

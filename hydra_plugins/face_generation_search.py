@@ -1,7 +1,7 @@
-"""A search for good options as one of Hydra's sweepers: each run is a trial of an Optuna study.
+"""A Hydra sweeper that searches for good options with Optuna. Each run is a trial of a study.
 
-Hydra looks for plug-ins in modules of `hydra_plugins`, whenever any of its programs starts, so this one imports Optuna
-only when it is asked to search. Hydra's own plug-in holds Optuna at version 2.
+Hydra imports the modules of `hydra_plugins` whenever one of its programs starts. So this one imports Optuna only when
+it searches. Hydra's own plug-in needs version 2 of Optuna.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ from face_generation.errors import UserError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-USERS_MISTAKE = 2  # exit status of a run that could not start, or whose loss became NaN
+USERS_MISTAKE = 2  # exit status of a run that could not start or whose loss became NaN
 
 
 class StudySweeper(Sweeper):
     """Asks an Optuna study for options, trains with them, and tells it what `train` returned.
 
     Args:
-        study_name: A study of this name in the storage goes on.
+        study_name: Name of the study. One that exists in the storage is continued.
         storage: Where studies are kept, such as `sqlite:///optuna.db`.
-        n_trials: How many trials the study is to have, with those of earlier calls.
+        n_trials: Number of trials of the study, including those of earlier calls.
         direction: `minimize` or `maximize`.
-        seed: Of what is tried.
-        params: Options and what to try for each, in Hydra's words: `choice(…)`, `range(…)`, `interval(…)`, or
-            `tag(log, interval(…))`. What stands on the command line has priority.
+        seed: Seed of the choice of options.
+        params: What to try for each option, in Hydra's grammar: `choice(…)`, `range(…)`, `interval(…)`, or
+            `tag(log, interval(…))`. Choices on the command line take priority.
 
     Raises:
         UserError: Optuna is not installed, there is nothing to search, or the figure was not measured.
@@ -78,7 +78,7 @@ class StudySweeper(Sweeper):
             direction=self.direction,
             load_if_exists=True,
         )
-        # One that goes on tries something new, with another seed than at its beginning.
+        # A study that is continued gets another seed, so that it tries something new.
         seed = None if self.seed is None else self.seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(seed=seed)
         while (ended := len(study.get_trials(states=(states.COMPLETE, states.FAIL)))) < self.n_trials:
@@ -93,7 +93,7 @@ class StudySweeper(Sweeper):
                 figure = run.return_value
             except SystemExit as error:
                 if error.code == USERS_MISTAKE and study.get_trials(states=(states.COMPLETE,)):
-                    study.tell(trial, state=states.FAIL)  # these options were no good; others were
+                    study.tell(trial, state=states.FAIL)  # these options failed, and others may not
                     continue
                 raise  # this trial does not count
             if figure is None:
@@ -104,7 +104,7 @@ class StudySweeper(Sweeper):
 
 
 def search_space(arguments: Sequence[str]) -> tuple[dict[str, "BaseDistribution"], list[str]]:
-    """What to search by option, and the overrides that all trials share."""
+    """Splits arguments into what to search, by option, and the overrides that all trials share."""
     space: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
     for argument, override in zip(arguments, OverridesParser.create().parse_overrides(list(arguments)), strict=True):

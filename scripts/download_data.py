@@ -1,7 +1,7 @@
 """Downloads the official CelebA files: img_align_celeba.zip (1.4 GB), list_eval_partition.txt, list_attr_celeba.txt.
 
-They come from the project's copy, then from Google Drive. A download that was broken off continues, size and MD5
-are checked, and a file that is already there is not downloaded again. CelebA is for non-commercial research only.
+They come from the project's copy, or else from Google Drive. An interrupted download is continued, sizes and MD5 are
+checked, and a file that is already there is not downloaded again. CelebA is for non-commercial research only.
 
 Examples:
   python scripts/download_data.py data
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument(
         "--keep-existing",
         action="store_true",
-        help="take files that are already there as they are, such as a smaller archive of your own",
+        help="accept files that are already there without a check, such as a smaller archive of your own",
     )
     args = parser.parse_args()
     with exit_on_user_error():

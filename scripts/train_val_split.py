@@ -1,23 +1,23 @@
 """Packs faces into the arrays that training reads: train.npy, val.npy and test.npy, square RGB, with a table each.
 
-CelebA, whole or a part of it, in any layout in which people have it:
+CelebA, all or part of it, in any layout:
     python scripts/train_val_split.py data splits
     python scripts/train_val_split.py archive.zip splits --size 64
 
 Your own photos, in a folder with any subfolders, or in an archive:
     python scripts/train_val_split.py ~/Pictures/faces splits --licence "mine, for private use"
 
-Your own photos with the faces anywhere in them, turned and sized as CelebA's are:
+Your own photos with faces anywhere in them, which are aligned like CelebA's:
     python scripts/train_val_split.py ~/Pictures splits --align
 
-Are these splits still as they were packed?
+Check that splits are still as they were packed:
     python scripts/train_val_split.py --verify splits
 
-Each image is turned upright, and its centred square is resized, in sRGB. A table of the split (list_eval_partition.txt
-or .csv) decides where an image goes, else folders called train, val and test, else the number of a CelebA image. Only
-images that are none of CelebA's are split by chance: the same seed always gives the same split. Attributes come from
-list_attr_celeba.txt or .csv. Both tables are found in the source and in the two folders above it. What is damaged is
-left out and listed. A run that was stopped goes on where it was.
+Each image is turned upright, converted to sRGB, and its centred square is resized. The first of these that exists
+decides the split: a table (list_eval_partition.txt or .csv), folders called train, val and test, the numbers of
+CelebA's images, and chance. The same seed always gives the same split. Attributes come from list_attr_celeba.txt or
+.csv. Both tables are looked for in the source and in the two folders above it. Damaged images are left out and listed.
+An interrupted run is continued where it stopped.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from face_generation.data.packing import IMAGE_SIZE, pack
 from face_generation.data.summary import Summary, check
 from face_generation.errors import exit_on_user_error, printable
 
-LISTED = 20  # damaged images; summary.json has all
+LISTED = 20  # damaged images that are listed; summary.json has all
 
 
 class Verify(argparse.Action):
@@ -45,17 +45,17 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="CelebA's folder or archive, or a folder or archive of photos")
     parser.add_argument("destination", type=Path, help="the folder to make")
     parser.add_argument("--size", type=int, default=IMAGE_SIZE, help="pixels, even, 32 to 512 (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split by chance (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of a split by chance (default %(default)s)")
     parser.add_argument("--val", type=float, default=0.1, help="share for validation, by chance only (default 0.1)")
     parser.add_argument("--test", type=float, default=0.1, help="share for test, by chance only (default 0.1)")
     parser.add_argument("--description", metavar="TEXT", help="what the images are, for cards of models")
-    parser.add_argument("--licence", metavar="TEXT", help="on which terms they, and models, may be used")
+    parser.add_argument("--licence", metavar="TEXT", help="terms of use of the images and of models trained on them")
     parser.add_argument(
         "--align",
         nargs="?",
         const="largest",
         choices=("largest", "all"),
-        help="cut out the largest face of each image, or all faces, as CelebA's are; without it, the centred square",
+        help="cut out and align the largest face of each image, or all faces; otherwise the centred square is taken",
     )
     parser.add_argument("--threads", type=int, help="how many decode images (default: one for each core, up to 16)")
     parser.add_argument("--verify", metavar="FOLDER", type=Path, action=Verify, help="check packed splits instead")
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def report(summary: Summary, folder: Path) -> None:
-    """Prints what was packed, why it went where it is, and what was not."""
+    """Prints what was packed, how it was split, and what was left out."""
     counts = ", ".join(f"{split} {count:,}" for split, count in summary.counts.items())
     say(f"{folder}: packed {counts} at {summary.image_size}×{summary.image_size}")
     say(f"split by {summary.split_by}; attributes from {summary.attributes_from}")
@@ -93,7 +93,7 @@ def report(summary: Summary, folder: Path) -> None:
 
 
 def say(line: str) -> None:
-    """Prints a line with names in it, which may come from anybody's archive."""
+    """Prints a line with control characters escaped, because names may come from anybody's archive."""
     print(printable(line))
 
 

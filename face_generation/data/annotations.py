@@ -1,7 +1,7 @@
-"""Tables of a split and of attributes: CelebA's own, and those that people make of them or write themselves.
+"""Reads and writes tables of splits and of attributes: CelebA's own, and those that people make themselves.
 
-Both may be text in columns, as CelebA has them, or be parted by commas, semicolons or tabs, with any line ends, with a
-byte order mark or none, and with a heading or none. They may write the names of images in another way than the disk.
+Fields are in columns, as CelebA has them, or separated by commas, semicolons or tabs. Any line ends are accepted, with
+or without a byte order mark and a heading. A table may spell image names in another way than the disk.
 """
 
 import codecs
@@ -23,7 +23,7 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-ZERO = 2  # until it is known whether the table writes -1 for "absent", and so 0 for "unknown"
+ZERO = 2  # stands for a 0 until we know whether the table means "absent" or "unknown" by it
 PRESENCE = {"1": 1, "1.0": 1, "True": 1, "-1": -1, "-1.0": -1, "False": -1, "0": ZERO, "0.0": ZERO, "": 0}
 NAME_HEADINGS = frozenset({"image_id", "image", "image_name", "img", "file", "filename", "file_name", "name", "path"})
 
@@ -34,11 +34,11 @@ def read_partition(label: str, data: bytes) -> dict[str, str]:
     """Reads a table of a split: image name → "train", "val" or "test".
 
     Args:
-        label: What messages call the file.
-        data: Its content.
+        label: Name of the file in messages.
+        data: Content of the file.
 
     Raises:
-        UserError: It is no text, or a line is not an image name and 0, 1 or 2 (or the name of a split).
+        UserError: The file is not text, or a line is not an image name and 0, 1 or 2 (or the name of a split).
     """
     lines = _lines(label, data)
     separator = _separator(lines)
@@ -61,18 +61,19 @@ def read_partition(label: str, data: bytes) -> dict[str, str]:
 
 
 def read_attributes(label: str, data: bytes) -> Attributes:
-    """Reads a table of attributes: in CelebA's a count, then their names, then an image name and 1 or -1 for each.
+    """Reads a table of attributes. CelebA's has a count, then the attribute names, then lines of an image name and
+    values.
 
     Args:
-        label: What messages call the file.
-        data: Its content.
+        label: Name of the file in messages.
+        data: Content of the file.
 
     Returns:
         The attribute names, and for each image name its values as int8, in the order of the names: 1, -1, or 0 where
         unknown. In a table without any -1 a 0 means -1.
 
     Raises:
-        UserError: It is no text, a line does not have that form, or there are not as many as it promises.
+        UserError: The file is not text, a line is malformed, or there are fewer or more lines than the count says.
     """
     lines = _lines(label, data)
     separator = _separator(lines)
@@ -111,11 +112,11 @@ def read_attributes(label: str, data: bytes) -> Attributes:
 
 
 def write_attributes(path: Path, names: Sequence[str], rows: Mapping[str, NDArray[np.int8]]) -> None:
-    """Writes what `read_attributes` reads, as CelebA has it: attribute names, and for each image name its values, 1,
-    -1 or 0.
+    """Writes a table of attributes in CelebA's form: a count, the attribute names, then each image name with its values
+    (1, -1 or 0).
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The file cannot be written.
     """
     lines = [str(len(rows)), " ".join(names), *(f"{name} {' '.join(map(str, row))}" for name, row in rows.items())]
     with writing(path) as file:
@@ -123,21 +124,21 @@ def write_attributes(path: Path, names: Sequence[str], rows: Mapping[str, NDArra
 
 
 class Finder:
-    """Finds the row of a table that means an image, where the two write its name in different ways.
+    """Finds an image's row in a table, even if the two spell its name differently.
 
-    First the whole paths are compared, then the file names, then those without their suffix, then without leading
-    zeros. Letter case, the kind of slash and the way in which Unicode writes accents never matter.
+    Whole paths are compared first, then file names, then names without suffix, then names without leading zeros. Letter
+    case, the kind of slash and the Unicode form of accents never matter.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._rows: dict[tuple[int, str], str | None] = {}
         for name in names:
             for spelling in _spellings(name):
-                # A spelling that could mean two rows means neither.
+                # A spelling that fits two rows finds neither.
                 self._rows[spelling] = None if self._rows.get(spelling, name) != name else name
 
     def find(self, path: str) -> str | None:
-        """The name in the table of the image at `path`; `None` if it has none."""
+        """The name that the table has for the image at `path`; `None` if it has none."""
         return next((row for spelling in _spellings(path) if (row := self._rows.get(spelling))), None)
 
 
@@ -153,7 +154,7 @@ def _spellings(path: str) -> Iterator[tuple[int, str]]:
 
 
 def _lines(label: str, data: bytes) -> list[tuple[int, str]]:
-    """The number (from 1) and the text of each line that has any, however lines end."""
+    """The number (from 1) and the text of each line that is not blank, whatever the line ends."""
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = data.decode("utf-16")
@@ -178,7 +179,7 @@ def _separator(lines: list[tuple[int, str]]) -> str | None:
 
 
 def _fields(line: str, separator: str | None, values: int) -> list[str]:
-    """An image name and its values. Where white space parts them, a name may have some in it as well."""
+    """An image name and its values. Where white space separates them, the name itself may contain some."""
     if separator is None:
         return line.rsplit(None, values)
     return [field.strip() for field in next(csv.reader([line], delimiter=separator))]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RawFile:
-    """One official file: its name, size in bytes, MD5, Google Drive id, and direct addresses that have it too."""
+    """One official file: its name, size in bytes, MD5, Google Drive id, and other addresses that have it."""
 
     name: str
     size: int
@@ -78,10 +78,10 @@ ATTRIBUTES = tuple(
 
 
 def official_number(path: str) -> int | None:
-    """The number of an image, from 1 to 202,599, by its path; `None` if that is not one of CelebA's.
+    """The number of a CelebA image, from 1 to 202,599, read from its path; `None` if the image is not one of CelebA's.
 
-    The file is called 000001.jpg to 202599.jpg, or has another suffix, and a folder or archive in the path is called
-    after CelebA. CelebA-HQ counts its images in another way.
+    The file is named 000001 to 202599 with any suffix, and a folder or archive in the path is named after CelebA.
+    CelebA-HQ does not count, because it numbers its images in another way.
 
     >>> official_number("img_align_celeba/162771.jpg")
     162771
@@ -94,5 +94,5 @@ def official_number(path: str) -> int | None:
 
 
 def official_split(number: int) -> str:
-    """The official split of an image by its number."""
+    """The official split of the image with this number."""
     return next(split for split, numbers in OFFICIAL_SPLIT.items() if number in numbers)

@@ -1,4 +1,4 @@
-"""The datamodule: packed splits in, float batches on the device out."""
+"""The datamodule: turns packed splits into float batches on the device."""
 
 import shutil
 import sys
@@ -20,8 +20,8 @@ from face_generation.data.versioning import pull_splits
 from face_generation.errors import UserError
 
 SHARED_MEMORY = Path("/dev/shm")
-# Batches that wait at most: of the loaders for training and validation, and of each the prefetched ones of each process
-# (torch's default) and those that Lightning holds.
+# How many batches can wait in memory: there are two loaders, for training and validation. Each process of a loader
+# prefetches two batches (torch's default), and Lightning holds two.
 LOADERS, PREFETCHED, IN_HAND = 2, 2, 2
 
 
@@ -38,11 +38,11 @@ class PackedDataModule(pl.LightningDataModule):
     Args:
         folder: Where `train.npy`, `val.npy` and `test.npy` are.
         batch_size: Images per step and process.
-        num_workers: Loader processes; 0 gathers in the training process, which on local disks is fast enough.
+        num_workers: Loader processes. 0 loads in the training process, which is fast enough on local disks.
         flip: Mirror each training image with probability one half.
-        seed: Of the shuffle and the flips. Both depend on the seed, the epoch or step, and the rank alone.
-        description: What the images are, for the card of a model trained on them; what the splits say if `None`.
-        licence: On which terms the images, and so such a model, may be used; what the splits say if `None`.
+        seed: Seed of the shuffle and the flips. Both depend only on it, the epoch or step, and the rank.
+        description: What the images are, for the card of a model trained on them. `None` takes it from the splits.
+        licence: Terms of use of the images, and so of such a model. `None` takes them from the splits.
 
     Raises:
         UserError: A split is missing, malformed or not as it was packed, or the batch size is not positive.
@@ -70,7 +70,7 @@ class PackedDataModule(pl.LightningDataModule):
         self._licence = licence
 
     def prepare_data(self) -> None:
-        """Brings splits that are missing from the DVC remote."""
+        """Pulls missing splits from the DVC remote."""
         if not all((self.folder / f"{name}.npy").exists() for name in SPLITS):
             pull_splits(self.folder)
 
@@ -80,24 +80,24 @@ class PackedDataModule(pl.LightningDataModule):
 
     @property
     def image_size(self) -> int:
-        """Pixels, both sides; known after `setup`."""
+        """Height and width of the images, in pixels. Known after `setup`."""
         return self.splits["train"].image_size
 
     @property
     def description(self) -> str:
-        """What the images are, in words; "unknown" as long as there are no splits."""
+        """What the images are, in words; "unknown" before there are splits."""
         summary = Summary.read(self.folder)
         return self._description or (summary.description if summary else "unknown")
 
     @property
     def licence(self) -> str:
-        """On which terms images and a model trained on them may be used; "unknown" as long as there are no splits."""
+        """Terms of use of the images and of a model trained on them; "unknown" before there are splits."""
         summary = Summary.read(self.folder)
         return self._licence or (summary.licence if summary else "unknown")
 
     @property
     def sources(self) -> list[tuple[Path, int, str, str]]:
-        """The splits that a training sees: file, images, checksum where there is one, and what they are for."""
+        """The splits that a training sees: file, number of images, checksum (or "unknown"), and use."""
         checksums = summary.checksums if (summary := Summary.read(self.folder)) else {}
         uses = {"train": "training", "val": "validation"}
         paths = {name: self.folder / f"{name}.npy" for name in uses}
@@ -108,7 +108,7 @@ class PackedDataModule(pl.LightningDataModule):
 
     @property
     def shapes(self) -> dict[str, Any]:
-        """What a model takes from the data, as arguments of its constructor. Known after `setup`."""
+        """Arguments of a model's constructor that only the data knows. Known after `setup`."""
         return {"image_size": self.image_size}
 
     def train_dataloader(self) -> TrainLoader:
@@ -130,7 +130,7 @@ class PackedDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         if self.trainer is not None and self.trainer.training:
-            # Half of the batch, as bytes, is cheaper than all of it as floats.
+            # Flipping half of the batch as bytes is cheaper than flipping all of it as floats.
             for i in self._flipped(len(batch)).nonzero().flatten().tolist():
                 batch[i] = batch[i].flip(1)
         return to_float(batch)
@@ -143,7 +143,7 @@ class PackedDataModule(pl.LightningDataModule):
         return DataLoader(split, self.batch_size, sampler=sampler, **self._options(split))
 
     def _flipped(self, count: int) -> Tensor:
-        """Which images of the batch to mirror: bool, `count` of them; a function of the seed, the step and the rank."""
+        """Which of `count` images to mirror, as booleans: a function of the seed, the step and the rank."""
         assert self.trainer is not None
         step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
         entropy = np.random.SeedSequence((self.seed, step, self.trainer.global_rank))
@@ -163,8 +163,8 @@ class PackedDataModule(pl.LightningDataModule):
         }
 
     def _workers(self, split: PackedSplit) -> int:
-        """How many loader processes there can be: as many as configured, or none where their batches, which wait in
-        shared memory, would not fit there. Writing more ends the processes with a bus error."""
+        """The number of loader processes: as configured, or 0 if their waiting batches would not fit into shared
+        memory. A process that writes more than fits dies of a bus error."""
         if not (self.num_workers and SHARED_MEMORY.is_dir()):
             return self.num_workers
         waiting = LOADERS * (PREFETCHED * self.num_workers + IN_HAND) * self._place()[1]
@@ -183,11 +183,11 @@ class PackedDataModule(pl.LightningDataModule):
 
 
 class SyntheticDataModule(PackedDataModule):
-    """Synthetic faces, made and packed on first use; nothing is downloaded.
+    """Synthetic faces, which are drawn and packed on first use. Nothing is downloaded.
 
     Args:
-        folder: Where the splits go; their archive goes beside it, to `<folder>-raw`.
-        count: Faces to draw, for all three splits.
+        folder: Where the splits go. Their archive goes beside it, to `<folder>-raw`.
+        count: Number of faces in all three splits together.
         options: As for `PackedDataModule`.
     """
 

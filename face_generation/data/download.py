@@ -1,4 +1,4 @@
-"""Brings the official CelebA files: from several sources, resumed where broken off, named only once checked."""
+"""Downloads the official CelebA files. It tries several sources, resumes, and names a file only after checking it."""
 
 import hashlib
 import html
@@ -19,37 +19,37 @@ from face_generation.errors import UserError
 
 OFFICIAL_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, and without a byte
-RETRIES = 2  # in a row without a byte, with growing pauses
+RETRIES = 2  # attempts in a row that bring no byte, with growing pauses
 HEAD = 4096  # bytes that tell a zip from a web page
 
 
 class _WrongContent(Exception):
-    """What came, or would come, is not the file."""
+    """A source sends something other than the file."""
 
 
 class _SeenEnough(Exception):
-    """Ends a look at a source."""
+    """Ends a download early, when its beginning is enough to judge the source."""
 
 
 def download_all(folder: Path, *, mirror: str | None = None, keep_existing: bool = False) -> None:
-    """Brings every official file into `folder`; see `download`."""
+    """Downloads every official file into `folder`; see `download`."""
     for file in FILES.values():
         download(file, folder, mirror=mirror, keep_existing=keep_existing)
 
 
 def download(file: RawFile, folder: Path, *, mirror: str | None = None, keep_existing: bool = False) -> None:
-    """Brings one file into `folder` and says so; does nothing where it is there already.
+    """Downloads one file into `folder` and prints so. Does nothing if the file is already there.
 
-    The sources are tried in order: the file's direct addresses, then Google Drive. Until its size and MD5 are
-    checked the file has another name (`<name>.unchecked…`). A partial one stays when the network fails, and the
-    next source or the next call continues it.
+    The file's direct addresses are tried first, then Google Drive. The file has another name (`<name>.unchecked…`)
+    until its size and MD5 are checked. A partial file stays when the network fails, and the next source or the next
+    call continues it.
 
     Args:
-        mirror: address of a folder that has the files; it replaces all other sources.
-        keep_existing: take a file that is already there as it is, such as a smaller archive of the user's own.
+        mirror: Address of a folder that has the files. It replaces all other sources.
+        keep_existing: Accept an existing file without checking it, such as a smaller archive of the user's own.
 
     Raises:
-        UserError: a different file has the name, the disk is full or not writable, or no source has the file.
+        UserError: A different file has the name, the disk is full or not writable, or no source has the file.
     """
     target = folder / file.name
     try:
@@ -111,7 +111,11 @@ def _sources(file: RawFile, mirror: str | None) -> Iterator[str]:
 
 
 def _look(url: str, file: RawFile) -> None:
-    """Reads only the beginning, so that a "quota exceeded" page never gets among the bytes that are already here."""
+    """Checks the beginning of a source, so that a "quota exceeded" page is never added to the bytes already here.
+
+    Raises:
+        _WrongContent: The source does not send the file.
+    """
     head = io.BytesIO()
 
     def judge(_: int, total: int | None) -> None:
@@ -124,7 +128,7 @@ def _look(url: str, file: RawFile) -> None:
 
 
 def _fetch(url: str, file: RawFile, unchecked: Path) -> None:
-    """Goes on for as long as each attempt brings new bytes; starts over, once, where the source cannot resume."""
+    """Retries as long as attempts bring new bytes. Starts over once if the source cannot resume."""
     started_over = False
     with tqdm(desc=file.name, total=file.size, initial=_received(unchecked), unit="B", unit_scale=True) as bar:
         while not unchecked.exists():
@@ -143,7 +147,7 @@ def _fetch(url: str, file: RawFile, unchecked: Path) -> None:
             except (DownloadError, RequestException) as error:
                 if _received(unchecked) > before:
                     continue
-                # gdown chains the network's errors; without one, the source itself did not continue the file.
+                # gdown chains errors of the network. If there is none, the source itself did not continue the file.
                 cannot_resume = type(error) is DownloadError and error.__cause__ is None
                 if started_over or not before or not cannot_resume:
                     raise
@@ -153,7 +157,7 @@ def _fetch(url: str, file: RawFile, unchecked: Path) -> None:
 
 
 def _parts(unchecked: Path) -> list[Path]:
-    """gdown keeps a partial file beside the one it is for, with eight characters and `.part` added."""
+    """The partial files of gdown, which adds eight characters and `.part` to the name."""
     return list(unchecked.parent.glob(f"{unchecked.name}*.part"))
 
 
@@ -187,7 +191,7 @@ def _problem(path: Path, file: RawFile) -> str | None:
 
 
 def _mismatch(file: RawFile, head: bytes, size: int | None) -> str | None:
-    """What the first bytes and the size, where known, already tell."""
+    """Why the first bytes or the size (if known) cannot be those of `file`; `None` if they can."""
     if head.lstrip().startswith(b"<"):
         title = re.search(rb"<title>(.*?)</title>", head, re.DOTALL | re.IGNORECASE)
         named = f' titled "{_one_line(html.unescape(title[1].decode(errors="replace")))}"' if title else ""

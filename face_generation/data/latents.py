@@ -1,4 +1,4 @@
-"""Packed splits as an autoencoder sees them: what a prior learns from."""
+"""The latents of packed splits, which a prior learns from."""
 
 import hashlib
 from collections.abc import Iterator
@@ -27,12 +27,14 @@ Batch = tuple[Tensor, Tensor]  # latents and attributes
 
 
 class LatentSplit(Dataset[Batch]):
-    """The latents of one split and of its mirror images, with attributes. `split.gather(indices)` is a batch: latents
-    float32 B×2×latent_dim and attributes float32 B×K: 1, -1, or 0 where unknown.
+    """The latents of one split and of its mirror images, with attributes.
+
+    `split.gather(indices)` is a batch: latents, float32 B×2×latent_dim, and attributes, float32 B×K (1, -1, or 0 where
+    unknown).
 
     Args:
-        path: Of the latents, an array that `encode_split` wrote.
-        attributes: Values N×K.
+        path: Array of latents that `encode_split` wrote.
+        attributes: Attribute values N×K.
     """
 
     def __init__(self, path: Path, attributes: NDArray[np.int8]) -> None:
@@ -45,7 +47,7 @@ class LatentSplit(Dataset[Batch]):
 
     @property
     def sample_bytes(self) -> int:
-        """What one sample of a batch takes in memory."""
+        """Memory that one sample of a batch takes, in bytes."""
         return sum(tensor.nbytes for tensor in self.gather([0]))
 
     def gather(self, indices: list[int]) -> Batch:
@@ -55,7 +57,7 @@ class LatentSplit(Dataset[Batch]):
     __getitems__ = gather  # the name that torch's DataLoader looks for
 
     def moments(self, channels: int) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel over images and places, `channels` of each."""
+        """The mean and the standard deviation of each of `channels` channels, over images and places."""
         latents = self._latents.reshape(len(self), 2, channels, -1)
         sums = [(chunk.sum((0, 1, 3)), (chunk**2).sum((0, 1, 3))) for chunk in _doubles(latents)]
         total, squares = (np.sum(each, axis=0) for each in zip(*sums, strict=True))
@@ -94,8 +96,7 @@ class LatentDataModule(PackedDataModule):
         autoencoder: A bundle with an encoder: a shipped name, a folder, or an MLflow URI; or a folder of runs, the
             newest bundle in it.
         cache: Folder for the latents, in one folder for each encoder and data set.
-        options: As for `PackedDataModule`. `flip` takes the mirror image of each training face with probability one
-            half.
+        options: As for `PackedDataModule`. With `flip` each training face is its mirror image half of the time.
 
     Raises:
         UserError: There is no such bundle, it has no encoder, or a split is missing or malformed.
@@ -103,7 +104,7 @@ class LatentDataModule(PackedDataModule):
 
     def __init__(self, autoencoder: str, cache: str, **options: Any) -> None:
         super().__init__(**options)
-        # By the time of its networks, because a manifest changes when a bundle is evaluated.
+        # The time of the encoder decides which bundle is the newest, because evaluating a bundle changes its manifest.
         found = () if (Path(autoencoder) / MANIFEST).exists() else Path(autoencoder).glob(f"**/{ENCODER}")
         newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
         self.autoencoder = str(newest.parent) if newest else autoencoder
@@ -123,7 +124,7 @@ class LatentDataModule(PackedDataModule):
     def setup(self, stage: str) -> None:
         generator = Generator.load(self.autoencoder)
         folder = self._folder(generator)
-        splits: Any = {}  # to the loaders they are what packed splits are
+        splits: Any = {}  # latent splits stand in for packed splits in the loaders
         for name in SPLITS:
             splits[name] = LatentSplit(folder / f"{name}.npy", packed_attributes(self.folder, name)[1])
         self.splits = splits
@@ -131,7 +132,7 @@ class LatentDataModule(PackedDataModule):
 
     @property
     def shapes(self) -> dict[str, Any]:
-        shape = (*self.bundle.latent_shape, 1, 1)[:3]  # where latents have no places, they are at one
+        shape = (*self.bundle.latent_shape, 1, 1)[:3]  # latents without places count as one place
         train: Any = self.splits["train"]
         mean, std = train.moments(shape[0])
         return {

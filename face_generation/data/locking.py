@@ -1,4 +1,4 @@
-"""One process at a time makes a folder; the others wait, and then find it made."""
+"""Lets one process at a time make a folder. The others wait and find it finished."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Waits, and says so, until no other process makes `folder`. `<folder>.lock` beside it stands for the right to."""
+    """Holds the lock `<folder>.lock` while a process makes `folder`. Prints a line if it must wait for another
+    process."""
     path = folder.with_name(f"{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -23,5 +24,5 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            path.unlink()  # who waits notices, and makes a new one
+            path.unlink()  # a process that waits notices this and makes a new lock
         lock.release()

@@ -1,6 +1,6 @@
-"""Where faces come from: folders, archives, archives within them, and Parquet, all as one list of files.
+"""Lists the files of any source of faces: folders, archives, archives in archives, and Parquet.
 
-An archive's files are read where they lie and never written to the paths that it names, so no name in it does harm.
+The files in an archive are read in place and never unpacked to the paths that it names, so such a path can do no harm.
 """
 
 import bz2
@@ -32,22 +32,22 @@ from face_generation.errors import UserError
 from face_generation.generator import photos
 
 DOWNLOAD = "python scripts/download_data.py data"
-EXAMPLES = 3  # named of each kind that is passed over
+EXAMPLES = 3  # how many files of each kind that is passed over are named
 ARCHIVE = re.compile(r".*\.(zip|tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
-PART = re.compile(r"(.*-)[0-9]{3}\.zip", re.IGNORECASE)  # of a large download from Google Drive
+PART = re.compile(r"(.*-)[0-9]{3}\.zip", re.IGNORECASE)  # one part of a large download from Google Drive
 PARTITION = re.compile(rf"{PARTITION_FILE.removesuffix('.txt')}\b.*", re.IGNORECASE)
 ATTRIBUTE_TABLE = re.compile(rf"{ATTRIBUTE_FILE.removesuffix('.txt')}\b.*", re.IGNORECASE)
-ANNOTATION_FOLDERS = frozenset({"anno", "eval"})  # of the official drive
+ANNOTATION_FOLDERS = frozenset({"anno", "eval"})  # on the official drive
 
 
 @dataclass(frozen=True, slots=True)
 class File:
     """A file in a source."""
 
-    path: str  # under the source, with `/`
-    size: int  # bytes; 0 where it is not known yet
+    path: str  # relative to the source, with `/`
+    size: int  # bytes; 0 if not known yet
     mark: str  # changes when the content does
-    digest: str  # of the content, where it is known without reading it; else empty
+    digest: str  # checksum of the content, if it is known without reading it; otherwise empty
     open: Callable[[], IO[bytes]]
 
 
@@ -63,20 +63,20 @@ class Source:
     """What a folder, an archive or a Parquet file holds.
 
     Attributes:
-        path: Where it is.
-        images: The images, by their paths in it.
+        path: Path of the source.
+        images: The images, by their paths in the source.
         partitions: Tables of a split.
         attribute_tables: Tables of attributes.
-        attributes: What the columns of Parquet say of the images, by their paths.
+        attributes: Attribute values from Parquet columns, by image path.
         passed_over: All other files, by kind.
-        unreadable: What cannot be read, by path, and why.
+        unreadable: Reasons why files cannot be read, by path.
     """
 
     def __init__(self, path: Path, scratch: Path) -> None:
-        """Lists what there is at `path`; archives within others are copied to nameless files in the folder `scratch`.
+        """Lists the files at `path`. Archives within others are copied to nameless files in the folder `scratch`.
 
         Raises:
-            UserError: There is nothing, or nothing with an image in it.
+            UserError: There is nothing at `path`, or no image in it.
         """
         self.path = path
         self.images: dict[str, File] = {}
@@ -116,8 +116,8 @@ class Source:
             )
 
     def beside(self, pattern: re.Pattern[str]) -> list[File]:
-        """Files around the source with such a name: in the nearest of the two folders above that has any, or there in
-        a folder for them, as the official drive has it."""
+        """Files near the source whose name matches. The two folders above it are searched, nearest first, with their
+        folders for annotations, which the official drive has."""
         for folder in self.path.parents[:2]:
             listed = [path for path in _listed(folder) if path != self.path]
             for path in [path for path in listed if path.name.lower() in ANNOTATION_FOLDERS]:
@@ -154,7 +154,8 @@ class Source:
             seen.examples.append(path)
 
     def _add_folder(self, root: Path) -> None:
-        """Folders first, then links to others, each once: so a link that leads back ends there."""
+        """Adds a folder and what links in it lead to. Each folder is read once, so a link that leads back ends
+        there."""
         seen: set[tuple[int, int]] = set()
         folders, links = deque([""]), deque[str]()
         while folders or links:
@@ -187,7 +188,7 @@ class Source:
                     self._pass_over("pipes and devices", _shown(path))
 
     def _look_into_archives(self) -> None:
-        """Opens archives in the source where the images are in there, until there are images."""
+        """Opens archives in the source: the official one, or any while there are no images, or those with tables."""
         while self._archives:
             official = [file for file in self._archives if _name(file).lower() == ARCHIVE_FILE]
             tables = [file for file in self._archives if _name(file).lower().startswith("list_")]
@@ -203,7 +204,7 @@ class Source:
                 self._add_archive(self._on_this_disk(file), str(self.path / file.path), f"{file.path}/")
 
     def _on_this_disk(self, file: File) -> IO[bytes]:
-        """A file that may be in an archive, where it can be read at any place."""
+        """A seekable copy of a file that may be in an archive."""
         content = file.open()
         if not isinstance(content, zipfile.ZipExtFile | BytesIO):
             return content
@@ -235,7 +236,7 @@ class Source:
                 self._add(File(path, info.file_size, mark, mark, partial(archive.open, info)))
 
     def _add_tar(self, file: IO[bytes], prefix: str) -> None:
-        """Only an archive that is not compressed can be read at any place, so others are unpacked into one first."""
+        """Adds a tar. A compressed one is decompressed first, because only a plain one can be read at any offset."""
         file.seek(0)
         head = file.read(6)
         file.seek(0)
@@ -270,7 +271,7 @@ class Source:
 
 
 class _Parquet:
-    """A table with a column of image files, as data set hubs have them, and attributes in others."""
+    """A Parquet table with a column of image files, as data set hubs have them, and columns of attributes."""
 
     def __init__(self, file: File, label: str) -> None:
         try:
@@ -311,7 +312,7 @@ class _Parquet:
             yield File(path, 0, f"{self._source.mark} {row}", "", partial(self._open, row))
 
     def attributes(self, columns: Sequence[str]) -> np.ndarray:
-        """Values N×K: 1, -1, or 0 where unknown."""
+        """The attribute values N×K: 1, -1, or 0 where unknown."""
         known = [column for column in columns if column in self.columns]
         table = self._file.read(columns=known)
         values = np.zeros((self._starts[-1], len(columns)), np.int8)
@@ -371,7 +372,7 @@ def _name(file: File) -> str:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name of an archive's file; many programs write it in UTF-8 without saying so."""
+    """The name of a file in a zip. Many programs write it in UTF-8 without setting the flag for it."""
     if info.filename.isascii() or info.flag_bits & 0x800:
         return info.filename
     try:
@@ -381,13 +382,13 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _harmless(path: str) -> str:
-    """A path in an archive as one below it, with `/`: without a drive, and not leading up or to the root."""
+    """A path in an archive, made relative, with `/`: no drive, no root, and no steps upwards."""
     parts = re.sub(r"^[A-Za-z]:", "", path.replace("\\", "/")).split("/")
     return "/".join(part for part in parts if part not in ("", ".", ".."))
 
 
 def _shown(path: str) -> str:
-    """A path as text. What is not Unicode in it, such as a name from an old disk, is written as \\x with two digits."""
+    """A path as text. Bytes that are not Unicode, as in names from an old disk, are written as \\x with two digits."""
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,7 @@
-"""Packed splits as batches: memory-mapped arrays, gathered a batch at a time.
+"""Reads packed splits: memory-mapped arrays, a batch at a time.
 
 `scripts/train_val_split.py` writes a split as `<split>.npy` (uint8, N×S×S×3) and `<split>.csv` (names and attributes).
-N×H×W×C in memory is `channels_last` to torch, so pixels go from the page cache to the network unshuffled.
+An array N×H×W×C in memory is what torch calls `channels_last`, so pixels reach the network without being rearranged.
 """
 
 import csv
@@ -23,7 +23,7 @@ class PackedSplit(Dataset[Tensor]):
     """One packed split. `split[i]` is image i as uint8 S×S×3; `split.gather(indices)` is a batch of them.
 
     Attributes:
-        image_size: S, pixels.
+        image_size: S, in pixels.
 
     Raises:
         UserError: The file is missing, or is not a packed array of square RGB images.
@@ -53,20 +53,20 @@ class PackedSplit(Dataset[Tensor]):
 
     @property
     def sample_bytes(self) -> int:
-        """What one sample of a batch takes in memory."""
+        """Memory that one sample of a batch takes, in bytes."""
         return self._images[0].nbytes
 
     def __getitem__(self, index: int) -> Tensor:
         return torch.from_numpy(np.array(self._images[index]))
 
     def gather(self, indices: list[int]) -> Tensor:
-        """Indices (B of them) → uint8 B×S×S×3, copied out of the map in one go."""
+        """Copies the images at B indices out of the map at once: uint8 B×S×S×3."""
         return torch.from_numpy(np.take(self._images, indices, axis=0))
 
     __getitems__ = gather  # the name that torch's DataLoader looks for
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process maps the file itself instead of receiving the pixels.
+        # A worker process maps the file itself; the pixels are not sent to it.
         return {"path": self.path, "image_size": self.image_size}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -75,7 +75,11 @@ class PackedSplit(Dataset[Tensor]):
 
 
 def packed_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.int8]]:
-    """The attributes of a packed split: their names, K of them, and values N×K: 1, -1, or 0 where unknown."""
+    """The K attribute names of a packed split and their values N×K: 1, -1, or 0 where unknown.
+
+    Raises:
+        UserError: The table is missing.
+    """
     path = folder / f"{name}.csv"
     if not path.exists():
         raise UserError(f"{path} is missing; make the splits again with scripts/train_val_split.py")
@@ -86,7 +90,7 @@ def packed_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.in
 
 
 class ShuffledSampler(DistributedSampler[int]):
-    """This process's share of a shuffle that depends on nothing but the seed and the epoch, from sample `start` on."""
+    """This process's share of a shuffle that depends only on the seed and the epoch, from sample `start` on."""
 
     start = 0
 
@@ -95,8 +99,8 @@ class ShuffledSampler(DistributedSampler[int]):
 
 
 class OrderedSampler(DistributedSampler[int]):
-    """This process's share in order. Unlike torch's own, it repeats no sample to make the shares equal, which would
-    count that sample twice in a metric."""
+    """This process's share of the samples, in order. torch's own sampler repeats samples to make the shares equal,
+    which would count them twice in a metric."""
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
@@ -106,7 +110,7 @@ class OrderedSampler(DistributedSampler[int]):
 
 
 class TrainLoader(DataLoader[Tensor]):
-    """A loader whose place in the epoch is part of a checkpoint: Lightning saves and loads its `state_dict`."""
+    """A loader that resumes in the middle of an epoch. Lightning keeps its `state_dict` in checkpoints."""
 
     sampler: ShuffledSampler
     batch_size: int

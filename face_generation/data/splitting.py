@@ -1,4 +1,4 @@
-"""Which image goes into which split, and with which attributes: a plan, made before any image is decoded."""
+"""Plans which image goes into which split, with which attributes, before any image is decoded."""
 
 import hashlib
 import json
@@ -27,12 +27,12 @@ from face_generation.data.sources import ATTRIBUTE_TABLE, PARTITION, File, Sourc
 from face_generation.errors import UserError
 
 Table = TypeVar("Table")
-FORMAT = 2  # of packed splits; what an older version packed is not taken for the same
+FORMAT = 2  # version of packed splits; splits of an older version count as different and are packed again
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be packed."""
+    """Which images to pack, and how they are split and labelled."""
 
     split_by: str  # what decides each image's split, in words
     attributes_from: str  # where the attributes come from, in words
@@ -40,14 +40,14 @@ class Plan:
     rows: dict[str, list[tuple[str, File]]]  # split → the name and the file of each image, in order of the names
     columns: tuple[str, ...]  # attributes
     attributes: dict[str, NDArray[np.int8]]  # image name → values
-    fingerprint: str  # of the images, their splits and their attributes
+    fingerprint: str  # hash of the images, their splits and their attributes
 
 
 def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Plan:
     """Splits the images of a source.
 
-    A table of a split decides; else folders called train, val and test; else the numbers of CelebA's images; and only
-    images that are none of CelebA's and have no table are split by chance.
+    The first of these that there is decides: a table of a split, folders called train, val and test, the numbers of
+    CelebA's images, chance.
 
     Raises:
         UserError: A table does not fit the images, or they are too few to split.
@@ -76,8 +76,8 @@ def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Pl
 
 
 def _official_numbers(source: Source) -> dict[str, int]:
-    """CelebA's number of each image that has one. The name of the folder above the source counts, too; where all images
-    are there, no name need."""
+    """The CelebA number of each image that has one. A source counts as CelebA if a folder in the path or the one above
+    it is named so, or if all 202,599 images are there."""
     whole = len(source.images) == OFFICIAL_SPLIT["test"][-1]
     above = "celeba" if whole else f"{source.path.parent.name}/{source.path.stem}"
     numbers = {path: official_number(f"{above}/{path}") for path in source.images}
@@ -110,7 +110,7 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
 
 
 def _foldered_splits(paths: Collection[str]) -> _Splits | None:
-    """The split that folders name: the topmost in which images differ, or the shards of a data set hub."""
+    """The split that folder names say: the topmost folders in which images differ, or the shards of a data set hub."""
     for level in zip(*(path.split("/")[:-1] for path in paths), strict=False):
         folders = set(level)
         if len(folders) > 1:
@@ -136,8 +136,8 @@ def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | No
 
 
 def _random_splits(source: Source, seed: int, val: float, test: float) -> _Splits:
-    """A random split by a hash of seed and path, so that a new photo hardly moves the others. Identical files stay
-    together."""
+    """A random split by a hash of seed and path, so that a new photo hardly moves others to another split. Identical
+    files stay together."""
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise UserError(f"val={val} and test={test} leave nothing to train on; give shares that sum to less than 1")
     total = len(source.images)
@@ -161,7 +161,7 @@ def _random_splits(source: Source, seed: int, val: float, test: float) -> _Split
 
 
 def _identical(images: Mapping[str, File]) -> dict[str, list[str]]:
-    """The paths of each group of files with the same content, by the first of them."""
+    """Groups paths of files with the same content. The first path of each group is its key."""
     sizes = Counter(file.size for file in images.values())
     groups: dict[str, list[str]] = defaultdict(list)
     for path in tqdm(sorted(images), desc="looking for identical files", unit=" images", delay=1):
@@ -212,7 +212,12 @@ def _attributes(
 
 
 def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], Table]) -> tuple[str, Table] | None:
-    """Where the first of these files is, and what all of them agree on; `None` if there are none."""
+    """The label of the first of these files and its content as a table, on which all of them must agree; `None` if
+    there are no files.
+
+    Raises:
+        UserError: A file cannot be read, or two differ.
+    """
     tables = []
     for file in files:
         label = os.path.normpath(source.path / file.path)

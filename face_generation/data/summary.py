@@ -1,4 +1,4 @@
-"""`summary.json` of packed splits: what they are, and whether they are still as they were packed."""
+"""`summary.json` of packed splits: says what they are, and checks that they have not changed."""
 
 import json
 import zlib
@@ -13,8 +13,8 @@ from face_generation.data.sources import PassedOver
 from face_generation.errors import UserError
 from face_generation.files import writing
 
-HEADER_BYTES = 128  # of a .npy file of images, whatever their number and size
-CHEAP = 500_000_000  # bytes of an array that are read whole when a training starts, which takes a fraction of a second
+HEADER_BYTES = 128  # length of the header of a .npy file of images, whatever their number and size
+CHEAP = 500_000_000  # bytes; arrays up to this size are read whole when a training starts, in a fraction of a second
 BLOCK = 1 << 24  # bytes
 
 
@@ -22,8 +22,8 @@ BLOCK = 1 << 24  # bytes
 class Summary:
     """What was packed, and from what.
 
-    The checksums are CRC-32, of an array's pixels and of a table's file: they find every flipped bit, cost little, and
-    go on growing where a packing that was stopped goes on. Against intent, DVC's hashes protect.
+    The checksums are CRC-32 of an array's pixels and of a table's file. They find every flipped bit, cost little, and
+    can be continued when an interrupted packing goes on. DVC's hashes protect against changes made on purpose.
     """
 
     source: str  # name of the archive or folder
@@ -31,18 +31,18 @@ class Summary:
     image_size: int  # pixels, both sides
     counts: dict[str, int]  # images by split
     damaged: dict[str, str]  # name of each image left out, and why
-    fingerprint: str  # of the images, their splits and their attributes
+    fingerprint: str  # hash of the images, their splits and their attributes
     attributes_from: str = "unknown"  # where the attributes come from, in words
     description: str = "unknown"  # what the images are
-    licence: str = "unknown"  # on which terms they, and what is trained on them, may be used
-    faceless: list[str] = field(default_factory=list)  # images without a face, where faces were looked for
-    several: dict[str, int] = field(default_factory=dict)  # images that more than one face was cut from, and how many
+    licence: str = "unknown"  # terms of use of the images and of what is trained on them
+    faceless: list[str] = field(default_factory=list)  # images without a face, if faces were looked for
+    several: dict[str, int] = field(default_factory=dict)  # number of faces by image, where there was more than one
     passed_over: dict[str, PassedOver] = field(default_factory=dict)  # files that are no images, by kind
     checksums: dict[str, str] = field(default_factory=dict)  # by file name, in hexadecimal
 
     @property
     def images(self) -> int:
-        """How many images have been dealt with, whatever became of them."""
+        """How many images have been handled: packed, damaged or without a face."""
         more = sum(self.several.values()) - len(self.several)
         return sum(self.counts.values()) - more + len(self.damaged) + len(self.faceless)
 
@@ -59,7 +59,7 @@ class Summary:
         """The summary in a folder of packed splits; `None` if there is none.
 
         Raises:
-            UserError: It is damaged.
+            UserError: The summary is damaged.
         """
         path = folder / "summary.json"
         try:
@@ -72,23 +72,23 @@ class Summary:
             raise _changed(f"{path} is damaged") from error
 
     def write(self, folder: Path) -> None:
-        """Replaces the summary in `folder` at once."""
+        """Replaces the summary in `folder` atomically."""
         with writing(folder / "summary.json") as file:
             file.write((json.dumps(asdict(self), indent=2) + "\n").encode())
 
 
 def check(folder: Path, *, whole: bool = False) -> Summary | None:
-    """Compares packed splits with their summary: sizes, tables, and the pixels of arrays where that is cheap.
+    """Compares packed splits with their summary: sizes, tables, and the pixels of small arrays.
 
     Args:
         folder: The packed splits.
-        whole: Whether to read every array, however large; it is then an error if there is nothing to compare with.
+        whole: Read every array, however large. It is then an error if there are no checksums to compare with.
 
     Returns:
-        The summary; `None` if the folder has none, as with arrays of another origin, of which nothing is known.
+        The summary; `None` if the folder has none, because something else made the arrays.
 
     Raises:
-        UserError: They are not as they were packed.
+        UserError: The splits are not as they were packed.
     """
     summary = Summary.read(folder)
     if whole and not (summary and summary.checksums):
@@ -126,7 +126,7 @@ def checksum(path: Path, start: int = 0) -> str:
 
 
 def _header(path: Path) -> tuple[object, object]:
-    """The shape and the type of the values that an array's file says it has."""
+    """The shape and the dtype that the header of an array's file states."""
     try:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)

@@ -1,8 +1,8 @@
-"""Draws a stand-in for CelebA: simple faces, in CelebA's own files, so that anyone can try everything in a minute.
+"""Draws a stand-in for CelebA: simple faces in CelebA's file formats, so that anyone can try everything in a minute.
 
     python -m face_generation.data.synthetic faces --count 2000
 
-A `Face` says what is drawn; both its picture and its attributes follow from it.
+A `Face` describes a face. Its picture and its attributes both follow from that description.
 """
 
 import argparse
@@ -37,9 +37,9 @@ Colour = tuple[int, int, int]
 DESCRIPTION = "Faces drawn by this package (face_generation.data.synthetic); no person's."
 LICENCE = "MIT, as the code."
 
-SCALE = 3  # drawn this many times larger, then averaged, for smooth edges
+SCALE = 3  # pictures are drawn this many times larger and averaged, which smooths edges
 JPEG_QUALITY = 90
-EYES = complex(88.5, 111)  # pixels; the middle between the eyes, where CelebA's alignment puts it
+EYES = complex(88.5, 111)  # pixels; where CelebA's alignment puts the middle between the eyes
 
 SKINS = {
     "pale": (251, 229, 213),
@@ -79,20 +79,20 @@ BLACK, WHITE, GOLD, RED = (30, 24, 26), (255, 255, 255), (226, 184, 84), (196, 4
 
 
 def write_synthetic_faces(folder: Path, count: int, seed: int = 0) -> bool:
-    """Draws faces into CelebA's three files in `folder`, which appears when they are whole.
+    """Draws faces into CelebA's three files in `folder`, which appears when the files are complete.
 
-    The last tenth is for test, the tenth before it for validation. Face i is the same whatever the count.
+    The last tenth is for testing, and the tenth before it for validation. Face i is the same whatever the count.
 
     Args:
-        folder: the folder to make.
-        count: how many faces, 3 to 999,999.
-        seed: another seed draws other faces.
+        folder: Folder to make.
+        count: Number of faces, 3 to 999,999.
+        seed: Another seed draws other faces.
 
     Returns:
-        Whether there was anything to do: `False` if `folder` already holds these faces.
+        Whether faces were drawn: `False` if `folder` already holds these faces.
 
     Raises:
-        UserError: the count is out of range, `folder` holds something else, or it cannot be written.
+        UserError: The count is out of range, `folder` holds something else, or it cannot be written.
     """
     if not 3 <= count <= 999_999:
         raise UserError(f"cannot draw {count} faces; ask for 3 to 999999")
@@ -113,7 +113,7 @@ def write_synthetic_faces(folder: Path, count: int, seed: int = 0) -> bool:
 
 
 def _recipe(folder: Path) -> bytes | None:
-    """What is drawn in a folder, if anything is."""
+    """The recipe of the faces in a folder; `None` if it holds none."""
     try:
         with zipfile.ZipFile(folder / ARCHIVE_FILE) as archive:
             return archive.comment
@@ -146,7 +146,7 @@ def _write(folder: Path, count: int, seed: int, recipe: bytes) -> None:
 
 @dataclass(frozen=True)
 class Face:
-    """What is drawn. Lengths are pixels of the 178×218 picture."""
+    """Description of a face. Lengths are in pixels of the 178×218 picture."""
 
     skin: str
     hair: str
@@ -203,7 +203,7 @@ class Face:
         )
 
     def attributes(self) -> set[str]:
-        """Which of CelebA's attributes the picture has."""
+        """Names of the CelebA attributes that the picture has."""
         bald = self.style == "bald"
         has = {
             self.hair: not bald,
@@ -230,7 +230,8 @@ class Face:
 
 
 class _Pen:
-    """Draws on a large picture. Points are complex: pixels right of (real) and below (imaginary) the eyes' middle."""
+    """Draws on an enlarged picture. Points are complex numbers: pixels right of the eyes' middle (real) and below it
+    (imaginary)."""
 
     def __init__(self, image: Image.Image, shift: complex, tilt: float) -> None:
         self._draw = ImageDraw.Draw(image)
@@ -258,7 +259,8 @@ class _Pen:
 def arc(
     centre: complex, rx: float, ry: float, start: float = 0, end: float = 360, square: float = 0, steps: int = 28
 ) -> list[complex]:
-    """Points on an ellipse, clockwise from `start` to `end` degrees (0 is right, 270 above), `square` more or less."""
+    """Points on an ellipse, clockwise from `start` to `end` degrees (0 is right, 270 above). A larger `square` makes it
+    more like a rectangle."""
     angles = (math.radians(start + (end - start) * step / steps) for step in range(steps + 1))
     return [
         centre + complex(rx * math.cos(angle) * (1 + square * math.sin(angle) ** 2), ry * math.sin(angle))
@@ -295,7 +297,7 @@ def draw_face(face: Face) -> Image.Image:
 
 
 def _draw_back_hair(pen: _Pen, face: Face) -> None:
-    """What hangs behind the head."""
+    """Draws the hair that hangs behind the head."""
     colour, middle, width = mix(HAIRS[face.hair], BLACK, 0.3), -face.turn, face.width
     if face.style in ("straight", "wavy"):
         ends = [complex(middle + width + 12, 120), complex(middle - width - 12, 120)]
@@ -321,7 +323,7 @@ def _draw_head(pen: _Pen, face: Face) -> None:
     shade = mix(skin, BLACK, 0.15)
     for side in (-1, 1):
         pen.oval(middle + complex(side * width - face.turn / 2, 4), 7, 11, shade)
-    for colour, inset in ((shade, 0.0), (skin, 2.5)):  # what the skin leaves of the shade is a rim, away from the light
+    for colour, inset in ((shade, 0.0), (skin, 2.5)):  # the skin leaves a rim of the shade, on the side without light
         centre, rx, crown, chin = middle - inset, width - inset, 62 - inset, face.chin - 6 - inset
         pen.shape([*arc(centre, rx, crown, 180, 360, 0.12), *arc(centre, rx, chin, 0, 180, face.jaw)], colour)
     if face.rosy:
@@ -365,7 +367,7 @@ def _draw_nose_and_mouth(pen: _Pen, face: Face) -> None:
 
 
 def _draw_front_hair(pen: _Pen, face: Face) -> None:
-    """What grows over the forehead and hangs before the ears."""
+    """Draws the hair over the forehead and in front of the ears."""
     colour, middle, width = HAIRS[face.hair], complex(-face.turn, 6), face.width
     if face.style == "bald":
         pen.oval(middle + complex(-0.4 * width, -46), 8, 4, mix(SKINS[face.skin], WHITE, 0.35))

@@ -1,4 +1,4 @@
-"""DVC as the package uses it: splits come from the remote `data`, trained weights go to the remote `models`."""
+"""Calls DVC: pulls splits from the remote `data` and pushes trained weights to the remote `models`."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from face_generation.errors import UserError
 
 
 def pull_splits(folder: Path) -> None:
-    """Brings packed splits from the DVC remote.
+    """Pulls packed splits from the DVC remote.
 
     Raises:
         UserError: DVC does not know the folder, or the remote does not have it.
@@ -29,13 +29,13 @@ def add_and_push(path: Path) -> None:
     """Adds a file or folder to DVC and pushes it to the remote `models`.
 
     Raises:
-        UserError: DVC refuses, or the remote cannot be reached; the files are still here.
+        UserError: DVC refuses, or the remote cannot be reached. The files stay where they are.
     """
     try:
         _dvc("add", str(path))
         description = path.with_name(f"{path.name}.dvc")
         content = OmegaConf.load(description)
-        content.outs[0].remote = "models"  # where dvc pull then looks; dvc add has no option for it
+        content.outs[0].remote = "models"  # dvc pull will look there; dvc add has no option for it
         OmegaConf.save(content, description)
         _dvc("push", str(description))
     except _Failed as error:

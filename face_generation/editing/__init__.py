@@ -1,1 +1,1 @@
-"""Edits of faces: directions in latent space are found, and what they change is measured. `generator/` applies them."""
+"""Finds directions of edits in latent space and measures what they change. `generator/` applies them."""

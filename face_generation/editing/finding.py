@@ -6,9 +6,9 @@ a beard also leads towards men, and away from make-up. So the direction of an at
 
     (slope · v - 1)² + 10 Σ (other slope · v)² + ‖v‖²
 
-over all attributes' slopes, each of length 1: it changes what it names, leaves the others as far as it can, and is
-short, because a face that is moved far falls apart. Lengths are those of whitened latents, where the shortest step is
-the most probable one.
+where all slopes have length 1. This v changes the attribute that it names, changes the others as little as it can, and
+is short, because a face that is moved far falls apart. Lengths are measured in whitened latents, where the shortest
+step is the most probable one.
 """
 
 import json
@@ -35,38 +35,40 @@ from face_generation.metrics.attributes import (
     enough,
 )
 
-CACHE = Path("outputs/attributes")  # of the classifier
+CACHE = Path("outputs/attributes")  # keeps the classifier
 DRAWS = 32  # faces to fit to, per latent dimension
-FIT_SEED, TEST_SEED = 1_000_000_000, 2_000_000_000  # of drawn faces: to fit to, to test with
-TESTED = 1000  # faces
-OTHERS = 10.0  # weight of what a step changes of other attributes
+FIT_SEED, TEST_SEED = 1_000_000_000, 2_000_000_000  # first seeds of the drawn faces to fit to and to test with
+TESTED = 1000  # faces to test with
+OTHERS = 10.0  # weight of changes of other attributes
 MIN_AUC = 0.7  # of the linear model on held-out faces
 MIN_CLASSIFIER_AUC = 0.8  # of the classifier that judges edits
-PRINCIPAL = 8  # directions
+PRINCIPAL = 8  # number of principal directions
 THUMBNAIL = 30  # pixels, height and width
 CHUNK = 256  # faces in memory at a time
-DIGITS = 5  # significant ones that are written
+DIGITS = 5  # significant digits that are written
 
 
 def add_directions(bundle: Bundle, splits: Path, measure: bool = True, cache: Path = CACHE) -> Bundle:
-    """Writes the directions of a bundle into it, in place of any older ones. Arguments as for `find_directions`."""
+    """Finds the directions of a bundle and writes them into it, in place of older ones.
+
+    The arguments are those of `find_directions`.
+    """
     content = find_directions(Generator(bundle), splits, measure, cache)
     return bundle.add(DIRECTIONS, json.dumps(content, indent=1) + "\n")
 
 
 def find_directions(generator: Generator, splits: Path, measure: bool = True, cache: Path = CACHE) -> dict[str, Any]:
-    """The content of `directions.json`: attributes' directions, with what is known of them, and principal ones.
+    """Finds the content of `directions.json`: directions of attributes, with their figures, and principal directions.
 
-    With an encoder, directions are fitted to labelled training faces; without, to faces that the model
-    draws and a classifier labels. An attribute is left out where too few faces have it, where a linear model in latent
-    space hardly tells it, where the classifier is too bad at it to judge edits, or where its edits change another
-    attribute more.
+    A model with an encoder is fitted to labelled training faces. A model without one is fitted to faces that it draws
+    and a classifier labels. An attribute is left out if too few faces have it, if a linear model in latent space can
+    hardly tell it, if the classifier is too bad at it to judge edits, or if its edits change another attribute more.
 
     Args:
-        splits: Packed splits. Where too few of their faces are labelled, there are no attributes.
-        measure: Whether to train a classifier of attributes, which takes minutes, and to measure with it what edits
-            change. Otherwise a model without an encoder has principal directions only.
-        cache: A folder that keeps the classifier for the next time.
+        splits: Packed splits. If too few of their faces are labelled, there are no attributes.
+        measure: Train a classifier of attributes, which takes minutes, and measure with it what edits change. Without
+            it a model that has no encoder gets principal directions only.
+        cache: Folder that keeps the classifier for the next time.
 
     Raises:
         UserError: A split is missing or malformed, or the cache cannot be written.
@@ -86,7 +88,7 @@ def find_directions(generator: Generator, splits: Path, measure: bool = True, ca
             content["attributes"] = _measured(content["attributes"], generator, judge)
         found = {attribute["name"] for attribute in content["attributes"]}
         content["left_out"] = [name for name in faces.names if name not in found]
-        content["faces"] = {  # how many
+        content["faces"] = {  # numbers of faces
             "train": len(faces.train.images),
             "held_out": len(faces.held_out.images),
             "held_out_from": faces.held_out_from,
@@ -101,10 +103,10 @@ def find_directions(generator: Generator, splits: Path, measure: bool = True, ca
 
 @dataclass(frozen=True)
 class _Examples:
-    """Latents N×D, and what is known of their faces."""
+    """Latents N×D with the attributes and thumbnails of their faces."""
 
     latents: NDArray[np.float32]
-    presence: NDArray[np.float32]  # N×K: 1 with an attribute, 0 without, or how probable it is
+    presence: NDArray[np.float32]  # N×K: the probability of each attribute; 1 or 0 if it is known
     thumbnails: NDArray[np.float32]  # N×P pixel values, 0 to 1
 
     @property
@@ -113,7 +115,7 @@ class _Examples:
 
 
 def _draw(generator: Generator, seed: int, count: int, judge: AttributeClassifier | None) -> _Examples:
-    """Faces of the model. What attributes they have is the classifier's opinion."""
+    """Draws faces with the model. The classifier, if any, labels them."""
     latents = generator.latents(count, seed, truncation=1.0)
     presence, thumbnails = [], []
     for chunk in tqdm(_chunks(latents), desc="Drawing faces", unit="chunk", delay=1):
@@ -124,7 +126,7 @@ def _draw(generator: Generator, seed: int, count: int, judge: AttributeClassifie
 
 
 def _encode(generator: Generator, faces: Faces, mirror: bool = False) -> _Examples:
-    """Real faces, and perhaps their mirror images, where they are in the latent space."""
+    """Encodes real faces and, with `mirror`, their mirror images."""
     views = [faces.images, faces.images[:, :, ::-1]] if mirror else [faces.images]
     chunks = [chunk for view in views for chunk in _chunks(view)]
     bar = tqdm(chunks, desc="Encoding faces", unit="chunk", delay=1)
@@ -136,8 +138,8 @@ def _encode(generator: Generator, faces: Faces, mirror: bool = False) -> _Exampl
 def _attributes(
     names: list[str], fit: _Examples, test: _Examples, judge: AttributeClassifier | None
 ) -> list[dict[str, Any]]:
-    """The directions of the attributes that enough faces have, and that the classifier and a linear model tell; those
-    that it tells best come first."""
+    """Finds the directions of the attributes that enough faces have, and that the classifier and a linear model can
+    tell. The attributes that the linear model tells best come first."""
     kept = enough(fit.labels, MIN_TRAIN) & enough(test.labels, MIN_HELD_OUT)
     if judge:
         kept &= [accuracy.auc >= MIN_CLASSIFIER_AUC for accuracy in judge.accuracies]
@@ -155,7 +157,7 @@ def _attributes(
         told = Accuracy.of(probabilities[:, k] - 0.5, test.labels[:, k])
         if told.auc < MIN_AUC:
             continue
-        # As long as changes the probability by its mean difference between faces with and without the attribute.
+        # The length changes the score by its mean difference between faces with and without the attribute.
         having, lacking = (fit.latents[fit.labels[:, k] == has].mean(0) for has in (True, False))
         vector = step * (slope @ (having - lacking)) / (slope @ step) @ colour
         found.append({"name": name, "vector": _rounded(vector), "figures": _rounded(asdict(told))})
@@ -165,7 +167,8 @@ def _attributes(
 def _measured(
     attributes: list[dict[str, Any]], generator: Generator, judge: AttributeClassifier
 ) -> list[dict[str, Any]]:
-    """Those of the attributes whose edits change what they name, with what else they change; the strongest first."""
+    """Keeps the attributes whose edits change what they name, and adds what the edits change. The strongest come
+    first."""
     steps = {attribute["name"]: np.array(attribute["vector"], np.float32) for attribute in attributes}
     edits = measure_edits(generator, steps, judge)
     accuracies = dict(zip(judge.names, judge.accuracies, strict=True))
@@ -178,14 +181,15 @@ def _measured(
 
 
 def _step(units: NDArray, k: int) -> NDArray:
-    """Slopes of length 1, K×D → the step along slope k, D: the minimum that this module's docstring has."""
+    """Slopes of length 1, K×D → the step of attribute k, D: the minimiser in this module's docstring."""
     weights = np.full(len(units), OTHERS)
     weights[k] = 1
     return np.linalg.solve((units.T * weights) @ units + np.eye(units.shape[1]), units[k])
 
 
 def _whitening(latents: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
-    """Latents N×D → matrices D×K, to where they have unit covariance along the K axes that vary, and K×D, back."""
+    """Latents N×D → a matrix D×K, which whitens them along the K axes that vary, and a matrix K×D, which undoes
+    that."""
     variances, axes = np.linalg.eigh(np.cov(latents.T.astype(np.float64)))
     kept = variances > 1e-4 * variances[-1]
     deviations, axes = np.sqrt(variances[kept]), axes[:, kept]
@@ -195,14 +199,16 @@ def _whitening(latents: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
 def _linear_model(inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
     """Least squares: inputs N×D and outputs N×K → slopes K×D and offsets K."""
     design = np.column_stack([inputs, np.ones(len(inputs))]).astype(np.float64)
-    # Where inputs hardly vary, as those of dimensions that an encoder does not use, there is nothing to learn from.
+    # Inputs that hardly vary, such as dimensions that an encoder does not use, are ignored.
     solution = np.linalg.lstsq(design, outputs.astype(np.float64), rcond=1e-3)[0]
     return solution[:-1].T, solution[-1]
 
 
 def _principal(fit: _Examples, attributes: NDArray[np.floating]) -> list[dict[str, Any]]:
-    """The unit steps, orthogonal to the attributes' (K×D) and to each other, that change most pixels most, as far as a
-    linear model of the picture goes. They make it brighter rather than darker."""
+    """The unit steps that change the thumbnails most, according to a linear model.
+
+    They are orthogonal to the directions of attributes (K×D) and to each other. Their sign makes faces brighter.
+    """
     slopes, _ = _linear_model(fit.latents, fit.thumbnails)
     named = np.linalg.svd(attributes, full_matrices=False)[2]
     steps, changes, pictures = np.linalg.svd((slopes - slopes @ named.T @ named).T, full_matrices=False)
@@ -229,7 +235,7 @@ def _chunks(array: NDArray) -> list[NDArray]:
 
 
 def _rounded(value: Any) -> Any:
-    """Numbers, alone or in an array or a dictionary, as JSON with five significant digits."""
+    """Rounds numbers, alone or in arrays and dictionaries, to five significant digits, for JSON."""
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):

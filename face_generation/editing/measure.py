@@ -1,5 +1,5 @@
-"""Measures what edits change: a classifier says what faces have before and after, a recogniser whether they are still
-the same people."""
+"""Measures what edits change: a classifier judges attributes before and after, and a recogniser says whether faces are
+still the same people."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,28 +14,29 @@ from face_generation.metrics import Gap
 from face_generation.metrics.attributes import AttributeClassifier
 from face_generation.metrics.recognition import detection, embeddings
 
-SEED = 3_000_000_000  # of the first face; no direction was found with these
-FACES = 100  # that are edited
-COMPARED = 32  # of these, by the recogniser, which is slow
+SEED = 3_000_000_000  # seed of the first face; directions were found with other faces
+FACES = 100  # number of faces that are edited
+COMPARED = 32  # how many of these the recogniser compares; it is slow
 MIN_CHANGE = 0.1  # of the attribute's mean probability
-STRENGTHS = (1.0, 2.0, 3.0)  # the least that turns half of the faces, or else the last
+STRENGTHS = (1.0, 2.0, 3.0)  # the least that turns half of the faces is reported, or else the last
 
 
 def measure_edits(
     generator: Generator, steps: Mapping[str, NDArray[np.float32]], judge: AttributeClassifier
 ) -> dict[str, dict[str, Any]]:
-    """Edits drawn faces with each of `steps`, attributes' vectors of latent_dim numbers, and says what that changes.
+    """Edits drawn faces with each of `steps`, by attribute vectors of latent_dim numbers, and measures the changes.
 
     Returns:
-        For each step that changes the mean probability of its attribute by at least 0.1, and more than any other's:
-        `strength` of the edit: 1, 2 or 3, the least that turns half of the faces; negative where most faces have the
-        attribute, for more of it would hardly show;
+        An entry for each step that changes the mean probability of its attribute by at least 0.1 and more than any
+        other's, with
+        `strength`: 1, 2 or 3, the least that turns half of the faces. It is negative if most faces have the attribute,
+        because more of it would hardly show;
         `before` and `after`: shares of the faces with the attribute;
-        `change` of its mean probability;
+        `change`: change of its mean probability;
         `others`: mean absolute change of the probabilities of all other attributes;
-        `most_changed`, the one among these whose mean probability changes most, and `most_change`, by how much;
-        where dlib is installed, `found`: share of the faces in which a detector finds a face afterwards, and
-        `identity`: mean distance between the face embeddings before and after.
+        `most_changed` and `most_change`: the other attribute whose mean probability changes most, and by how much;
+        `found` (if dlib is installed): share of the edited faces in which a detector finds a face;
+        `identity` (if dlib is installed): mean distance between the face embeddings before and after.
     """
     latents = generator.latents(FACES, SEED, truncation=1.0)
     images = generator.decode(latents)
@@ -53,7 +54,7 @@ def measure_edits(
                 break
         difference = after - before
         change = difference[:, k].mean()
-        difference[:, k] = 0  # from here on, it is of the others
+        difference[:, k] = 0  # what remains are the changes of the others
         most = np.abs(difference.mean(0)).argmax()
         most_change = difference[:, most].mean()
         if abs(change) < max(MIN_CHANGE, abs(most_change)):

@@ -1,1 +1,1 @@
-"""What is measured against what, and the report about it."""
+"""Measures models against real faces and writes a report."""

@@ -7,7 +7,7 @@ from face_generation.command import command
 
 @command("evaluate", texts=("bundle", "splits", "inception_weights", "output"))
 def main(config: DictConfig) -> None:
-    from face_generation.evaluate.evaluation import evaluate  # torch takes seconds, which --help does without
+    from face_generation.evaluate.evaluation import evaluate  # here, because torch takes seconds, and --help needs none
 
     evaluate(config)
 

@@ -1,4 +1,4 @@
-"""What can be evaluated: a bundle on this disk or elsewhere, a checkpoint, or a folder, each as a source of images."""
+"""Opens what can be evaluated (bundles, checkpoints, folders of images) as sources of images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,32 +18,32 @@ from face_generation.models import checkpoint
 from face_generation.tracking import Run, recorded_run, run_of_uri
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-REAL = "real"  # the label of the floor, which no candidate gets
+REAL = "real"  # label of the column of real faces, which no candidate may have
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A generator, or the images that one left behind."""
+    """A generator, or a folder of images."""
 
-    label: str  # its name in tables, unlike that of any other candidate
+    label: str  # unique name in tables
     source: str  # as the user named it
     generator: Generator | None = None
-    is_checkpoint: bool = False  # the generator's bundle is temporary
-    files: Sequence[Path] = ()  # where it is a folder of images
-    run: Run | None = None  # that made it, where that is known
+    is_checkpoint: bool = False  # if so, the generator's bundle is temporary
+    files: Sequence[Path] = ()  # the images, if it is a folder of images
+    run: Run | None = None  # the MLflow run that made it, if known
 
     @property
     def bundle(self) -> Bundle | None:
-        """The bundle that was named, on this machine, where what is found out can be written down."""
+        """The bundle on this machine that results can be written to; `None` for checkpoints and images."""
         kept = self.generator and not self.is_checkpoint and not is_remote(self.source)
         return self.generator.bundle if self.generator and kept else None
 
     def images(self, n: int, seed: int, truncation: float, size: int) -> Iterator[NDArray[np.uint8]]:
-        """`n` images, uint8 RGB size×size×3, one after the other: of the seeds from `seed` on, or the folder's first
-        ones.
+        """Yields `n` images, uint8 RGB size×size×3: those of the seeds from `seed` on, or the first of the folder.
 
         Raises:
-            UserError: A file of the folder is broken or no RGB image of this size, or the generator draws another.
+            UserError: A file of the folder is broken or not an RGB image of this size, or the generator draws another
+                size.
         """
         if not self.generator:
             return parallel_map(partial(_read, size=size), self.files[:n])
@@ -57,10 +57,10 @@ class Candidate:
 
 
 def find(sources: Sequence[str], temporary: Path, splits: Path) -> list[Candidate]:
-    """Opens each source. A checkpoint is exported to `temporary`: what is measured is what would be shipped.
+    """Opens each source. A checkpoint is exported to `temporary` first, so that what would be shipped is measured.
 
     Raises:
-        UserError: A source is none, or is broken.
+        UserError: A source cannot be evaluated, or is broken.
     """
     if not sources:
         raise UserError("there is nothing to evaluate; give a bundle: bundle=vae")
@@ -115,5 +115,5 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
         raise UserError(f"{path} is no image; take it away") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is a damaged image, or too large ({error}); take it away") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for damaged files
         raise UserError(f"{path} is a damaged image ({error}); fetch it again, or take it away") from error

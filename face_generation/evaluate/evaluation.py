@@ -1,4 +1,4 @@
-"""An evaluation, from a composed configuration to figures, a report and MLflow."""
+"""Runs an evaluation, from a composed configuration to figures, a report and MLflow."""
 
 import csv
 import json
@@ -30,13 +30,15 @@ from face_generation.metrics import Estimate
 from face_generation.metrics.registry import METRICS
 
 CACHE = Path("outputs/embeddings")
-DIGITS = 6  # significant ones that are written
+DIGITS = 6  # significant digits that are written
 QUANTILES = 101  # points of a curve of distances
 
 
 def evaluate(config: DictConfig) -> None:
-    """Measures the candidates, and writes `metrics.json`, `figures.csv`, `nearest.csv`, `report.html` and `sheets` of
-    faces to `config.output`. With `config.broken` it only records how many faces of a sheet are broken.
+    """Measures the candidates and writes figures, sheets of faces and a report.
+
+    The files are `metrics.json`, `figures.csv`, `nearest.csv`, `report.html` and the folder `sheets` in
+    `config.output`. With `config.broken` it only records how many faces of a sheet are broken.
 
     Raises:
         UserError: Something in the configuration, a candidate or the data cannot be used.
@@ -57,11 +59,11 @@ def evaluate(config: DictConfig) -> None:
         n = min([config.samples, *(len(candidate.files) for candidate in found if candidate.files)])
         output = Path(config.output or f"outputs/evaluate/{_name(found)}").expanduser()
         report = output / "report.html"
-        _make(output)  # before the work, in case it cannot be
+        _make(output)  # before the work, in case the folder cannot be made
         weights = Path(config.inception_weights).expanduser() if config.inception_weights else None
         splits = Path(config.splits).expanduser()
         yardstick = Yardstick(splits, reference, n, config.seed, config.truncation, weights, CACHE, temporary)
-        drawn = [yardstick.draw(candidate) for candidate in found]  # all, before hours may go into measuring
+        drawn = [yardstick.draw(candidate) for candidate in found]  # first, because measuring may take hours
         looked_at = {
             candidate.label: sheets.draw(candidate.generator, config.seed, config.truncation)
             for candidate in found
@@ -98,7 +100,7 @@ def _file_name(label: str) -> str:
 
 
 def _check_bundles(found: Sequence[Candidate], option: str) -> None:
-    """Says whether each of the candidates is a bundle that can be written to."""
+    """Raises `UserError` unless every candidate is a bundle that can be written to."""
     for candidate in found:
         if candidate.bundle is None:
             raise UserError(
@@ -112,7 +114,7 @@ def _check_bundles(found: Sequence[Candidate], option: str) -> None:
 
 
 def _record_broken(found: Sequence[Candidate], config: DictConfig) -> None:
-    """Writes how many faces of a sheet are broken into the manifest and the card of the bundle."""
+    """Records how many faces of a sheet are broken, in the manifest and the card of the bundle."""
     if len(found) > 1:
         raise UserError("broken=… counts the faces of one bundle; give one at a time")
     _check_bundles(found, "broken=…")
@@ -155,7 +157,7 @@ def _make(folder: Path) -> None:
 
 
 def _comparison(yardstick: Yardstick, reference: Sequence[str]) -> str:
-    """What is compared with what, for the head of the report."""
+    """Says what is compared with what, for the head of the report."""
     n, seed = yardstick.n, yardstick.seed
     real, held_out, test, train = (
         len(images.images) for images in (yardstick.reference, yardstick.held_out, yardstick.test, yardstick.train)
@@ -170,7 +172,7 @@ def _comparison(yardstick: Yardstick, reference: Sequence[str]) -> str:
 
 
 def _write_figures(folder: Path, columns: Sequence[Measured]) -> None:
-    """Writes the figures as `dvc metrics` reads them, and as tables for `dvc plots`."""
+    """Writes the figures for `dvc metrics`, and as tables for `dvc plots`."""
     nested = {column.label: _flat(column) for column in columns}
     _write(folder / "metrics.json", json.dumps(nested, indent=2, ensure_ascii=False) + "\n")
     figures = [{"model": label, **values} for label, values in nested.items()]
@@ -192,7 +194,7 @@ def _flat(column: Measured) -> dict[str, float]:
 
 
 def _rounded(column: Measured) -> dict[str, dict[str, float]]:
-    """Value, low and high of each figure that there is."""
+    """The value, low and high of each figure, without gaps."""
     estimates = {key: column.figures.get(key) for key in METRICS}
     return {
         key: {name: float(f"{value:.{DIGITS}g}") for name, value in asdict(estimate).items()}
@@ -215,7 +217,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _log(model: Measured, report: Path) -> None:
-    """Logs figures and report to the MLflow run that made the model. A server that is down costs a warning."""
+    """Logs figures and report to the MLflow run that made the model. Warns if the server does not answer."""
     run = model.candidate.run if model.candidate else None
     if run is None:
         print(f"{model.label}: nothing is logged to MLflow, because no run is known to have made it")

@@ -1,4 +1,4 @@
-"""Measures candidates against real faces: which metric is given which images."""
+"""Measures candidates against real faces: gives each metric the images that it needs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,11 +42,11 @@ CHUNK = 64  # images that are reconstructed at a time
 
 
 class ImageSet:
-    """Images and their features, which are taken when first asked for, and then kept.
+    """Images and their features, which are computed on first use and then kept.
 
     Args:
-        network: Inception, or why there is none.
-        embed: Gives the images' face embeddings.
+        network: Inception, or a `Gap` that says why it is missing.
+        embed: Returns the images' face embeddings.
     """
 
     def __init__(self, images: Images, network: nn.Module | Gap, embed: Callable[[], Floats]) -> None:
@@ -75,35 +75,35 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate, or real faces in its place, with its figures."""
+    """The figures of a candidate, or of real faces."""
 
     label: str
     images: Images
     figures: Figures
-    neighbours: Neighbours | None  # the training face nearest to each image; None where there are no embeddings
-    reconstructions: Images | None = None  # of the test faces, where the candidate has an encoder
+    neighbours: Neighbours | None  # the training face nearest to each image; None if there are no embeddings
+    reconstructions: Images | None = None  # of the test faces, if the candidate has an encoder
     candidate: Candidate | None = None
 
 
 class Yardstick:
-    """Real faces, and measuring against them. What is random depends on the seed alone.
+    """Measures samples against real faces. Everything random depends only on the seed.
 
-    There are three kinds of real faces: those of the `reference`, whose distribution the samples are compared with;
-    training faces that are not among them, the stand-ins, which show what samples would get that are as good as real
-    faces; and the held-out ones, of the validation and the test split, which no model was trained on.
+    There are three kinds of real faces. Samples are compared with the *reference*. The *stand-ins*, training faces that
+    are not in the reference, take the place of samples, and show what samples would get that are as good as real faces.
+    The *held-out* faces, of the validation and the test split, are those that no model was trained on.
 
     Args:
-        splits: The folder of packed splits.
-        reference: The names of those that the reference is chosen from.
-        n: Samples of each candidate, and at most as many real faces of each kind.
-        seed: Of the first sample, of the choice of real faces, and of the metrics.
-        truncation: Of the samples.
-        inception_weights: A file, or None to fetch them.
-        cache: A folder that keeps face embeddings from one run to the next.
-        temporary: A folder for images.
+        splits: Folder of packed splits.
+        reference: Names of the splits that the reference is chosen from.
+        n: Number of samples of each candidate, and the largest number of real faces of each kind.
+        seed: Seed of the first sample, of the choice of real faces, and of the metrics.
+        truncation: Truncation of the samples.
+        inception_weights: File with the weights of Inception. `None` fetches them.
+        cache: Folder that keeps face embeddings from one run to the next.
+        temporary: Folder for images.
 
     Raises:
-        UserError: A split is missing or malformed, the weights are, or the disk is full.
+        UserError: A split or the weights are missing or malformed, or the disk is full.
     """
 
     def __init__(
@@ -142,10 +142,10 @@ class Yardstick:
         self.test = self._set(self._pick("test", [packed["test"]], self._choose(len(packed["test"]))))
 
     def draw(self, candidate: Candidate) -> Images:
-        """Draws samples from a candidate, and keeps them until the temporary folder goes.
+        """Draws samples from a candidate into the temporary folder.
 
         Raises:
-            UserError: An image of a folder is broken or of another kind, or the disk is full.
+            UserError: An image of a folder is broken or of another size or mode, or the disk is full.
         """
         return self._store(
             candidate.images(self.n, self.seed, self.truncation, self._image_shape[0]),
@@ -154,7 +154,7 @@ class Yardstick:
         )
 
     def measure(self, candidate: Candidate, drawn: Images) -> Measured:
-        """Measures what was drawn from a candidate, and how well it reconstructs."""
+        """Measures the samples of a candidate, and how well it reconstructs."""
         label, generator, samples = candidate.label, candidate.generator, self._set(drawn)
         figures = self._distances(samples) | self._qualities(samples)
         reconstructions = None
@@ -170,8 +170,8 @@ class Yardstick:
         return Measured(label, drawn, figures | memorised, neighbours, reconstructions, candidate)
 
     def floor(self) -> Measured:
-        """What real faces get: the stand-ins, as if they were samples. Faces are detected among the held-out ones, and
-        copies are sought in one half of those by the measure of the other."""
+        """Measures real faces: the stand-ins, as if they were samples. Detection and copies are measured on held-out
+        faces; for copies, one half of them stands for samples and the other for held-out faces."""
         figures = self._distances(self._stand_ins) | self._qualities(self._stand_ins)
         figures |= _attempt(
             lambda: bootstrap.mean(recognition.detection(self.held_out.images), self.seed), recognition.DETECTION_RATE
@@ -260,18 +260,18 @@ class Yardstick:
         return ImageSet(images, self._network, lambda: recognition.embeddings(images, self._cache))
 
     def _choose(self, count: int) -> NDArray[np.intp]:
-        """At most n of so many rows, at random, in order."""
+        """Chooses up to n of `count` rows at random, in order."""
         return np.sort(np.random.default_rng(self.seed).permutation(count)[: self.n])
 
     def _pick(self, kind: str, splits: Sequence[Images], rows: NDArray[np.intp]) -> Images:
-        """Rows of several splits, counted through, as one array."""
+        """Copies rows of several splits, numbered as if these were one array."""
         ends = np.cumsum([len(split) for split in splits])
         places = zip(np.searchsorted(ends, rows, side="right"), rows, strict=True)
-        stream = (splits[number][row - ends[number]] for number, row in places)  # counted from the split's end
+        stream = (splits[number][row - ends[number]] for number, row in places)  # negative, from the split's end
         return self._store(stream, len(rows), f"Choosing {kind} faces")
 
     def _store(self, images: Iterable[NDArray[np.uint8]], n: int, title: str) -> Images:
-        """Writes n images to a temporary file, and maps it."""
+        """Writes n images to a temporary file and maps it into memory."""
         try:
             with NamedTemporaryFile(dir=self._temporary, suffix=".npy", delete=False) as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (n, *self._image_shape)}
@@ -287,7 +287,7 @@ class Yardstick:
 
 
 def _attempt(measure: Callable[[], Estimate | Iterable[Estimate]], *metrics: Metric) -> Figures:
-    """What `measure` gives for the metrics, or why it gives nothing."""
+    """Calls `measure` and returns its figures by metric, or the gap that it raises for all of them."""
     keys = [metric.key for metric in metrics]
     try:
         found = measure()

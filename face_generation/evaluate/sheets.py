@@ -1,4 +1,4 @@
-"""Sheets of a hundred fresh faces for the eye: which of them are broken, a person sees and no metric says."""
+"""Sheets of a hundred fresh faces to look at, because a person sees which faces are broken, and no metric does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,36 +15,36 @@ from face_generation.files import writing
 from face_generation.generator import Bundle, Generator, pictures
 from face_generation.metrics import bootstrap
 
-SEED = 4_000_000_000  # of face 0, before the seed of the evaluation is added; no figure uses faces from there on
+SEED = 4_000_000_000  # seed of face 0, to which the evaluation's seed is added; no figure uses faces from here on
 FACES = 100
 COLUMNS = 10
 STRIP = 18  # pixels below a face, for its number
-LETTERS = 14  # pixels
+LETTERS = 14  # height of the numbers, in pixels
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Faces 0 to 99, row by row, each above its number: that of seed `seed` + number."""
+    """A picture of faces 0 to 99, row by row, each above its number. Face i has the seed `seed` + i."""
 
     seed: int
     truncation: float
     picture: NDArray[np.uint8]
 
     def write(self, path: Path) -> None:
-        """Writes the picture as the file `path`, in the format that its name ends with.
+        """Writes the picture to `path`, in the format of its suffix.
 
         Raises:
-            UserError: It cannot be written there.
+            UserError: The file cannot be written.
         """
         with writing(path) as file:
             file.write(pictures.encode(self.picture, path.suffix[1:]))
 
 
 def draw(generator: Generator, seed: int, truncation: float) -> list[Sheet]:
-    """A sheet at `truncation`, and one at the truncation that the bundle is drawn with by default, if that is another.
+    """Draws a sheet at `truncation`, and one at the bundle's default truncation if that differs.
 
     Raises:
-        UserError: The seed is too large, or the truncation is none.
+        UserError: The seed is too large, or the truncation is out of range.
     """
     default = generator.bundle.truncation
     return [
@@ -54,15 +54,15 @@ def draw(generator: Generator, seed: int, truncation: float) -> list[Sheet]:
 
 
 def record(bundle: Bundle, broken: int, seed: int, truncation: float) -> dict[str, Any]:
-    """Writes into the manifest of a bundle how many faces of a sheet are broken, with today's date, in place of an
-    earlier count of the same sheet.
+    """Records in a bundle's manifest how many faces of a sheet are broken, with today's date. An earlier count of the
+    same sheet is replaced.
 
     Returns:
-        The record: `broken`, of how many (`of`), their `share` with `low` and `high`, `truncation`, the `seed` of face
-        0 and the `date`.
+        The record: `broken` of how many (`of`), their `share` with `low` and `high`, `truncation`, the `seed` of face 0
+        and the `date`.
 
     Raises:
-        UserError: `broken` is no number from 0 to 100.
+        UserError: `broken` is not a number from 0 to 100.
     """
     if isinstance(broken, bool) or not isinstance(broken, int) or not 0 <= broken <= FACES:
         raise UserError(f"broken={broken}; give how many of the {FACES} faces of a sheet are broken, 0 to {FACES}")

@@ -1,1 +1,1 @@
-"""From a checkpoint to a bundle: the one way from the training world into the serving world."""
+"""Turns a checkpoint into a bundle, which is the only way from the training world into the serving world."""

@@ -7,7 +7,7 @@ from face_generation.command import command
 
 @command("export", texts=("ckpt", "out", "splits", "bundle"))
 def main(config: DictConfig) -> None:
-    from pathlib import Path  # torch takes seconds, which --help does without
+    from pathlib import Path  # here, because torch takes seconds, and --help needs none
 
     from face_generation.export.bundle import export_bundle, extend_bundle
     from face_generation.models import checkpoint

@@ -1,4 +1,4 @@
-"""Turns a trained model into a bundle, and adds to a bundle what is known of its latents."""
+"""Turns a trained model into a bundle, and adds directions and figures of attributes to a bundle."""
 
 import math
 import shutil
@@ -35,13 +35,13 @@ from face_generation.metrics.attributes import LabelledFaces, asked, attribute_c
 from face_generation.models import Prior
 from face_generation.models.base import FaceModel
 
-ASKED = 100  # faces that are drawn to measure how often an attribute is found that was asked for
-ASKED_SEED = 3_500_000_000  # of the first of them
-OFFERED = 0.9  # of the rate in photos that have an attribute: where it is found less often, it is not offered
+ASKED = 100  # faces that are drawn for each attribute, to measure how often it is found in them
+ASKED_SEED = 3_500_000_000  # seed of the first of them
+OFFERED = 0.9  # an attribute is offered if it is found at least this often, relative to photos that have it
 
 
 class _ToLatents(nn.Module):
-    """Normal vectors and, where the model can be told any, attributes → latents."""
+    """Normal vectors, and attributes if the model takes any → latents."""
 
     def __init__(self, model: FaceModel) -> None:
         super().__init__()
@@ -86,21 +86,21 @@ def export_bundle(
     measure: bool = True,
     truncation: float = 1.0,
 ) -> Bundle:
-    """Writes `model` as the bundle `name` into `folder`, which appears when it is whole; a bundle there is replaced.
+    """Writes `model` as the bundle `name`. `folder` appears when the bundle is complete and replaces an older bundle.
 
     Args:
         provenance: `data` (what it was trained on, in words), `licence`, `config`, `shapes`, `git_commit` and
             `metrics`.
-        splits: Packed splits, to find directions of edits with; none for a bundle without directions. A prior needs
-            them in any case, because a face of a seed has the attributes of a training face.
-        directions: Whether to find directions.
-        measure: Whether to measure what edits change, and how often an attribute is found that was asked for; some
-            minutes, because a classifier is trained.
-        truncation: That looks best, and is used where none is given.
+        splits: Packed splits that directions of edits are found with. `None` leaves directions out. A prior always
+            needs splits, because a drawn face has the attributes of a training face.
+        directions: Find directions.
+        measure: Measure what edits change, and how often an attribute is found in faces that were asked to have it.
+            It takes some minutes, because a classifier is trained.
+        truncation: Default truncation of the bundle, the one that looks best.
 
     Raises:
         UserError: `folder` holds something that is not a bundle, or cannot be written; a prior has no splits, or its
-            autoencoder is gone; or as `find_directions`.
+            autoencoder is gone; or one of the errors of `find_directions`.
     """
     if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds other files; give an empty or a new folder")
@@ -117,11 +117,15 @@ def export_bundle(
 
 
 def extend_bundle(where: str, splits: Path | None) -> Bundle:
-    """Finds the directions of a bundle, by name or folder, and how often attributes are found that were asked for, and
-    writes both into it and its card.
+    """Finds the directions of a bundle and measures how often attributes are found in faces that were asked to have
+    them. Writes both into the bundle and its card.
+
+    Args:
+        where: Name or folder of the bundle.
+        splits: Packed splits.
 
     Raises:
-        UserError: It is no bundle on this disk, `splits` is None, or as `find_directions`.
+        UserError: There is no such bundle on this disk, `splits` is None, or one of the errors of `find_directions`.
     """
     if is_remote(where):
         raise UserError(f"{where} is not on this disk, so nothing can be added; give the folder of a bundle")
@@ -145,7 +149,7 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 def _write(
     model: FaceModel, folder: Path, name: str, provenance: Mapping[str, Any], splits: Path | None, truncation: float
 ) -> Bundle:
-    """The networks, the manifest and the preview."""
+    """Writes the networks, the manifest and the preview."""
     model = model.cpu().eval()
     training = {key: provenance[key] for key in ("data", "config", "git_commit", "changes") if key in provenance}
     training |= {"model": type(model).__name__, "losses": list(model.losses), "config": published(training["config"])}
@@ -206,12 +210,12 @@ def published(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _both(prior: str, autoencoder: str | None) -> str:
-    """What is true of the prior and of its autoencoder, in words."""
+    """One sentence if prior and autoencoder have the same (training data, licence), and otherwise one for each."""
     return prior if autoencoder in (None, prior) else f"Prior: {prior} Encoder and decoder: {autoencoder}"
 
 
 def _attributes(model: Prior, splits: Path | None, folder: Path) -> list[dict[str, Any]]:
-    """Writes which attributes training faces have, and returns what the manifest says of them before it is measured."""
+    """Writes the attributes of the training faces, and returns the manifest's entries for them, not yet measured."""
     if not model.attributes:
         return []
     if splits is None:
@@ -224,7 +228,7 @@ def _attributes(model: Prior, splits: Path | None, folder: Path) -> list[dict[st
 
 
 def _measured(bundle: Bundle, splits: Path, measure: bool) -> Bundle:
-    """The bundle with directions and, where `measure` says so, with what became of the attributes asked for."""
+    """Adds directions to the bundle and, with `measure`, how often attributes are found when asked for."""
     bundle = add_directions(bundle, splits, measure)
     faces = LabelledFaces.load(splits)
     known = {each["name"] for each in bundle.attributes}
@@ -240,7 +244,7 @@ def _measured(bundle: Bundle, splits: Path, measure: bool) -> Bundle:
 
 
 def _offer(attribute: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """An attribute with its figures; it is offered where it is found nearly as often as in photos that have it."""
+    """Adds figures to an attribute. It is offered if it is found nearly as often as in photos that have it."""
     figures = found.get(attribute["name"])
     if figures is None or isinstance(figures, Gap):
         return {"name": attribute["name"], "offered": False}

@@ -1,4 +1,4 @@
-"""The card of a bundle: what a person should know before drawing faces with it (Mitchell et al. 2019)."""
+"""Writes the card of a bundle: what people should know before they draw faces with it (Mitchell et al. 2019)."""
 
 import json
 from typing import Any
@@ -24,20 +24,20 @@ EDIT_COLUMNS = (
     "same",
 )
 MEANINGS = {
-    "val/loss": "what was minimised; lower is better",
-    "val/pixels": "nats per image that pixels cost, given their reconstruction; lower is better",
-    "val/features": "the same of a network's maps of the image",
-    "val/kl": "nats per image: information in the latents",
-    "val/psnr": "of reconstructions, dB; higher is better",
-    "val/ssim": "of reconstructions, up to 1; higher is better",
+    "val/loss": "the loss that was minimised; lower is better",
+    "val/pixels": "negative log likelihood of pixels, in nats per image; lower is better",
+    "val/features": "negative log likelihood of feature maps, in nats per image; lower is better",
+    "val/kl": "information in the latents, in nats per image",
+    "val/psnr": "PSNR of reconstructions, in dB; higher is better",
+    "val/ssim": "SSIM of reconstructions, up to 1; higher is better",
     "val/loss_told": "error of the prior's velocities, told all attributes; lower is better",
-    "val/loss_untold": "the same, told none",
+    "val/loss_untold": "error of the prior's velocities, told no attributes; lower is better",
     "val/swd": "sliced Wasserstein distance of samples to real faces, ×1000; lower is better",
 }
 
 
 def write_card(bundle: Bundle) -> None:
-    """Writes the card of a bundle into its folder, from the manifest alone; one that was there is replaced."""
+    """Writes the card of a bundle into its folder, in place of an older one, from the manifest alone."""
     figures = "\n".join(
         f"| {name} | {value:.5g} | {MEANINGS.get(name, '')} |" for name, value in sorted(bundle.metrics.items())
     )
@@ -60,13 +60,14 @@ Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configu
 
 ## What it is for, and not for
 
-For research on generative models, for teaching, and for pictures of people who do not exist where the licence allows.
-Not for identifying, deceiving or harassing anyone, nor for decisions about people. The faces share the biases of the
-training data: who was photographed, how, and how often. A reconstruction of a photo is not that person's likeness.
+The model is for research on generative models, for teaching, and for pictures of people who do not exist, as far as
+the licence allows. It must not be used to identify, deceive or harass anyone, or to decide about people. The faces
+share the biases of the training data: who was photographed, how, and how often. A reconstruction of a photo is not that
+person's likeness.
 {_evaluation(bundle)}{_broken(bundle)}{_asked(bundle)}{_edits(bundle)}
 ## Figures at the end of training
 
-With the exported weights, on the split that the name begins with.
+The figures are those of the exported weights. Their names begin with the split that they were measured on.
 
 | figure | value | meaning |
 | --- | --- | --- |
@@ -76,7 +77,7 @@ With the exported weights, on the split that the name begins with.
 
 
 def _evaluation(bundle: Bundle) -> str:
-    """The section about how good the faces are; empty where that was not measured."""
+    """The section about how good the faces are; empty if that was not measured."""
     if "figures" not in bundle.evaluation:
         return ""
     rows = []
@@ -88,8 +89,8 @@ def _evaluation(bundle: Bundle) -> str:
     return f"""
 ## How good its faces are
 
-{bundle.evaluation["comparison"]} With 95 % bootstrap intervals; what each figure means is in the report that the
-command writes.
+{bundle.evaluation["comparison"]} Intervals are 95 % bootstrap intervals. This command writes a report that explains
+each figure.
 
     {bundle.evaluation["command"]}
 
@@ -97,30 +98,30 @@ command writes.
 | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
-Without a figure here: {", ".join(absent) or "none"}.
+Not measured: {", ".join(absent) or "none"}.
 
 {_also_losses(bundle)}
 """
 
 
 def _also_losses(bundle: Bundle) -> str:
-    """Which figures judge by what the model was trained with."""
+    """The sentences that name the figures which use something that the model was trained with."""
     losses = bundle.training.get("losses")
     if losses is None:
-        return "Which of these figures were also losses in training, the manifest does not say."
+        return "The manifest does not say which of these figures were also losses in training."
     titles = [
         metric.title
         for key, metric in METRICS.items()
         if key in bundle.evaluation["figures"] and not set(metric.judges).isdisjoint(losses)
     ]
     return (
-        f"Also losses in training, and so no evidence of their own: {'; '.join(titles) or 'none'}. "
+        f"Figures that were also losses in training, and are no independent evidence: {'; '.join(titles) or 'none'}. "
         f"The losses were: {', '.join(losses)}."
     )
 
 
 def _broken(bundle: Bundle) -> str:
-    """The section about how many faces are broken to the eye; empty where nobody counted them."""
+    """The section about how many faces look broken; empty if nobody has counted them."""
     if "broken" not in bundle.evaluation:
         return ""
     rows = [
@@ -131,8 +132,8 @@ def _broken(bundle: Bundle) -> str:
     return f"""
 ## Broken faces
 
-Counted by eye on sheets of fresh faces, which no figure uses. With exact 95 % binomial intervals. Photos are whole, so
-there is nothing to compare with.
+A person counted broken faces on sheets of fresh faces, which no figure uses. Intervals are exact 95 % binomial
+intervals. No face in a photo is broken, so there is nothing to compare with.
 
 | truncation | broken | interval | counted on | first seed |
 | --- | --- | --- | --- | --- |
@@ -141,7 +142,7 @@ there is nothing to compare with.
 
 
 def _asked(bundle: Bundle) -> str:
-    """The section about attributes that faces can be asked to have; empty where there are none."""
+    """The section about attributes that faces can be asked to have; empty if there are none."""
     if not bundle.attributes:
         return ""
     offered = [each["name"] for each in bundle.attributes if each["offered"]]
@@ -152,9 +153,9 @@ def _asked(bundle: Bundle) -> str:
         if "found" in each and "found_in_photos" in each
     ]
     table = f"""
-How often a classifier finds an attribute in faces that were asked to have it, at truncation 1, beside photos that have
-it. The classifier knows no generator, and it errs on photos as well. With 95 % intervals. What it finds too rarely is
-not offered.
+The table shows how often a classifier finds an attribute in faces that were asked to have it, at truncation 1, and in
+photos that have it, with 95 % intervals. The classifier has never seen drawn faces, and it errs on photos as well. An
+attribute that it finds too rarely is not offered.
 
 | attribute | asked for | in photos | offered |
 | --- | --- | --- | --- |
@@ -166,16 +167,16 @@ not offered.
     python -m face_generation.inference bundle={bundle.name} 'attributes={{{offered[0] if offered else "…"}: 1}}'
 
 {len(offered)} of {len(bundle.attributes)} attributes are offered.
-{table if rows else "How often they are found has not been measured."}
+{table if rows else "How often they are found in faces has not been measured."}
 """
 
 
 def _edits(bundle: Bundle) -> str:
-    """The section about the directions of edits; empty where there are none of attributes."""
+    """The section about the directions of edits; empty if there are none for attributes."""
     if DIRECTIONS not in bundle.files:
         return ""
     content = json.loads((bundle.folder / DIRECTIONS).read_text(encoding="utf-8"))
-    if not content["attributes"] or "faces" not in content:  # not found by this package
+    if not content["attributes"] or "faces" not in content:  # in the second case another program found them
         return ""
     attributes, faces = content["attributes"], content["faces"]
     fitted, tested = f"{faces['fitted']:,}", f"{faces['tested']:,}"
@@ -193,11 +194,11 @@ def _edits(bundle: Bundle) -> str:
     python -m face_generation.inference bundle={bundle.name} seed=7 'edits={{{attributes[0]["name"]}: 2}}'
 
 `directions.json` has a direction in latent space for each attribute below. Strength 1 is the mean difference between
-faces with the attribute and without. A linear model in latent space was fitted to {fitted},
-and tested on {tested}. Its AUC (area under the ROC curve) is 0.5 where it guesses and 1 where it is always
-right. Attributes go together in the data, and partly do so in the edits. Held-out faces are {held_out}.
+faces with and without the attribute. A linear model in latent space was fitted to {fitted},
+and tested on {tested}. Its AUC (area under the ROC curve) is 0.5 if it guesses and 1 if it is always right.
+Attributes that go together in the data partly go together in the edits. Held-out faces are {held_out}.
 {_measured_edits(attributes, faces) if faces["edited"] else _unmeasured_edits(attributes, bundle.name)}
-Left out, because they are not so or because too few faces have them, or have them not:
+Left out, because they do not meet these conditions, or because too few faces have or lack them:
 {", ".join(content["left_out"]) or "none"}.
 """
 
@@ -220,23 +221,25 @@ def _measured_edits(attributes: list[dict[str, Any]], faces: dict[str, int]) -> 
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return f"""
-What an edit changes is measured on {faces["edited"]} drawn faces: a classifier of attributes says what they have before
-and after. It was trained on {faces["train"]:,} labelled training faces and knows no model, but it errs too: see its AUC
-on {faces["held_out"]:,} held-out faces.
+Edits are measured on {faces["edited"]} drawn faces, whose attributes a classifier judges before and after. It was
+trained on {faces["train"]:,} labelled training faces and has never seen drawn faces. It errs as well: the table has its
+AUC on {faces["held_out"]:,} held-out faces.
 
 | {" | ".join(EDIT_COLUMNS)} |
 |{" --- |" * len(EDIT_COLUMNS)}
 {chr(10).join(rows)}
 
-- right: how often the linear model is; in brackets, who always says what most faces are.
-- strength: 1, 2 or 3, the least that turns half of the faces; negative where most have the attribute already.
-- share with it: of the faces, before → after. change: of the attribute's mean probability.
-- others: mean absolute change of the other attributes' probabilities. most other: that whose mean changes most.
-- found: share of the edited faces in which a face detector finds one.
-- same: distance between a face recogniser's embeddings before and after; up to about 0.6 it sees the same person.
+- right: how often the linear model is right, and in brackets, how often the more frequent answer is.
+- strength: 1, 2 or 3, the least that turns half of the faces. It is negative if most faces have the attribute already.
+- share with it: share of the faces with the attribute, before → after.
+- change: change of the attribute's mean probability.
+- others: mean absolute change of the other attributes' probabilities.
+- most other: the other attribute whose mean probability changes most.
+- found: share of the edited faces in which a face detector finds a face.
+- same: distance between a face recogniser's embeddings before and after. Up to about 0.6, it sees the same person.
 
-An attribute is here where the AUC is at least {MIN_AUC} and the classifier's {MIN_CLASSIFIER_AUC}, and where the edit
-changes it by at least {MIN_CHANGE}, and more than any other.
+An attribute is listed if the AUC is at least {MIN_AUC} and the classifier's AUC at least {MIN_CLASSIFIER_AUC}, and if
+the edit changes it by at least {MIN_CHANGE} and more than any other attribute.
 """
 
 
@@ -251,7 +254,7 @@ def _unmeasured_edits(attributes: list[dict[str, Any]], name: str) -> str:
 | --- | --- | --- |
 {chr(10).join(rows)}
 
-An attribute is here where the AUC is at least {MIN_AUC}. What the edits change has not been measured; to do so:
+An attribute is listed if the AUC is at least {MIN_AUC}. What the edits change has not been measured. To measure it:
 
     python -m face_generation.export bundle={name} splits=splits
 """

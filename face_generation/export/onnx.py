@@ -1,4 +1,4 @@
-"""Networks as ONNX files: for any number of rows, in half precision, and without notes about this machine."""
+"""Writes networks as ONNX files: for any number of rows, in half precision, and without paths of this machine."""
 
 import gc
 import logging
@@ -13,18 +13,18 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 OPSET = 20  # ONNX Runtime runs it on CPU and CUDA since 1.17
-SMALL = 1024  # values; smaller weights stay in float32
+SMALL = 1024  # number of values; smaller weights stay in float32
 
 
 def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
     """Writes a module as ONNX.
 
     Args:
-        inputs: Examples by name, of two rows each.
-        output: Name of what it returns.
+        inputs: Example inputs by name, with two rows each.
+        output: Name of the output.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    gc.freeze()  # the exporter makes so many objects that looking through all others, too, takes a fifth of its time
+    gc.freeze()  # the exporter makes many objects, and collecting all others with them takes a fifth of its time
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -49,7 +49,7 @@ def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, pat
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drops what the exporter notes for debugging: as large as a small model, and full of paths of this machine."""
+    """Removes the exporter's notes for debugging, which are as large as a small model and full of paths."""
     graph = model.graph
     for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del item.metadata_props[:]

@@ -1,4 +1,4 @@
-"""A bundle as an MLflow model, which loads and draws where neither this package nor torch is installed."""
+"""Writes a bundle as an MLflow model, which needs neither this package nor torch to draw."""
 
 import shutil
 from importlib.metadata import version
@@ -14,18 +14,20 @@ from mlflow.types.schema import AnyType, Object, Property
 from face_generation.generator import Bundle, Generator, pyfunc
 
 PACKAGE = Path(__file__).parents[1]
-CODE = ("errors.py", "files.py", "generator")  # of the package: what a bundle needs to draw
-REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow")  # of that code
+CODE = ("errors.py", "files.py", "generator")  # the part of this package that draws
+REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow")  # what that code needs
 MAX_TAG = 500  # characters; MLflow's databases take more, but nobody reads them in a list
-# The copy of the package that goes with a model is a part of it. Where the package is installed too, the rest is there.
+# A model carries only a part of the package. If the whole package is installed, the rest is imported from there.
 INIT = "\nimport pkgutil\n\n__path__ = pkgutil.extend_path(__path__, __name__)\n"
 
 
 def write_mlflow_model(bundle: Bundle, folder: Path) -> dict[str, str]:
-    """Writes a bundle as an MLflow model, of the flavour `python_function`, into a new folder. Returns what a list of
-    models should say about it.
+    """Writes a bundle as an MLflow model of the flavour `python_function` into a new folder.
 
-    Nothing in it is pickled: it is the bundle itself, and a copy of the code that draws with it.
+    Nothing in the model is pickled: it holds the bundle itself and a copy of the code that draws with it.
+
+    Returns:
+        Tags that a list of models should show.
     """
     with TemporaryDirectory() as temporary:
         code = Path(temporary) / PACKAGE.name
@@ -56,11 +58,11 @@ def write_mlflow_model(bundle: Bundle, folder: Path) -> dict[str, str]:
 
 
 def signature(bundle: Bundle) -> ModelSignature:
-    """What goes into the model and comes out of it: seeds or latents in, with parameters, and faces out."""
+    """The signature of the model: seeds or latents with parameters in, faces out."""
     inputs = Schema(
         [
             ColSpec(DataType.long, pyfunc.SEED, required=False),
-            # Lists of numbers. If it said so, MLflow would take {"seed": [0, 1]} for one row.
+            # These are lists of numbers. If the signature said so, MLflow would take {"seed": [0, 1]} for one row.
             ColSpec(AnyType(), pyfunc.LATENTS, required=False),
         ]
     )

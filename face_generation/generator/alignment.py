@@ -1,8 +1,8 @@
-"""Faces in photos, cut out the way that CelebA's are: upright, the eyes and the mouth always at the same places.
+"""Finds faces in photos and cuts them out like CelebA's: upright, with eyes and mouth always at the same places.
 
-A photo is searched with YuNet at several sizes. Each face that is found is cut out roughly, looked at again from
-nearby, and cut out for good. Positions are complex numbers x + iy, in pixels from the upper left corner, because
-then a similarity transform (a turn, a scale and a shift) is one multiplication and one addition.
+A photo is searched with YuNet at several sizes. Each face that is found is cut out roughly, searched again in that
+cutout, and then cut out exactly. Positions are complex numbers x + iy in pixels from the upper left corner, so that a
+similarity transform (a rotation, a scale and a shift) is one multiplication and one addition.
 """
 
 from collections.abc import Iterator
@@ -15,29 +15,30 @@ from PIL import Image
 from face_generation.errors import UserError
 from face_generation.generator import yunet
 
-# Where the eyes and the corners of the mouth lie in the square that packing cuts from CelebA's images, in squares: the
-# mean of what YuNet finds in 500 of them, made symmetrical. The nose is left out: it moves when a head turns.
+# Places of the eyes and the corners of the mouth in the square that packing cuts from CelebA's images, as shares of its
+# side: the mean of what YuNet finds in 500 images, made symmetrical. The nose is left out, because it moves when a head
+# turns.
 LANDMARKS = np.array([0.3928 + 0.5174j, 0.6072 + 0.5174j, 0.4082 + 0.7435j, 0.5918 + 0.7435j])
-FOUR = [0, 1, 3, 4]  # of YuNet's five landmarks
-MIRRORED = [1, 0, 3, 2]  # where each of them is in a mirror image
-TOLERANCE = 0.04  # squares; the landmarks of 99 % of CelebA's own images are nearer than that to `LANDMARKS`
-LOOK = 176  # pixels of a square that is looked at again; CelebA's have 178
-FIRST_SIDE, LAST_SIDE = 320, 4096  # pixels of the longer side, at the smallest and largest size of a photo's search
+FOUR = [0, 1, 3, 4]  # which of YuNet's five landmarks are used
+MIRRORED = [1, 0, 3, 2]  # the order of these in a mirror image
+TOLERANCE = 0.04  # as a share of the side; landmarks of 99 % of CelebA's images are nearer to `LANDMARKS` than this
+LOOK = 176  # pixels of the rough cutout; CelebA's images have 178
+FIRST_SIDE, LAST_SIDE = 320, 4096  # the longer side of a photo in the search, from the smallest to the largest size
 TILE, OVERLAP = 512, 128  # pixels; faces larger than the overlap are found at a smaller size of the photo
-CANDIDATE, FACE = 0.5, 0.8  # least scores in the search, and when a face is looked at again
-LEAST_EYES = 4.0  # pixels between eyes that somebody places
-CROWD = 32  # faces of a size of the photo that are looked at, the largest of them, where one is sought
-PART = 0.5  # boxes that share more than this part of the smaller one are of one face
+CANDIDATE, FACE = 0.5, 0.8  # lowest scores in the search and in the rough cutout
+LEAST_EYES = 4.0  # pixels; the smallest distance of eyes that somebody places
+CROWD = 32  # how many faces are looked at again at each size, the largest first, when one face is wanted
+PART = 0.5  # two boxes belong to one face if they share more than this part of the smaller one
 
 _Box = NDArray[np.float32]  # left, top, right, bottom, in pixels of the photo
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square anywhere in a photo, at any angle: its point p (from 0 to 1 + 1i) is the photo's `corner + side · p`."""
+    """A square in a photo, at any angle. Its point p, from 0 to 1 + 1i, is the photo's point `corner + side · p`."""
 
-    corner: complex  # the upper left one
-    side: complex  # the way along the upper edge
+    corner: complex  # the upper left corner
+    side: complex  # the vector along the upper edge
 
     @classmethod
     def centred(cls, photo: Image.Image) -> "Square":
@@ -47,17 +48,17 @@ class Square:
 
     @classmethod
     def around(cls, landmarks: NDArray[np.complexfloating]) -> "Square":
-        """The square that has a photo's four landmarks where `LANDMARKS` are, as nearly as least squares can."""
+        """The square in which a photo's four landmarks are nearest to `LANDMARKS`, by least squares."""
         middle, model = landmarks.mean(), LANDMARKS - LANDMARKS.mean()
         side = model.conj() @ (landmarks - middle) / (model.conj() @ model).real
         return cls(complex(middle - side * LANDMARKS.mean()), complex(side))
 
     @classmethod
     def by_eyes(cls, photo: Image.Image, left: complex, right: complex) -> "Square":
-        """The square that has two points of a photo where the eyes of `LANDMARKS` are.
+        """The square in which two points of a photo are at the places of the eyes.
 
         Raises:
-            UserError: They are not in the photo, or too near to each other.
+            UserError: The points are not in the photo, or are too near to each other.
         """
         inside = all(0 <= eye.real <= photo.width and 0 <= eye.imag <= photo.height for eye in (left, right))
         if not inside or not abs(right - left) >= LEAST_EYES:
@@ -68,27 +69,27 @@ class Square:
         return cls(complex(left - side * LANDMARKS[0]), side)
 
     def in_photo(self, points: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
-        """Points of the square as points of the photo."""
+        """Converts points of the square to points of the photo."""
         return self.corner + self.side * points
 
     def near(self, other: "Square") -> bool:
-        """Whether a face would lie at about the same place in both."""
+        """Whether a face would be at about the same place in both squares."""
         distances = abs(self.in_photo(LANDMARKS) - other.in_photo(LANDMARKS))
         return bool(np.sqrt(np.mean(distances**2)) <= TOLERANCE * abs(other.side))
 
 
 def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
-    """Squares to cut the faces of a photo from, as CelebA's are cut.
+    """Finds the squares in which the faces of a photo are placed like CelebA's.
 
-    Where a face already lies in the photo's centred square as it should, it is exactly that square.
+    If the photo's centred square already has a face in place, that square is returned exactly.
 
     Args:
-        photo: upright, RGB, of any size. Faces of less than 20 pixels are not found; in photos of more than 4096 pixels
-            on the longer side, of less than that when they are shrunk to 4096.
-        every: find all faces, instead of the one that lies where it should or else the largest.
+        photo: Upright RGB photo of any size. Faces of less than 20 pixels are not found. Photos with a longer side of
+            more than 4096 pixels are shrunk to that first.
+        every: Find all faces. Otherwise the face that is already in place is found, or else the largest.
 
     Returns:
-        The squares, from the largest face to the smallest; none if there is no face.
+        The squares, from the largest face to the smallest; empty if there is no face.
     """
     centred = Square.centred(photo)
     boxes: list[_Box] = []
@@ -101,7 +102,7 @@ def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
                 boxes.append(box)
                 squares.append(centred if square.near(centred) else square)
         if squares and not every:
-            break  # what is found in a larger copy of the photo only is smaller than these
+            break  # faces that only a larger copy of the photo shows are smaller than these
     squares.sort(key=lambda square: abs(square.side), reverse=True)
     if every:
         return squares
@@ -109,17 +110,17 @@ def find_faces(photo: Image.Image, *, every: bool = False) -> list[Square]:
 
 
 def has_face(face: NDArray[np.uint8]) -> bool:
-    """Whether there is a face in an image that was cut from a photo, uint8 RGB N×N×3."""
+    """Whether an image that was cut from a photo, uint8 RGB N×N×3, shows a face."""
     found = _nearest(np.asarray(Image.fromarray(face).resize((LOOK, LOOK), Image.Resampling.BICUBIC)))
     return found is not None and found[0] >= FACE
 
 
 def cut(photo: Image.Image, square: Square, size: int) -> NDArray[np.uint8]:
-    """What lies in a square of an RGB photo, antialiased, uint8 RGB size×size×3.
+    """Cuts a square from an RGB photo, with antialiasing: uint8 RGB size×size×3.
 
-    Where the square reaches beyond the photo, the pixels at the photo's edge are repeated.
+    Pixels at the photo's edge are repeated where the square reaches beyond it.
     """
-    # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
+    # Pillow antialiases bicubic. Lanczos is a little sharper, but a model would learn its halos at edges.
     if square == Square.centred(photo):
         left, top, side = square.corner.real, square.corner.imag, square.side.real
         box = (left, top, left + side, top + side)
@@ -128,12 +129,14 @@ def cut(photo: Image.Image, square: Square, size: int) -> NDArray[np.uint8]:
 
 
 def align(photo: Image.Image, size: int, *, every: bool = False) -> list[NDArray[np.uint8]]:
-    """The faces of a photo as CelebA has them, each uint8 RGB size×size×3. Arguments as for `find_faces`."""
+    """Cuts the faces of a photo out like CelebA's, each uint8 RGB size×size×3. The arguments are those of
+    `find_faces`."""
     return [cut(photo, square, size) for square in find_faces(photo, every=every)]
 
 
 def _search(photo: Image.Image) -> Iterator[list[tuple[_Box, Square]]]:
-    """What may be faces, each with its box and roughly its square: a list for each size of the photo, from small on."""
+    """Yields the candidates for faces at each size of the photo, from small to large, each with box and rough
+    square."""
     longest = max(photo.size)
     sides = [min(longest, LAST_SIDE)]
     while sides[-1] > FIRST_SIDE:
@@ -150,7 +153,7 @@ def _search(photo: Image.Image) -> Iterator[list[tuple[_Box, Square]]]:
 
 
 def _tiles(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """The left and the top of tiles that cover an image: each takes the network the same memory."""
+    """Yields the left and the top of tiles that cover an image, so that the network's memory is bounded."""
     step = TILE - OVERLAP
     for top in range(0, max(1, height - OVERLAP), step):
         for left in range(0, max(1, width - OVERLAP), step):
@@ -158,14 +161,14 @@ def _tiles(width: int, height: int) -> Iterator[tuple[int, int]]:
 
 
 def _share(box: _Box, other: _Box) -> bool:
-    """Whether two boxes are of one face, or of a face and a part of it."""
+    """Whether two boxes belong to one face, or to a face and a part of it."""
     sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
     smaller = min(np.prod(box[2:] - box[:2]), np.prod(other[2:] - other[:2]))
     return bool(np.prod(np.clip(sides, 0, None)) > PART * smaller)
 
 
 def _look(photo: Image.Image, square: Square) -> Square | None:
-    """The square of the face that lies roughly in a square; `None` if it is no face when it is looked at again."""
+    """The exact square of the face in a rough square; `None` if a second look finds no face."""
     for _ in range(2):  # the first look turns a face upright and centres it, which makes the second more exact
         image = np.asarray(_warped(photo, square, LOOK))
         straight, mirrored = _nearest(image), _nearest(image[:, ::-1])
@@ -178,16 +181,16 @@ def _look(photo: Image.Image, square: Square) -> Square | None:
 
 
 def _nearest(image: NDArray[np.uint8]) -> tuple[float, NDArray[np.complexfloating]] | None:
-    """Score and landmarks, in squares, of the face that lies as it should more than any other in an image."""
+    """The score and the landmarks, as shares of the side, of the face in an image that is nearest to its place."""
     faces = [(face.score, face.landmarks[FOUR] @ (1, 1j) / len(image)) for face in yunet.detect(image, CANDIDATE)]
     return min(faces, key=lambda face: abs(face[1] - LANDMARKS).mean(), default=None)
 
 
 def _warped(photo: Image.Image, square: Square, size: int) -> Image.Image:
-    """What lies in a square of a photo, size×size, interpolated in a copy of that part of about the same resolution."""
+    """Cuts a square from a photo, size×size, by interpolation in a copy of that part with about the same resolution."""
     corners = square.in_photo(np.array([0, 1, 1j, 1 + 1j]))
-    scale = max(1.0, abs(square.side) / size)  # pixels of the photo in one of the copy
-    reach = 2 * scale  # interpolation looks at two pixels around a point
+    scale = max(1.0, abs(square.side) / size)  # pixels of the photo in one pixel of the copy
+    reach = 2 * scale  # interpolation needs two pixels around a point
     start = np.floor([corners.real.min() - reach, corners.imag.min() - reach])
     end = np.ceil([corners.real.max() + reach, corners.imag.max() + reach])
     first = np.clip(start, 0, np.subtract(photo.size, 1))

@@ -1,7 +1,7 @@
-"""Attributes: what a face can be asked to have, or to be without, before it is drawn.
+"""Attributes: what a new face can be asked to have or to lack.
 
-The prior of a bundle may take them. What is not asked for comes from a training face that has all that is: `values` of
-`attributes.npz`, N×K, with 1 for what a face has, -1 for what it is without, and 0 where nobody knows.
+The prior of a bundle may take attributes. The ones that nobody asked for come from a training face that has all those
+that were asked for. `values` of `attributes.npz`, N×K, has the attributes of training faces: 1, -1, or 0 where unknown.
 """
 
 import zipfile
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from face_generation.errors import UserError
 from face_generation.generator.bundle import ATTRIBUTES, Bundle
 
-Asked = Mapping[str, int]  # by name: 1 or true with the attribute, -1 or false without
+Asked = Mapping[str, int]  # by name: 1 or true to have the attribute, -1 or false to lack it
 NOTHING: Asked = {}
 
 
 class Attributes:
-    """What the prior of a bundle takes: K attributes, or none.
+    """The K attributes that the prior of a bundle takes. There may be none.
 
     Example:
         >>> attributes = Attributes.load(Bundle.load("vae"))
@@ -30,17 +30,17 @@ class Attributes:
     def __init__(self, bundle: str, names: Sequence[str], offered: Sequence[str], faces: NDArray[np.int8]) -> None:
         self.bundle = bundle
         self.names = names  # in the order of the prior's input
-        self.offered = offered  # those that people may ask for
+        self.offered = offered  # the ones that people may ask for
         self._faces = faces
         self._places = {name: place for place, name in enumerate(names)}
         self._like = lru_cache(maxsize=64)(self._find_like)
 
     @classmethod
     def load(cls, bundle: Bundle) -> "Attributes":
-        """Opens a bundle's attributes. There are none where its prior takes none.
+        """Opens a bundle's attributes. They are empty if its prior takes none.
 
         Raises:
-            UserError: Its file of attributes is not of the format.
+            UserError: The file of attributes is malformed.
         """
         names = [each["name"] for each in bundle.attributes]
         offered = [each["name"] for each in bundle.attributes if each["offered"]]
@@ -57,10 +57,10 @@ class Attributes:
         return cls(bundle.name, names, offered, faces)
 
     def check(self, asked: Asked) -> tuple[tuple[str, int], ...]:
-        """What is asked for as sorted pairs of a name and 1 or -1, the same for all ways to say it.
+        """Checks what is asked for. Returns sorted pairs of a name and 1 or -1.
 
         Raises:
-            UserError: The bundle takes or offers no such attribute, or a value is something else.
+            UserError: The bundle does not offer an attribute, or a value is malformed.
         """
         for name, value in asked.items():
             if name not in self.offered:
@@ -71,13 +71,13 @@ class Attributes:
         return tuple(sorted((name, 1 if value > 0 else -1) for name, value in asked.items()))
 
     def said(self, asked: Asked, random: np.random.RandomState | None) -> NDArray[np.int8]:
-        """What the prior is told of one face: K values 1, -1, or 0 where nothing is said.
+        """What the prior is told of one face: K values 1, -1, or 0 for nothing.
 
-        That is what `asked` says, and the rest of a training face that `random` draws among those that have all of it.
-        Nothing more is said where there is no such face, or `random` is None.
+        Attributes that are not in `asked` come from a training face, which `random` draws among those that have all of
+        `asked`. They stay 0 if there is no such face or `random` is None.
 
         Raises:
-            UserError: As `check`.
+            UserError: One of the errors of `check`.
         """
         pairs = self.check(asked)
         like = self._like(pairs)
@@ -89,6 +89,6 @@ class Attributes:
         return said
 
     def _find_like(self, pairs: tuple[tuple[str, int], ...]) -> NDArray[np.intp]:
-        """The numbers of the training faces that have all of it."""
+        """The indices of the training faces that match all pairs."""
         columns = [self._places[name] for name, _ in pairs]
         return np.flatnonzero((self._faces[:, columns] == [value for _, value in pairs]).all(axis=1))

@@ -1,14 +1,14 @@
-"""The bundle: a trained generator as a folder, and everything that is known about its format.
+"""The bundle: a trained generator as a folder. Only this module knows its format:
 
-bundle.json     what it is, with the sha256 of the files below
-prior.onnx      normal float32 N×latent_dim and, where it can be told attributes, attributes float32 N×K (1, -1, or 0
-                where nothing is said) → latents float32 N×latent_dim; without it latents are normal vectors
+bundle.json     the manifest, with the sha256 of the files below
+prior.onnx      normal float32 N×latent_dim and, if it takes attributes, attributes float32 N×K (1, -1, or 0 for
+                nothing) → latents float32 N×latent_dim. Without this file, latents are normal vectors
 decoder.onnx    latents float32 N×latent_dim → images uint8 N×H×W×3
-encoder.onnx    images uint8 N×H×W×3 → latents float32 N×latent_dim; only where the model has one
-attributes.npz  values int8 N×K: what N training faces have, 1, -1, or 0 where unknown; only where the prior takes them
-directions.json named directions in latent space; only where some were found
-preview.jpg     a few faces that it drew
-README.md       its card; prose, so it has no checksum and may be edited
+encoder.onnx    images uint8 N×H×W×3 → latents float32 N×latent_dim (optional)
+attributes.npz  values int8 N×K: attributes of N training faces, 1, -1, or 0 where unknown (if the prior takes them)
+directions.json named directions in latent space (optional)
+preview.jpg     a few faces that the bundle drew
+README.md       the card. It may be edited, so it has no checksum
 """
 
 import atexit
@@ -39,37 +39,37 @@ PREVIEW = "preview.jpg"
 CARD = "README.md"
 SHIPPED = Path(__file__).parents[1] / "bundles"
 MLFLOW_URI = re.compile(r"(models|runs|mlflow-artifacts):/")
-MLFLOW_STORE = "sqlite:///mlflow.db"  # where training logs to unless told otherwise
+MLFLOW_STORE = "sqlite:///mlflow.db"  # where training logs by default
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files are the ones that it was written with.
+    """A bundle on disk whose files have been verified.
 
-    `load` opens one and `write` makes one; both check what they find.
+    `load` opens a bundle, and `write` makes one.
     """
 
     folder: Path
     name: str
-    latent_shape: Sequence[int]  # channels, height and width of the latents; one number where they have no places
-    image_size: int  # height and width, pixels
-    truncation: float  # that looks best; used where none is given
-    # What the prior can be told, in the order of its input: `name`, `offered` (whether people may ask for it), and,
-    # where that was measured, `found` and `found_in_photos`: how often a classifier finds it in faces that were asked
-    # to have it, and in photos that have it, each {value, low, high}.
+    latent_shape: Sequence[int]  # channels, height and width of the latents; one number if they are plain vectors
+    image_size: int  # height and width in pixels
+    truncation: float  # the default, which looks best
+    # The attributes that the prior takes, in the order of its input: `name`, `offered` (whether people may ask for it)
+    # and, if measured, `found` and `found_in_photos`: how often a classifier finds it in faces that were asked to have
+    # it, and in photos that have it, each {value, low, high}.
     attributes: Sequence[Mapping[str, Any]]
     files: Mapping[str, str]  # sha256 by file name
     training: Mapping[str, Any]  # data, configuration, git commit, …
     metrics: Mapping[str, float]
     licence: str
-    sampler: Mapping[str, Any] | None = None  # how the prior goes from normal vectors to latents, to be read by people
-    # How good its faces are, where that was measured: `command`, `comparison` (what with what, in words), `figures` and
-    # `real`, each a {metric: {value, low, high}}; `real` are those of real faces.
+    sampler: Mapping[str, Any] | None = None  # how the prior draws latents, for people to read
+    # How good its faces are, if measured: `command`, `comparison` (what is compared, in words), `figures`, and the same
+    # figures of real faces, `real`; each {metric: {value, low, high}}.
     evaluation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def latent_dim(self) -> int:
-        """How many numbers latents are."""
+        """The length of a latent."""
         return math.prod(self.latent_shape)
 
     @property
@@ -82,7 +82,7 @@ class Bundle:
 
     @property
     def version(self) -> str:
-        """Another one whenever the same request may give another face."""
+        """A version that changes whenever the same request may give another face."""
         files = [self.files.get(name) for name in (PRIOR, DECODER, ATTRIBUTES, DIRECTIONS)]
         content = json.dumps([*files, self.truncation, [each["name"] for each in self.attributes]])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -92,7 +92,7 @@ class Bundle:
         """Opens a bundle and verifies its files.
 
         Args:
-            where: The name of a shipped bundle, a folder, an MLflow URI (`models:/<name>/<version>`,
+            where: Name of a shipped bundle, a folder, an MLflow URI (`models:/<name>/<version>`,
                 `models:/<name>@<alias>`, `runs:/<run>/<path>` or `mlflow-artifacts:/<path>`), or a repository on the
                 Hugging Face Hub (`hf://<owner>/<name>` or `hf://<owner>/<name>@<revision>`).
 
@@ -130,9 +130,9 @@ class Bundle:
         attributes: Sequence[Mapping[str, Any]] = (),
         sampler: Mapping[str, Any] | None = None,
     ) -> "Bundle":
-        """Makes a bundle of a folder that has the other files already: hashes them and writes `bundle.json`.
+        """Turns a folder that has the other files into a bundle: hashes them and writes `bundle.json`.
 
-        Everything but `folder` must be JSON.
+        All arguments but `folder` must be JSON values.
         """
         names = (PRIOR, DECODER, ENCODER, ATTRIBUTES, DIRECTIONS, PREVIEW)
         files = {file: sha256(folder / file) for file in names if (folder / file).exists()}
@@ -153,13 +153,13 @@ class Bundle:
         return bundle
 
     def record(self, evaluation: Mapping[str, Any]) -> "Bundle":
-        """Writes an evaluation, which must be JSON, into the manifest; the one that was there is replaced."""
+        """Writes an evaluation, which must be JSON, into the manifest in place of an older one."""
         bundle = replace(self, evaluation=evaluation)
         bundle._write_manifest()
         return bundle
 
     def offer(self, attributes: Sequence[Mapping[str, Any]]) -> "Bundle":
-        """Writes into the manifest what the prior can be told, and what of it people may ask for."""
+        """Writes into the manifest which attributes the prior takes, and which of them people may ask for."""
         bundle = replace(self, attributes=list(attributes))
         bundle._write_manifest()
         return bundle
@@ -168,7 +168,7 @@ class Bundle:
         """Writes a file into the bundle, in place of an older one, and its checksum into the manifest.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The file cannot be written.
         """
         with writing(self.folder / name) as file:
             file.write(text.encode())
@@ -204,7 +204,7 @@ def shipped() -> list[str]:
 
 
 def is_remote(where: str) -> bool:
-    """Whether a bundle is named by an address, from which it is fetched, and not on this disk."""
+    """Whether `where` is an address that a bundle is fetched from, and not a name or folder."""
     return bool(MLFLOW_URI.match(where) or HUB_URI.match(where))
 
 
@@ -259,9 +259,9 @@ def _is_attribute(entry: object) -> bool:
 
 
 def _download(uri: str) -> Path:
-    """Fetches a bundle from MLflow, to a folder that is there until the program ends."""
+    """Fetches a bundle from MLflow into a folder that is removed when the program ends."""
     try:
-        import mlflow  # takes seconds, and serving does without it
+        import mlflow  # takes seconds, and serving does not need it
         from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise UserError(f"{uri} needs MLflow; pip install mlflow") from error
@@ -269,7 +269,9 @@ def _download(uri: str) -> Path:
         if not Path(MLFLOW_STORE.removeprefix("sqlite:///")).exists():
             raise UserError(f"no MLflow store here ({MLFLOW_STORE}); train first, or set MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(MLFLOW_STORE)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take four minutes where no server answers
+    os.environ.setdefault(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+    )  # 7, the default, take four minutes if no server answers
     until_the_end = ExitStack()
     folder = until_the_end.enter_context(scratch("bundle"))
     atexit.register(until_the_end.close)
@@ -280,4 +282,4 @@ def _download(uri: str) -> Path:
             f"cannot fetch {uri} from {mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}); "
             "check the URI and MLFLOW_TRACKING_URI"
         ) from error
-    return next((path.parent for path in fetched.glob(f"**/{MANIFEST}")), fetched)  # a registered one lies in data/
+    return next((path.parent for path in fetched.glob(f"**/{MANIFEST}")), fetched)  # a registered bundle is in data/

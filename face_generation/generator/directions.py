@@ -1,8 +1,7 @@
 """Directions: named moves in latent space that change one thing about a face.
 
-`directions.json` in a bundle holds them: attributes, which have people's names (smiling, eyeglasses), found from faces
-whose attributes are known; and principal directions, the strongest of those without a name. How they are found and
-measured is `face_generation.editing.finding`.
+`directions.json` in a bundle holds them: attributes such as smiling or eyeglasses, found from labelled faces, and
+principal directions, which change faces most and have no name. `face_generation.editing` finds and measures them.
 """
 
 import json
@@ -18,24 +17,24 @@ from numpy.typing import NDArray
 from face_generation.errors import UserError
 from face_generation.generator.bundle import DIRECTIONS, Bundle
 
-MAX_STRENGTH = 10.0  # far beyond what a decoder knows
+MAX_STRENGTH = 10.0  # far beyond what decoders were trained on
 
 
 @dataclass(frozen=True)
 class Direction:
     """One direction.
 
-    The length of an attribute's vector is the mean difference between faces with the attribute and without; that of a
-    principal direction is 1, a standard deviation of the latents.
+    An attribute's vector is as long as the mean difference between faces with and without the attribute. A principal
+    direction has length 1, a standard deviation of the latents.
     """
 
     name: str
     vector: NDArray[np.float32]  # latent_dim numbers
-    figures: Mapping[str, Any]  # what was measured of it
+    figures: Mapping[str, Any]  # what was measured
 
 
 class Directions(Mapping[str, Direction]):
-    """The directions of a bundle by name: first attributes, then principal ones.
+    """The directions of a bundle by name: attributes first, then principal directions.
 
     Example:
         >>> directions = Directions.load(Bundle.load("vae"))
@@ -49,10 +48,10 @@ class Directions(Mapping[str, Direction]):
 
     @classmethod
     def load(cls, bundle: Bundle) -> "Directions":
-        """Opens a bundle's directions. There are none where it has no `directions.json`.
+        """Opens a bundle's directions. They are empty if it has no `directions.json`.
 
         Raises:
-            UserError: The file is not of the format.
+            UserError: The file is malformed.
         """
         if DIRECTIONS not in bundle.files:
             return cls([], [])
@@ -77,13 +76,13 @@ class Directions(Mapping[str, Direction]):
         return len(self._by_name)
 
     def move(self, latents: NDArray[np.floating], edits: Mapping[str, float]) -> NDArray[np.float32]:
-        """Moves latents, …×latent_dim, by `edits`: strengths by name of the direction, -10 to 10.
+        """Moves latents …×latent_dim by `edits`, which maps names of directions to strengths from -10 to 10.
 
         Raises:
-            UserError: There is no such direction, or a strength is out of range or no number.
+            UserError: There is no such direction, or a strength is out of range or not a number.
         """
         moved = np.asarray(latents, dtype=np.float32)
-        for name, strength in sorted(edits.items()):  # in one order, so that sums are rounded in one way
+        for name, strength in sorted(edits.items()):  # always in one order, so that sums are rounded in one way
             if name not in self:
                 known = f"its directions are {', '.join(self)}" if self else "it has no directions"
                 raise UserError(f"the bundle cannot edit {name!r}; {known}")

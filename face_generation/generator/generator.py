@@ -17,8 +17,8 @@ from face_generation.generator.directions import Directions
 from face_generation.generator.parallel import parallel_map
 
 SEEDS = 2**32  # seeds are 0 … SEEDS - 1
-MAX_TRUNCATION = 10.0  # far beyond what a decoder knows
-KEPT = 1024  # new faces whose latents are kept: an edited or mixed one needs the prior no second time
+MAX_TRUNCATION = 10.0  # far beyond what decoders were trained on
+KEPT = 1024  # how many new faces' latents are kept, so that an edit or a mix does not run the prior again
 NO_EDITS: Mapping[str, float] = {}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 
@@ -26,10 +26,10 @@ PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 class Generator:
     """Turns seeds or latents into faces, and faces into latents.
 
-    An image is a pure function of the bundle and its latents, and these of the bundle, a seed and options. To keep that
-    true to the last bit, each image is drawn by itself on one thread, and many images on many threads: neither the
-    number of images nor of cores can change how sums are rounded. It is as fast as batches are. Only another kind of
-    processor may round differently, and then a pixel value by 1.
+    An image is a pure function of the bundle and its latents, and latents are a pure function of the bundle, a seed and
+    options. To keep this exact to the last bit, each image is drawn alone on one thread, and many images on many
+    threads. So neither the number of images nor that of cores can change how sums are rounded. It is as fast as
+    batches. Only another kind of processor may round differently, which changes a pixel value by 1.
 
     Methods may be called from several threads.
 
@@ -47,7 +47,7 @@ class Generator:
 
     @classmethod
     def load(cls, where: str | Path) -> "Generator":
-        """Opens a bundle: a shipped name such as "vae", a folder, or an address. See `Bundle.load`."""
+        """Opens a bundle by shipped name, such as "vae", by folder, or by address. See `Bundle.load`."""
         return cls(Bundle.load(where))
 
     @cached_property
@@ -58,12 +58,12 @@ class Generator:
 
     @cached_property
     def directions(self) -> Directions:
-        """What edits there are. See `Directions`."""
+        """The directions of edits."""
         return Directions.load(self.bundle)
 
     @cached_property
     def attributes(self) -> Attributes:
-        """What a new face can be asked to have. See `Attributes`."""
+        """The attributes that a new face can be asked to have."""
         return Attributes.load(self.bundle)
 
     def latents(
@@ -74,18 +74,22 @@ class Generator:
         edits: Mapping[str, float] = NO_EDITS,
         attributes: Asked = NOTHING,
     ) -> NDArray[np.float32]:
-        """The latents of the seeds `seed` … `seed + n - 1`, N×latent_dim.
+        """Draws the latents of the seeds `seed` … `seed + n - 1`.
 
-        Each comes from a normal vector that the seed draws, and from attributes where the model takes them: those that
-        `attributes` asks for by name, 1 or true with it, -1 or false without, such as {"smiling": 1, "male": -1}; and
-        the others of a training face that the seed draws. See `Attributes.said`.
+        Args:
+            n: Number of faces.
+            seed: First seed.
+            truncation: Factor of the normal vectors. Below 1 faces are more ordinary, above 1 they are stranger, and at
+                0 all seeds give one good face. `None` is the bundle's default.
+            edits: Strengths by name of a direction, such as {"smiling": 1.5}, by which latents are moved at the end.
+            attributes: What faces should have (1 or true) or lack (-1 or false), by name, such as {"smiling": 1,
+                "male": -1}. The other attributes are those of a training face that the seed draws.
 
-        `truncation` multiplies the normal vector: below 1 are more ordinary faces, above 1 stranger ones, and at 0 is
-        one good face of what is asked for; None is the bundle's own. Then `edits` moves the latents: strengths by name
-        of the direction, such as {"smiling": 1.5}.
+        Returns:
+            Latents, float32 N×latent_dim.
 
         Raises:
-            UserError: As `check_request`, `Attributes.check` and `Directions.move`.
+            UserError: One of the errors of `check_request`, `Attributes.check` and `Directions.move`.
         """
         check_request(n, seed, truncation)
         return np.stack([self._latents(s, truncation, edits, attributes) for s in range(seed, seed + n)])
@@ -98,7 +102,8 @@ class Generator:
         edits: Mapping[str, float] = NO_EDITS,
         attributes: Asked = NOTHING,
     ) -> NDArray[np.uint8]:
-        """The faces of the seeds `seed` … `seed + n - 1`, uint8 RGB N×H×W×3. Arguments as for `latents`."""
+        """Draws the faces of the seeds `seed` … `seed + n - 1`, uint8 RGB N×H×W×3. The arguments are those of
+        `latents`."""
         check_request(n, seed, truncation)
         images = np.empty((n, *self._image_shape), dtype=np.uint8)
         for i, image in enumerate(self.stream(n, seed, truncation, edits, attributes)):
@@ -113,7 +118,7 @@ class Generator:
         edits: Mapping[str, float] = NO_EDITS,
         attributes: Asked = NOTHING,
     ) -> Iterator[NDArray[np.uint8]]:
-        """The same faces as `sample` one after the other, H×W×3, in bounded memory whatever their number."""
+        """Yields the faces of `sample` one after the other, H×W×3, in bounded memory."""
         check_request(n, seed, truncation)
         self.attributes.check(attributes)
 
@@ -125,7 +130,7 @@ class Generator:
     def said(
         self, n: int, seed: int = 0, truncation: float | None = None, attributes: Asked = NOTHING
     ) -> NDArray[np.int8]:
-        """What attributes the prior was told of the faces of `sample`, N×K: 1, -1, or 0 where nothing was said."""
+        """The attributes that the prior is told of the faces of `sample`, N×K: 1, -1, or 0 for nothing."""
         check_request(n, seed, truncation)
         truncation = self._truncation(truncation)
         return np.stack([self._origin(s, truncation, attributes)[1] for s in range(seed, seed + n)])
@@ -148,7 +153,7 @@ class Generator:
         return images
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Faces, uint8 RGB N×H×W×3 → latents N×latent_dim that `decode` turns into like faces.
+        """Faces, uint8 RGB N×H×W×3 → latents N×latent_dim that `decode` turns into similar faces.
 
         Raises:
             UserError: The bundle has no encoder, or the images have another shape or type.
@@ -165,7 +170,7 @@ class Generator:
         return latents
 
     def reconstruct(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Faces → what the model makes of them, both uint8 RGB N×H×W×3. Raises as `encode`."""
+        """Encodes and decodes faces, uint8 RGB N×H×W×3. The errors are those of `encode`."""
         return self.decode(self.encode(images))
 
     @property
@@ -182,7 +187,7 @@ class Generator:
         return self.directions.move(new, edits)
 
     def _draw(self, seed: int, truncation: float, attributes: tuple[tuple[str, int], ...]) -> NDArray[np.float32]:
-        """The latents of a new face, which nobody may change: they are kept."""
+        """The latents of a new face. They are kept, so callers must not change them."""
         normal, said = self._origin(seed, truncation, dict(attributes))
         latents = normal
         if self._prior:
@@ -192,9 +197,9 @@ class Generator:
         return latents
 
     def _origin(self, seed: int, truncation: float, attributes: Asked) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-        """What a seed draws: latent_dim numbers from a standard normal times `truncation`, and what is said of the
-        face. At truncation 0, where all seeds are one face, only what was asked for is said."""
-        # RandomState rather than default_rng: NumPy promises that its numbers never change.
+        """Draws from a seed: latent_dim standard normal numbers times `truncation`, and the attributes that the prior
+        is told. At truncation 0 all seeds give one face, so the prior is told only what was asked for."""
+        # RandomState is used and not default_rng, because NumPy promises that its numbers never change.
         random = np.random.RandomState(seed)
         normal = random.standard_normal(self.bundle.latent_dim).astype(np.float32) * np.float32(truncation)
         return normal, self.attributes.said(attributes, random if truncation else None)
@@ -204,11 +209,11 @@ class Generator:
 
 
 def check_request(n: int, seed: int, truncation: float | None) -> None:
-    """Says whether `n` faces can be drawn from `seed` on.
+    """Checks that `n` faces can be drawn from `seed` on.
 
     Raises:
         UserError: `n` is below 1, a seed is outside 0 … 2³² - 1, `truncation` is neither None nor in 0 … 10, or one of
-            them is not a number of its kind.
+            them has the wrong type.
     """
     if not _is_number(n, Integral) or n < 1:
         raise UserError(f"the number of images must be a whole number from 1 on, not {n!r}")
@@ -228,12 +233,12 @@ def _is_number(value: object, kind: type) -> bool:
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the threads are above: see Generator
+    options.intra_op_num_threads = 1  # images are drawn on threads of ours: see Generator
     options.log_severity_level = 3  # errors only
     available = onnxruntime.get_available_providers()
     return onnxruntime.InferenceSession(path, options, providers=[name for name in PROVIDERS if name in available])
 
 
 def _run(session: onnxruntime.InferenceSession, **row: NDArray) -> NDArray:
-    """The session's output for one row of its input, which is given by its name."""
+    """Runs the session for one row of input, given by name, and returns the output row."""
     return session.run(None, {name: value[None] for name, value in row.items()})[0][0]

@@ -1,4 +1,4 @@
-"""Bundles on the Hugging Face Hub, as `hf://owner/name` or `hf://owner/name@revision`."""
+"""Fetches bundles from the Hugging Face Hub: `hf://owner/name` or `hf://owner/name@revision`."""
 
 import re
 from pathlib import Path
@@ -11,14 +11,13 @@ NEEDED = "the Hugging Face Hub needs huggingface_hub; pip install huggingface_hu
 
 
 def fetch(uri: str) -> Path:
-    """Downloads a bundle's repository, of which the hub's own cache keeps a copy (HF_HOME, HF_TOKEN and HF_ENDPOINT
-    are obeyed).
+    """Downloads a bundle's repository into the hub's own cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are obeyed.
 
     Returns:
-        The folder of the copy. Without a network it is the one that was fetched before.
+        The folder in the cache. Without a network it is the copy that was fetched last.
 
     Raises:
-        UserError: The address is none, the repository or revision is not there, or cannot be fetched.
+        UserError: The address is malformed, or the repository or revision does not exist or cannot be fetched.
     """
     repository, _, revision = uri.removeprefix("hf://").partition("@")
     if not uri.startswith("hf://") or not REPOSITORY.fullmatch(repository):

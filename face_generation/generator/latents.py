@@ -1,19 +1,20 @@
-"""The ways between latents. Everything here is a pure function."""
+"""Interpolation between latents."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
 def slerp(start: NDArray[np.floating], end: NDArray[np.floating], t: ArrayLike) -> NDArray[np.float32]:
-    """Spherical interpolation (Shoemake 1985): at `t` = 0 the latent `start`, at 1 `end`, each latent_dim numbers.
+    """Spherical interpolation (Shoemake 1985) from the latent `start` (`t` = 0) to `end` (`t` = 1), each latent_dim
+    long.
 
-    The direction turns evenly, and the length goes evenly from the one to the other. A straight line passes closer to
-    the origin than the ends lie: where latents are normal vectors, as a GAN's, faces are pale there. Those of an
-    encoder lie around a mean that is not 0; the nearer they lie to each other as the origin sees them, the straighter
-    is this way. Where there is no direction to turn to (opposite, or of length 0) it is a straight line.
+    The direction turns evenly, and the length changes evenly. A straight line passes closer to the origin than its
+    ends, and a GAN, whose latents are normal vectors, draws pale faces there. An encoder's latents lie around a mean
+    that is not 0, so the way between them is straighter, the smaller their angle at the origin is. The way is a
+    straight line if the ends are opposite or one has length 0.
 
     Returns:
-        For a number `t` a latent, for T of them T×latent_dim. The ends are exact.
+        A latent for a number `t`, and T×latent_dim for an array of T numbers. The ends are exact.
     """
     a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     weight = np.asarray(t, dtype=np.float64)[..., None]

@@ -1,8 +1,7 @@
-"""Pictures say what they are: that a network drew them, and how to draw them again.
+"""Marks pictures as drawn by a network, and says in them how to draw them again.
 
-They do so in XMP, which every format can carry, with the IPTC's mark for synthetic media; PNG says it in its text, too.
-A recipe is what was asked for, as JSON: options of `face_generation.inference` by name, and the bundle's name and
-version.
+The mark is XMP, which every format can carry, with the IPTC's term for synthetic media. A PNG has it in its text as
+well. A recipe is JSON: the options of `face_generation.inference` by name, and the bundle's name and version.
 """
 
 import html
@@ -24,21 +23,21 @@ PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSz
  xmp:CreatorTool="{software}" Iptc4xmpExt:DigitalSourceType="{synthetic}" faces:recipe="{recipe}"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
 RECIPE = re.compile(rb'faces:recipe="([^"]*)"')
-MOST = 60_000  # bytes, which is what fits into a JPEG
+MOST = 60_000  # bytes that fit into a JPEG
 GIF_BLOCK = b"\x21\xff\x0bXMP DataXMP"
-GIF_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"  # takes readers of blocks from anywhere in a packet to its end
+GIF_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"  # leads a reader of blocks from anywhere in a packet to its end
 
 Recipe = Mapping[str, Any]
 
 
 def packet(recipe: Recipe) -> bytes:
-    """The XMP of a picture that was drawn by a recipe."""
+    """The XMP packet for a recipe."""
     said = html.escape(json.dumps(recipe))
     return PACKET.format(software=SOFTWARE, synthetic=SYNTHETIC, recipe=said).encode()
 
 
 def options(recipe: Recipe, format: str) -> dict[str, Any]:
-    """What Pillow is to write into a file of a format, in its words."""
+    """Pillow's options that write a recipe into a file of a format."""
     xmp = packet(recipe)
     if format == "PNG":
         text = PngImagePlugin.PngInfo()
@@ -50,14 +49,15 @@ def options(recipe: Recipe, format: str) -> dict[str, Any]:
 
 
 def in_gif(data: bytes, recipe: Recipe) -> bytes:
-    """A GIF with its XMP, which Pillow does not write."""
+    """Adds a recipe's XMP to a GIF, which Pillow cannot do."""
     flags = data[10]
     start = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)  # behind the header and the palette of all frames
     return data[:start] + GIF_BLOCK + packet(recipe) + GIF_END + data[start:]
 
 
 def read(data: bytes) -> dict[str, Any] | None:
-    """The recipe that a picture's file says it was drawn by; `None` where it says none. Anybody may have written it."""
+    """Reads the recipe from a picture's file; `None` if it has none. It is not trustworthy, because anybody can write
+    it."""
     found = RECIPE.search(data)
     if found is None or len(found[1]) > MOST:
         return None

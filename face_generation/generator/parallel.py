@@ -1,4 +1,4 @@
-"""Work on all cores, in order, in bounded memory."""
+"""Works on all cores, in order and in bounded memory."""
 
 import os
 from collections import deque
@@ -17,9 +17,9 @@ def cores() -> int:
 
 
 def parallel_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Like `map`, on a thread for each core, and never more than two results a core ahead of the reader.
+    """Like `map`, on a thread for each core, at most two results a core ahead of the reader.
 
-    When the reader stops early, or something is raised, what has not begun never does, and what has begun is finished.
+    If the reader stops early or a call raises an error, calls that have begun are finished, and no others begin.
     """
     items = iter(items)
     first = list(islice(items, 2))
@@ -37,5 +37,5 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             while pending:
                 yield pending.popleft().result()
         finally:
-            for future in reversed(pending):  # so that what has begun has no gaps
+            for future in reversed(pending):  # from the end, so that the calls that have begun leave no gaps
                 future.cancel()

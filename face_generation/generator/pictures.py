@@ -1,4 +1,4 @@
-"""Images as picture files, grids and animations."""
+"""Turns images into picture files, grids and animations."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from face_generation.generator import origin
 from face_generation.generator.origin import Recipe
 
-# How Pillow writes each format, by suffix.
+# Pillow's options for each format, by suffix.
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG", "compress_level": 2},  # a tenth larger than the default 6, in a quarter of the time
     "webp": {"format": "WEBP", "quality": 90},
@@ -20,15 +20,15 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpeg": {"format": "JPEG", "quality": 95},
 }
 ANIMATIONS: dict[str, dict[str, Any]] = {"webp": FORMATS["webp"], "gif": {"format": "GIF"}}
-SAMPLED = 8  # frames of an animation that its palette is chosen from
+SAMPLED = 8  # how many frames of an animation its palette is chosen from
 GAP = 2  # white pixels between the pictures of a grid
-MAX_GRID = 1024  # pictures; many more take WebP minutes and gigabytes
+MAX_GRID = 1024  # pictures; WebP takes minutes and gigabytes for many more
 
 
 def encode(image: NDArray[np.uint8], suffix: str, recipe: Recipe | None = None) -> bytes:
-    """An image, uint8 RGB H×W×3, as a picture file of the format that `suffix` names: png, webp, jpg or jpeg.
+    """Encodes an image, uint8 RGB H×W×3, as a picture file. `suffix` is png, webp, jpg or jpeg.
 
-    With a recipe the file says that a network drew it, and how. See `origin`.
+    With a recipe, the file says that a network drew it, and how (see `origin`).
     """
     said = {} if recipe is None else origin.options(recipe, FORMATS[suffix]["format"])
     buffer = BytesIO()
@@ -39,33 +39,35 @@ def encode(image: NDArray[np.uint8], suffix: str, recipe: Recipe | None = None) 
 def animate(
     frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float, recipe: Recipe | None = None
 ) -> bytes:
-    """Images of one size, uint8 RGB H×W×3, as an animation that loops: webp, or gif, whose frames share 256 colours.
+    """Encodes images of one size, uint8 RGB H×W×3, as an animation that loops. `suffix` is webp, or gif, whose frames
+    share 256 colours.
 
-    With a recipe the file says that a network drew it, and how. See `origin`.
+    With a recipe, the file says that a network drew it, and how (see `origin`).
     """
     gif = suffix == "gif"
     images = [Image.fromarray(frame) for frame in frames]
     first, *rest = _in_one_palette(images) if gif else images
     said = {} if recipe is None else origin.options(recipe, ANIMATIONS[suffix]["format"])
     buffer = BytesIO()
-    milliseconds = max(20, round(1000 * frame_seconds))  # browsers slow down what is faster
+    milliseconds = max(20, round(1000 * frame_seconds))  # browsers slow down faster animations
     first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix], **said)
     return buffer.getvalue() if recipe is None or not gif else origin.in_gif(buffer.getvalue(), recipe)
 
 
 def _in_one_palette(images: Sequence[Image.Image]) -> list[Image.Image]:
-    """Images in 256 colours that suit all of them: choosing them for each image takes longer than drawing it."""
+    """Reduces images to 256 colours that suit all of them. Choosing colours for each image would take longer than
+    drawing it."""
     thinned = images[:: math.ceil(len(images) / SAMPLED)]
     width, height = images[0].size
     sheet = Image.new("RGB", (width, height * len(thinned)))
     for i, image in enumerate(thinned):
         sheet.paste(image, (0, height * i))
-    palette = sheet.quantize(256, Image.Quantize.FASTOCTREE)  # a fifth of the time of others, and no worse for faces
+    palette = sheet.quantize(256, Image.Quantize.FASTOCTREE)  # five times as fast as others, and no worse for faces
     return [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
 
 
 def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None) -> NDArray[np.uint8]:
-    """`n` images of one size as one, row by row; without `columns` about as wide as high."""
+    """Lays `n` images of one size out in a grid, row by row. Without `columns` it is about as wide as high."""
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     canvas = np.empty((0, 0, 3), dtype=np.uint8)
@@ -81,7 +83,7 @@ def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None
 def labelled(
     picture: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str], size: int = 16
 ) -> NDArray[np.uint8]:
-    """A grid with a name beside each row and above each column, in letters of `size` pixels."""
+    """Adds a name beside each row of a grid and above each column, in letters of `size` pixels."""
     font = ImageFont.load_default(size)
     left, top = round(max(map(font.getlength, rows))) + size, 2 * size
     height, width, _ = picture.shape

@@ -1,6 +1,6 @@
-"""A bundle as MLflow loads it: `mlflow.pyfunc.load_model("models:/vae/1").predict({"seed": [0, 1]})`.
+"""A bundle as an MLflow model: `mlflow.pyfunc.load_model("models:/vae/1").predict({"seed": [0, 1]})`.
 
-MLflow imports this module by the name that is in the model's `MLmodel` file.
+MLflow imports this module by the name in the model's `MLmodel` file.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from face_generation.errors import UserError
 from face_generation.generator.generator import Generator
 from face_generation.generator.parallel import parallel_map
 
-SEED, LATENTS = "seed", "latents"  # columns of the input, of which a call has one
+SEED, LATENTS = "seed", "latents"  # columns of the input; a call has one of them
 
 
 class Faces:
@@ -23,14 +23,14 @@ class Faces:
         self.generator = generator
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> NDArray[np.uint8]:
-        """Faces, uint8 RGB N×H×W×3, one of each row of a table.
+        """Draws a face for each row of a table, uint8 RGB N×H×W×3.
 
         Args:
-            model_input: A data frame with the column `seed`, or `latents`, each latent_dim numbers.
-            params: `truncation`, `attributes` and `edits`, as of `Generator.latents`. Latents are only edited.
+            model_input: Data frame with the column `seed`, or the column `latents` with latent_dim numbers in each row.
+            params: `truncation`, `attributes` and `edits`, as in `Generator.latents`. Only `edits` applies to latents.
 
         Raises:
-            UserError: The table has neither column, or as `Generator.latents` and `Generator.decode`.
+            UserError: The table has neither column, or one of the errors of `Generator.latents` and `Generator.decode`.
         """
         params = dict(params or {})
         edits = _given(params.get("edits"))

@@ -1,1 +1,1 @@
-"""What is drawn on the command line."""
+"""Draws faces on the command line."""

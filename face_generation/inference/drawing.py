@@ -1,6 +1,6 @@
-"""Drawing on the command line: from a configuration to picture files.
+"""Draws on the command line, from a configuration to picture files.
 
-One function a mode. All of them choose where to write before they load a bundle, so that a mistake shows at once.
+Each mode has a function. All of them choose where to write before they load a bundle, so that a mistake shows at once.
 """
 
 import secrets
@@ -30,21 +30,21 @@ from face_generation.generator.origin import Recipe
 from face_generation.generator.parallel import parallel_map
 from face_generation.generator.photos import read_photo
 
-RANDOM_SEEDS = 2**31  # a random seed is below, which leaves room for many faces after it
+RANDOM_SEEDS = 2**31  # random seeds are below this, which leaves room for many faces after them
 STRIP_FRAMES, ANIMATION_FRAMES = 9, 48
 MAX_STRIP_FRAMES, MAX_ANIMATION_FRAMES = 100, 1000
 MAX_SECONDS = 60
-BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # that mode=edits shows of itself
-# Options that a picture may say it was drawn with; all of them are checked as if they were given.
+BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # how many edits mode=edits shows by default
+# Options that may be read from a picture. They are checked as if they were given on the command line.
 SAID = ("mode", "seed", "num_images", "truncation", "attributes", "edits", "grid", "to", "frames", "seconds", "rows")
 SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=edits shows
 
 
 def draw(config: DictConfig) -> None:
-    """Writes what `configs/inference.yaml` describes, and prints where and how to draw it again.
+    """Draws what the configuration (`configs/inference.yaml`) asks for, and prints where it is and with which seed.
 
     Raises:
-        UserError: Something in the configuration, the bundle, the photo or the disk keeps it from that.
+        UserError: The configuration, the bundle or the photo cannot be used, or the disk is full.
     """
     if config.same_as is not None:
         config = as_in_picture(config)
@@ -59,7 +59,7 @@ def draw(config: DictConfig) -> None:
 
 
 def sample(config: DictConfig) -> None:
-    """One face, a grid, or a folder of numbered files."""
+    """Draws one face, a grid, or a folder of numbered files."""
     n, truncation = config.num_images, config.truncation
     seed, edits, attributes = chosen_seed(config), chosen_edits(config), chosen_attributes(config)
     check_request(n, seed, truncation)
@@ -87,7 +87,7 @@ def sample(config: DictConfig) -> None:
 
 
 def interpolate(config: DictConfig) -> None:
-    """The way from one seed's face to another's: a strip, or an animation that goes there and back."""
+    """Draws the way from one seed's face to another's, as a strip or as an animation that goes there and back."""
     seed, edits, attributes = chosen_seed(config), chosen_edits(config), chosen_attributes(config)
     if config.to is None:
         raise UserError("mode=interpolate ends at the seed that to=… names; give one")
@@ -116,7 +116,7 @@ def interpolate(config: DictConfig) -> None:
 
 
 def edit(config: DictConfig) -> None:
-    """A picture of what edits do to a face: a row for each, from the most against to the most in favour."""
+    """Draws what edits do to a face: a row for each, from strength -3 to 3."""
     seed, edits, attributes = chosen_seed(config), chosen_edits(config), chosen_attributes(config)
     check_request(1, seed, config.truncation)
     output, suffix = picture_target(config, "plots/edits")
@@ -136,7 +136,7 @@ def edit(config: DictConfig) -> None:
 
 
 def reconstruct(config: DictConfig) -> None:
-    """A photo beside what the model makes of it, edited where that is asked for."""
+    """Draws a photo beside its reconstruction, which may be edited."""
     edits = chosen_edits(config)
     if config.input is None:
         raise UserError("mode=reconstruct takes a photo of a face; give its path as input=…")
@@ -158,7 +158,7 @@ def reconstruct(config: DictConfig) -> None:
 
 
 def said(generator: Generator, config: DictConfig, seed: int, **more: Any) -> Recipe:
-    """What a picture says of how it was drawn, as options."""
+    """The options that a picture should say it was drawn with."""
     bundle = generator.bundle
     return {
         "bundle": bundle.name,
@@ -173,10 +173,11 @@ def said(generator: Generator, config: DictConfig, seed: int, **more: Any) -> Re
 
 
 def as_in_picture(config: DictConfig) -> DictConfig:
-    """The configuration with the options that a picture says it was drawn with.
+    """Replaces the options of the configuration by those that a picture says it was drawn with.
 
     Raises:
-        UserError: It cannot be read, does not say it, or was drawn by another bundle or in a way of the service's own.
+        UserError: The picture cannot be read, does not say its options, was drawn by another bundle, or was drawn in a
+            way that only the service has.
     """
     path = Path(str(config.same_as)).expanduser()
     try:
@@ -210,7 +211,7 @@ def chosen_seed(config: DictConfig) -> int:
 
 
 def chosen_rows(config: DictConfig, directions: Directions) -> list[str]:
-    if config.rows is None:  # they are in the order of how well they work
+    if config.rows is None:  # directions are sorted by how well they work
         best = [*directions.attributes[:BEST_ATTRIBUTES], *directions.principal[:BEST_PRINCIPAL]]
         return [direction.name for direction in best]
     if not OmegaConf.is_list(config.rows) or not config.rows:
@@ -238,7 +239,7 @@ def chosen_edits(config: DictConfig) -> Mapping[str, float]:
 def picture_target(
     config: DictConfig, default: str, formats: Mapping[str, object] = pictures.FORMATS
 ) -> tuple[Path, str]:
-    """The path and the format of one picture; `default` is a path without its suffix."""
+    """The path and the format of one picture. `default` is a path without suffix."""
     output = Path(str(config.output or default)).expanduser()
     if output.is_dir():
         raise UserError(f"output={output} is a folder; name a file in it, such as {output / 'face.png'}")
@@ -251,7 +252,7 @@ def picture_target(
 
 
 def folder_target(config: DictConfig) -> tuple[Path, str]:
-    """The folder for many pictures, and their format."""
+    """The folder of many pictures, and their format."""
     output = Path(str(config.output or "plots/faces")).expanduser()
     if output.suffix[1:].lower() in pictures.FORMATS:
         raise UserError(f"output={output} is one picture, and many were asked for; give a folder, or grid=true")
@@ -265,7 +266,7 @@ def known_format(suffix: str, formats: Mapping[str, object] = pictures.FORMATS) 
 
 
 def write_picture(faces: Iterable[NDArray[np.uint8]], n: int, output: Path, suffix: str, recipe: Recipe) -> None:
-    with writing(output) as file:  # opened first, so that an unwritable place is found before the work
+    with writing(output) as file:  # opened first, so that a place that cannot be written is found before the work
         file.write(pictures.encode(pictures.grid(faces, n), suffix, recipe))
 
 
@@ -280,7 +281,9 @@ def write_folder(
 ) -> None:
     """Writes each face to a file named after its seed, so that a run that was stopped can go on.
 
-    `label` is called before them, once there is known to be room; `recipe` gives that of a seed.
+    Args:
+        label: Called before the first face, once the disk is known to have room.
+        recipe: Returns the recipe of a seed.
     """
 
     def write(numbered: tuple[int, NDArray[np.uint8]]) -> None:
@@ -309,9 +312,10 @@ def write_folder(
 def write_table(
     generator: Generator, n: int, seed: int, truncation: float | None, attributes: Asked, folder: Path, suffix: str
 ) -> None:
-    """Writes what each face of a folder was asked to have, as CelebA's table does, with what was there before.
+    """Writes a table, in CelebA's form, of what each face of a folder was asked to have. It keeps the rows of an
+    earlier table there.
 
-    It is written before the faces are, so that each has its row whenever a run stops.
+    The table is written before the faces, so that every face has its row, whenever a run stops.
     """
     path = folder / ATTRIBUTE_FILE
     names = generator.attributes.names
@@ -331,7 +335,7 @@ def face_file(seed: int, suffix: str) -> str:
 
 
 def check_space(folder: Path, size: int) -> None:
-    """Raises `UserError` where the disk of `folder` has no room for `size` bytes."""
+    """Raises `UserError` if the disk of `folder` has no room for `size` bytes."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if size > free:

@@ -1,4 +1,4 @@
-"""What training minimises: one class for each idea, its constants in the constructor."""
+"""Losses: one class for each idea, with its constants as arguments of the constructor."""
 
 from face_generation.losses.adversarial import GradientPenalty, NonSaturating, RelativisticPairing
 from face_generation.losses.flow_matching import FlowMatching

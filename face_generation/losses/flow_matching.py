@@ -1,4 +1,4 @@
-"""Flow matching: the loss of the prior."""
+"""The loss of the prior: flow matching."""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 class FlowMatching(nn.Module):
     """Squared error of the velocity along straight lines from noise to latents (Lipman et al. 2023; Liu et al. 2023).
 
-    Times are logit-normal, because velocities in the middle are hardest to know (Esser et al. 2024).
+    Times are logit-normal, because velocities are hardest to predict in the middle (Esser et al. 2024).
 
     Args:
-        time_mean: Of the times' logits; above 0 is nearer to the latents.
-        time_std: Of the same.
+        time_mean: Mean of the logits of times. Above 0, times are nearer to the latents than to the noise.
+        time_std: Standard deviation of the logits of times.
     """
 
     def __init__(self, time_mean: float = 0.0, time_std: float = 1.0) -> None:
@@ -20,7 +20,7 @@ class FlowMatching(nn.Module):
         self.time_std = time_std
 
     def forward(self, network: nn.Module, latents: Tensor, attributes: Tensor) -> Tensor:
-        """Normalised latents N×C×H×W and what is told of them, N×K → mean squared error per dimension, a scalar."""
+        """Normalised latents N×C×H×W and their attributes N×K, as told → mean squared error per dimension, a scalar."""
         noise = torch.randn_like(latents)
         time = (self.time_mean + self.time_std * torch.randn(len(latents), device=latents.device)).sigmoid()
         velocity = network(noise.lerp(latents, time.view(-1, 1, 1, 1)), time, attributes)

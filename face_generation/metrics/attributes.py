@@ -1,7 +1,7 @@
-"""What people would name about a face, such as its smile: a classifier of attributes, trained on real faces.
+"""A classifier of attributes, such as a smile, trained on real faces.
 
-It learns from the faces of the training split whose attributes are known, from nothing, and knows no generator. So it
-can say what generated faces look like, and what an edit changes.
+It is trained from scratch on the labelled faces of the training split and has never seen a generator. So it can judge
+what generated faces look like and what an edit changes.
 """
 
 import hashlib
@@ -26,22 +26,22 @@ from face_generation.metrics import Estimate, Gap, bootstrap, roc
 from face_generation.networks import blocks
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
-MAX_FACES = {"train": 10_000, "val": 2_000, "test": 2_000}  # because more take too much time and memory
-MIN_TRAIN = 30  # faces with an attribute and without it, to learn it from
-MIN_HELD_OUT = 5  # the same, to test it on
-CHANNELS = (32, 64, 128, 256)  # at 38, 19, 10 and 5 pixels
+MAX_FACES = {"train": 10_000, "val": 2_000, "test": 2_000}  # more would take too much time and memory
+MIN_TRAIN = 30  # fewest faces with an attribute, and without it, to learn it from
+MIN_HELD_OUT = 5  # fewest of each to test it on
+CHANNELS = (32, 64, 128, 256)  # on maps of 38, 19, 10 and 5 pixels
 DROPOUT = 0.3
 EPOCHS = 16
 BATCH_SIZE = 64
-LEARNING_RATE = 4e-3  # at its peak
+LEARNING_RATE = 4e-3  # peak
 WEIGHT_DECAY = 0.05
-# Augmentation, each at most: pixels of shift, times fewer pixels of blur, change of contrast and brightness.
+# Largest augmentations: shift in pixels, blur as a factor of resizing, change of contrast and brightness.
 SHIFT, BLUR, LIGHT = 3, 3, 0.1
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Images, uint8 N×H×W×3, and which attributes they have, N×K. Height and width are even."""
+    """Images, uint8 N×H×W×3 of even size, with their attributes N×K."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.bool_]
@@ -49,20 +49,20 @@ class Faces:
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """Faces to learn K attributes from, and others to test with. There may be no attributes, and then no faces."""
+    """Faces to learn K attributes from, and others to test on. Without attributes there are no faces."""
 
     names: list[str]  # in lower case
     train: Faces
     held_out: Faces
-    held_out_from: str  # "val and test", or "train" where none of those is labelled
+    held_out_from: str  # "val and test", or "train" if no face of those splits is labelled
 
     @classmethod
     def load(cls, splits: Path) -> "LabelledFaces":
-        """The faces of packed splits whose attributes are known, at most 10,000 to learn from; of the attributes those
-        that enough faces have and enough have not.
+        """Loads the labelled faces of packed splits, up to 10,000 to learn from. An attribute is kept if enough faces
+        have it and enough lack it.
 
-        Held out are faces of the validation and the test split. Where none of them is labelled, they are every fifth
-        labelled face of the training split, which then are not learned from.
+        Faces of the validation and the test split are held out. If none of them is labelled, every fifth labelled face
+        of the training split is held out instead.
 
         Raises:
             UserError: A split is missing or malformed.
@@ -84,7 +84,7 @@ class LabelledFaces:
 
 
 def enough(labels: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """Labels N×K → for each attribute, whether at least so many faces have it and as many have not (K)."""
+    """Labels N×K → for each of K attributes, whether at least `least` faces have it and as many lack it."""
     return np.minimum(labels.sum(0), (~labels).sum(0)) >= least
 
 
@@ -92,14 +92,14 @@ def enough(labels: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
 class Accuracy:
     """How well a score tells an attribute, on faces that it was not fitted to."""
 
-    accuracy: float  # share of the faces that it tells right
-    majority: float  # the same for always saying what most faces are
-    auc: float  # how probably it ranks a face with the attribute above one without: the area under the ROC curve
+    accuracy: float  # share of faces that are judged right
+    majority: float  # the accuracy of always giving the more frequent answer
+    auc: float  # area under the ROC curve: the probability that a face with the attribute ranks above one without
 
     @classmethod
     def of(cls, scores: NDArray[np.floating], present: NDArray[np.bool_]) -> "Accuracy":
-        """Measures N scores, which are above 0 for faces that are said to have the attribute. Some must have it, and
-        some not."""
+        """Measures N scores, which are positive for faces judged to have the attribute. Some faces must have it, and
+        some must not."""
         return cls(
             accuracy=float(np.mean((scores > 0) == present)),
             majority=float(max(present.mean(), 1 - present.mean())),
@@ -111,8 +111,8 @@ class AttributeClassifier:
     """Tells K attributes of faces.
 
     Attributes:
-        names: Of the attributes, in lower case.
-        accuracies: On held-out faces, one for each attribute.
+        names: Names of the attributes, in lower case.
+        accuracies: Accuracies on held-out faces, one for each attribute.
     """
 
     def __init__(self, network: nn.Module, names: list[str], accuracies: list[Accuracy]) -> None:
@@ -123,7 +123,7 @@ class AttributeClassifier:
 
     @torch.no_grad()
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Images, uint8 N×H×W×3 → the log odds of each attribute, float32 N×K: above 0 it is said to be there."""
+        """Images, uint8 N×H×W×3 → the log odds of each attribute, float32 N×K. Positive means that it is there."""
         out = np.empty((len(images), len(self.names)), dtype=np.float32)
         for start in range(0, len(images), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
@@ -133,18 +133,18 @@ class AttributeClassifier:
         return out
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores as probabilities, 0 to 1."""
+        """Images, uint8 N×H×W×3 → the probability of each attribute, float32 N×K."""
         return torch.from_numpy(self.scores(images)).sigmoid().numpy()
 
 
 def attribute_classifier(faces: LabelledFaces, cache: Path, seed: int = 0) -> AttributeClassifier:
-    """A classifier of the attributes of `faces`, trained on those to learn from and tested on the others.
+    """Trains a classifier of the attributes of `faces` and tests it on the held-out ones.
 
-    A small residual network (He et al. 2016) on the halved image. It also learns from blurred images, so that it judges
-    soft pictures as it does sharp ones. 3,800 faces take two minutes on two cores.
+    It is a small residual network (He et al. 2016) on the halved image. It also learns from blurred images, so that it
+    judges soft pictures as well as sharp ones. 3,800 faces take two minutes on two cores.
 
     Args:
-        cache: A folder that keeps the classifier under a name that the faces, the seed and this module decide.
+        cache: Folder that keeps the classifier, under a name that depends on the faces, the seed and this code.
 
     Raises:
         UserError: The cache cannot be written.
@@ -160,7 +160,7 @@ def attribute_classifier(faces: LabelledFaces, cache: Path, seed: int = 0) -> At
         content = {"network": network.state_dict(), "accuracies": [asdict(accuracy) for accuracy in accuracies]}
         with writing(kept) as file:
             torch.save(content, file)
-    except Exception as error:  # broken files make torch raise many kinds
+    except Exception as error:  # torch raises errors of many classes for broken files
         raise UserError(f"{kept} is damaged; delete it") from error
     network = _network(len(faces.names)).to(device)
     network.load_state_dict(content["network"])
@@ -169,23 +169,24 @@ def attribute_classifier(faces: LabelledFaces, cache: Path, seed: int = 0) -> At
 
 @dataclass(frozen=True)
 class Asked:
-    """Whether faces have an attribute that they were asked to have, as the classifier sees it."""
+    """How often the classifier finds an attribute in faces that were asked to have it."""
 
     found: Estimate  # share of those faces in which it finds the attribute
-    found_in_photos: Estimate  # the same of photos that have it: what can be hoped for, since the classifier errs too
+    found_in_photos: Estimate  # share of photos with the attribute in which it does: the best that can be expected
 
 
 def asked(judge: AttributeClassifier, faces: Mapping[str, NDArray[np.uint8]], photos: Faces) -> dict[str, Asked | Gap]:
-    """How often the classifier finds an attribute in faces that were drawn to have it, beside how often it does so in
-    photos that have it, each with a 95 % interval.
+    """Measures how often the classifier finds attributes in faces that were drawn to have them, and in photos that have
+    them.
 
     Args:
-        faces: The faces that were asked for, uint8 N×H×W×3, by attribute.
+        faces: Drawn faces, uint8 N×H×W×3, by the attribute that was asked for.
         photos: Faces that the classifier was not trained on, with the attributes of `judge.names`, such as the
             `held_out` ones of the `LabelledFaces` that it was trained on.
 
     Returns:
-        A `Gap` for an attribute that the classifier does not know, or that no face or photo is there for.
+        The figures by attribute, with 95 % intervals; a `Gap` if the classifier does not know the attribute, or if
+        there are no faces or photos of it.
     """
     present = judge.scores(photos.images) > 0
 
@@ -256,7 +257,7 @@ def _forward(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _augment(images: Tensor) -> Tensor:
-    """Each image is at random mirrored or not, shifted, blurred, and its contrast and brightness changed."""
+    """Mirrors, shifts and blurs each image at random, and changes its contrast and brightness."""
     count, _, size, _ = images.shape
     padded = F.pad(images, (SHIFT,) * 4, mode="replicate")
     corners, mirrored = torch.randint(0, 2 * SHIFT + 1, (count, 2)).tolist(), torch.rand(count) < 0.5
@@ -282,7 +283,7 @@ def _batches(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def _fingerprint(faces: LabelledFaces, seed: int) -> str:
     hashed = hashlib.sha256(f"{seed} {faces.names}".encode())
-    for module in (__file__, blocks.__file__):  # as trained by this code
+    for module in (__file__, blocks.__file__):  # a change of the code makes a new classifier
         hashed.update(Path(module).read_bytes())
     for part in (faces.train, faces.held_out):
         for array in (part.images, part.labels):

@@ -1,19 +1,20 @@
-"""95 % intervals: how far a figure would move had as many other images been drawn.
+"""95 % intervals, which say how much a figure would vary with another set of as many images.
 
-A share of images that somebody or something counted has an exact interval (`share`). For all else there are two ways of
-resampling the images, both seeded.
+A counted share of images has an exact interval (`share`). Other figures resample the images in one of two ways, both
+seeded.
 
-**With replacement** (`mean`, `two_sets`): as many images as there are, and percentiles of the figure (Efron &
-Tibshirani 1993). For means, medians, shares and their ratios.
+**With replacement** (`mean`, `two_sets`): resamples have as many images as the set, and the interval is made of
+percentiles of their figures (Efron & Tibshirani 1993). It suits means, medians, shares and their ratios.
 
-**Halves without replacement** (`set_distance`): for what repeated images bias. In a set drawn with replacement a
-nearest neighbour is often the image itself, and a covariance or a quantile function is that of fewer images, so the
-interval would lie beside the figure. Random halves repeat nothing. The mean of a random half of n values strays from
-that of all of them by as much as the mean of n fresh ones from the truth, so nothing is rescaled (the delete-d
-jackknife at d = n/2, Shao & Wu 1989; subsampling, Politis & Romano 1994). A half has more of the bias that falls with
-the number of images, but all halves have the same bias: their median is moved onto the figure itself. The interval
-shows the spread, not the bias; the figure of real against real, at the same numbers, shows that. Where two sets are
-almost the same, a distance is as flat there as a square at 0, and the interval is too wide rather than too narrow.
+**Halves without replacement** (`set_distance`): for figures that repeated images would bias. In a set drawn with
+replacement, an image's nearest neighbour is often the image itself, and a covariance or a quantile function is that of
+fewer images, so the interval would miss the figure. Random halves repeat nothing. The mean of a random half of n values
+differs from the mean of all by as much as the mean of n fresh values differs from the truth, so nothing is rescaled
+(the delete-d jackknife at d = n/2, Shao & Wu 1989; subsampling, Politis & Romano 1994). Halves have more of the bias
+that falls with the number of images, but all of them have the same bias, so their median is shifted onto the figure
+itself. The interval shows the spread and not the bias. The figure of real faces against real faces, at the same
+numbers, shows the bias. If two sets are almost the same, the interval is too wide rather than too narrow, because a
+distance is then as flat as a square at 0.
 """
 
 import math
@@ -35,8 +36,8 @@ PERCENTILES = (2.5, 97.5)
 
 
 def share(count: int, n: int) -> Estimate:
-    """The share `count` of n images, and its exact binomial interval (Clopper & Pearson 1934), which is not empty where
-    none or all of them were counted.
+    """The share of `count` in n images, with its exact binomial interval (Clopper & Pearson 1934). The interval is not
+    empty even if none or all of the images were counted.
 
     Raises:
         Gap: There are no images.
@@ -52,7 +53,7 @@ def share(count: int, n: int) -> Estimate:
 
 
 def mean(values: ArrayLike, seed: int) -> Estimate:
-    """The mean of one value an image (N of them), and its interval.
+    """The mean of N values, one for each image, with its interval.
 
     Raises:
         Gap: There are fewer than 2 values, or one is not finite.
@@ -69,11 +70,11 @@ def mean(values: ArrayLike, seed: int) -> Estimate:
 
 
 def two_sets(statistic: Statistic, a: NDArray[Any], b: NDArray[Any], seed: int, resamples: int = RESAMPLES) -> Estimate:
-    """A figure of two independent sets that repeated images do not bias, such as a ratio of means, and its interval.
+    """A figure of two independent sets that repeated images do not bias, such as a ratio of means, with its interval.
 
     Args:
-        statistic: Gives the figure of two sets. It is called with rows of `a` and of `b`, in any order and repeated.
-        a, b: One row an image: N×… and M×….
+        statistic: Computes the figure of two sets. It gets rows of `a` and of `b`, in any order and repeated.
+        a, b: Sets N×… and M×…, with a row for each image.
 
     Raises:
         Gap: A set has fewer than 2 rows, or a value that is not finite.
@@ -95,12 +96,12 @@ def set_distance(
     resamples: int = HALVES,
     bounds: tuple[float, float] = (0.0, math.inf),
 ) -> Estimate:
-    """A figure of two independent sets that repeated images would bias, and its interval from halves.
+    """A figure of two independent sets that repeated images would bias, with its interval from halves.
 
     Args:
-        statistic: Gives the figure of two sets. It is called with rows of `a` and of `b`, none repeated, in order.
-        a, b: One row an image: N×… and M×….
-        bounds: What the figure can be; the interval is kept within.
+        statistic: Computes the figure of two sets. It gets rows of `a` and of `b`, in order and without repeats.
+        a, b: Sets N×… and M×…, with a row for each image.
+        bounds: Smallest and largest possible figure. The interval is kept within.
 
     Raises:
         Gap: A set has fewer than 4 rows, or a value that is not finite.
@@ -111,28 +112,29 @@ def set_distance(
 
 
 def halves(n: int, m: int, seed: int, resamples: int = HALVES) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """The rows of a random half of n images and of a random half of m others, in order, `resamples` times; the same for
-    a seed. With a progress bar."""
+    """Yields `resamples` times the rows of a random half of n images and of a random half of m others, in order. The
+    seed decides them. Shows a progress bar."""
     random = np.random.default_rng(seed)
     for _ in tqdm(range(resamples), desc="Resampling", unit="half", delay=1, leave=False):
         yield np.sort(random.permutation(n)[: n // 2]), np.sort(random.permutation(m)[: m // 2])
 
 
 def centred(value: float, resampled: ArrayLike, bounds: tuple[float, float] = (0.0, math.inf)) -> Estimate:
-    """The figure `value` of two sets, and the interval that the figures of their halves give around it."""
+    """The figure `value` of two sets, with an interval around it from the figures of their halves."""
     resampled = np.asarray(resampled, dtype=np.float64)
     return _estimate(value, np.clip(value + resampled - np.median(resampled), *bounds))
 
 
 def equal_rows(n: int, m: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of two sets of n and m, as many of each, in order: all of the smaller set, a random part of the larger."""
+    """Chooses equally many rows of two sets of n and m, in order: all of the smaller and a random part of the
+    larger."""
     random = np.random.default_rng(seed)
     size = min(n, m)
     return np.sort(random.permutation(n)[:size]), np.sort(random.permutation(m)[:size])
 
 
 def check(*sets: NDArray[Any], least: int) -> None:
-    """Raises `Gap` unless each of `sets`, one row an image, has `least` rows, all of them finite."""
+    """Raises `Gap` unless each of `sets` has at least `least` rows (images), all of them finite."""
     for rows in sets:
         if len(rows) < least:
             raise Gap(f"this metric needs at least {least} images, and there are {len(rows)}; give more")

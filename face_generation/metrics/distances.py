@@ -1,4 +1,4 @@
-"""Euclidean distances between all of one set and all of another, in bounded memory."""
+"""Euclidean distances between all rows of two sets, in bounded memory."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_BYTES = 64_000_000
-ROUNDING = 1e-12  # of the squared norms; a squared distance below is nothing but rounding
+ROUNDING = 1e-12  # squared distances below this share of the squared norms are rounding errors
 
 
 def distance_blocks(a: NDArray[np.floating], b: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
-    """The N×M distances between the rows of `a` (N×D) and those of `b` (M×D), some rows at a time, in order. Equal rows
-    are exactly 0 apart.
+    """Yields the N×M distances between rows of `a` (N×D) and of `b` (M×D), a block of rows at a time, in order. Equal
+    rows have distance 0 exactly.
 
     Example:
         >>> a, b = np.array([[0.0, 0.0], [3.0, 0.0]]), np.array([[0.0, 4.0]])

@@ -1,4 +1,4 @@
-"""How much samples differ from one another: in their pixels, and as faces."""
+"""Diversity: how much samples differ from each other, in their pixels and as faces."""
 
 import numpy as np
 import torch
@@ -31,9 +31,9 @@ FACE_DIVERSITY = Metric(
 )
 
 PAIRS = 1000
-BATCH = 16  # pairs: 100 MB
+BATCH = 16  # pairs at a time, which take 100 MB
 WINDOW = 11  # pixels
-SIGMA = 1.5 / WINDOW  # of the window's size
+SIGMA = 1.5 / WINDOW  # as a share of the window
 
 
 @torch.no_grad()
@@ -41,21 +41,21 @@ def ms_ssim(images: NDArray[np.uint8], seed: int, pairs: int = PAIRS) -> Estimat
     """Mean multi-scale structural similarity of random pairs of images, in [0, 1]: lower is more diverse (Wang et al.
     2003; as a measure of diversity, Odena et al. 2017).
 
-    No image is in two pairs, so the pairs are independent and an interval of their mean holds.
+    No image is in two pairs, so pairs are independent, and the interval of their mean is valid.
 
     Args:
-        images: N×S×S×3, with S at least 48.
-        pairs: At most; N/2 where there are fewer images.
+        images: Images N×S×S×3, with S at least 48.
+        pairs: Largest number of pairs. There are N/2 if that is fewer.
 
     Raises:
         Gap: There are fewer than 4 images.
     """
     if len(images) < 4:
         raise Gap(f"this metric needs at least 4 images, and there are {len(images)}; give more")
-    # 150 pixels, halved four times for the five scales, are 9, and the paper's window does not fit. So the window is
-    # shrunk to 9×9, and σ by as much, as Karras et al. 2018 do where an image is smaller than the window.
+    # 150 pixels are 9 after the four halvings of five scales, so the paper's window does not fit. It is shrunk to 9×9,
+    # and σ with it, as Karras et al. 2018 do for images smaller than the window.
     smallest = images.shape[1] // 16
-    window = min(WINDOW, smallest - 1 + smallest % 2)  # it has a middle
+    window = min(WINDOW, smallest - 1 + smallest % 2)  # odd, so that it has a middle
     pairs = min(pairs, len(images) // 2)
     left, right = np.random.default_rng(seed).permutation(len(images))[: 2 * pairs].reshape(2, pairs)
 
@@ -77,11 +77,11 @@ def ms_ssim(images: NDArray[np.uint8], seed: int, pairs: int = PAIRS) -> Estimat
 
 
 def face_diversity(embeddings: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
-    """Mean distance between pairs of `embeddings`, over that between pairs of `real` ones: 1 is as diverse as real
-    faces, well below is few people drawn again and again.
+    """Mean distance between pairs of `embeddings`, divided by that of pairs of `real` ones. At 1, samples are as
+    diverse as real faces. Well below 1, they are few people, drawn again and again.
 
     Args:
-        embeddings, real: N×D and M×D.
+        embeddings, real: Embeddings N×D and M×D.
 
     Raises:
         Gap: A set has fewer than 4 rows, or a value that is not finite, or the real ones are all the same.
@@ -93,5 +93,5 @@ def face_diversity(embeddings: NDArray[np.floating], real: NDArray[np.floating],
 
 
 def _mean_distance(rows: NDArray[np.floating]) -> float:
-    """Over all pairs of rows."""
+    """The mean distance over all pairs of rows."""
     return sum(block.sum() for block in distance_blocks(rows, rows)) / (len(rows) * (len(rows) - 1))

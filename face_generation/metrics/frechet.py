@@ -26,7 +26,7 @@ def frechet_distance(a: Features, b: Features) -> float:
     It is biased upwards, by about C / N for N images (Chong & Forsyth 2020), so compare it only at equal numbers.
 
     Args:
-        a, b: Features, N×D and M×D, finite; N and M at least 2. They may be fewer than D.
+        a, b: Finite features, N×D and M×D, with N and M at least 2. They may be smaller than D.
 
     Example:
         >>> a = np.random.default_rng(0).normal(size=(100, 4))
@@ -36,13 +36,13 @@ def frechet_distance(a: Features, b: Features) -> float:
     a, b = a.astype(np.float64), b.astype(np.float64)
     root_a, root_b = _root(a), _root(b)
     # Σa Σb = Raᵀ Ra Rbᵀ Rb has the eigenvalues of (Ra Rbᵀ)(Ra Rbᵀ)ᵀ, so the trace of its root is the sum of the
-    # singular values of Ra Rbᵀ: no root of a matrix that is not symmetric, nor of a singular one.
+    # singular values of Ra Rbᵀ. That avoids the root of a matrix that may be asymmetric or singular.
     mixed = np.linalg.norm(root_a @ root_b.T, "nuc")
     squared_shift = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
     return max(0.0, float(squared_shift + np.square(root_a).sum() + np.square(root_b).sum() - 2 * mixed))
 
 
 def _root(features: Features) -> Features:
-    """R, min(N, D)×D, with RᵀR the covariance of features N×D."""
+    """A root R of the covariance of features N×D: RᵀR is the covariance, and R is min(N, D)×D."""
     deviations = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
     return deviations if len(deviations) <= deviations.shape[1] else np.linalg.qr(deviations).R

@@ -1,7 +1,7 @@
-"""FID and KID: how far samples are from real images in the features of InceptionV3.
+"""FID and KID: distances between samples and real images in the features of InceptionV3.
 
-The network, its way of resizing images and its weights are those of torch-fidelity, which gives the figures of the
-original implementations. The features of a set are taken once, and serve both metrics and their intervals.
+The network, its resizing of images and its weights are those of torch-fidelity, which reproduces the figures of the
+original implementations. The features of a set are computed once, for both metrics and their intervals.
 """
 
 import math
@@ -44,14 +44,14 @@ BATCH = 32  # images
 
 
 def load(weights: Path | None = None) -> nn.Module:
-    """torch-fidelity's InceptionV3, on the GPU where there is one.
+    """Loads torch-fidelity's InceptionV3, onto the GPU if there is one.
 
     Args:
-        weights: A file of its weights; they are fetched on first use if `None`.
+        weights: File of its weights. `None` fetches them on first use.
 
     Raises:
         Gap: torch-fidelity is missing, or the weights cannot be fetched.
-        UserError: The file is missing, or is none of such weights.
+        UserError: The file is missing, or does not hold these weights.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
@@ -61,7 +61,7 @@ def load(weights: Path | None = None) -> nn.Module:
     def build() -> nn.Module:
         return FeatureExtractorInceptionV3("inception-v3-compat", [str(DIMENSIONS)], weights)
 
-    # torch-fidelity would run code in a file, and fetch one without its checksum, so both are read before as data.
+    # torch-fidelity would run code in a file and would not check what it fetches, so weights are read as data first.
     if weights is None:
         remedy = f"fetch {URL_INCEPTION_V3} elsewhere and give it as inception_weights=<file>"
         with fetching("the weights of Inception", remedy):
@@ -82,7 +82,7 @@ def load(weights: Path | None = None) -> nn.Module:
 
 
 def features(images: NDArray[np.uint8], network: nn.Module) -> NDArray[np.float32]:
-    """Images, uint8 N×H×W×3 → their features, float32 N×2048. With a progress bar."""
+    """Images, uint8 N×H×W×3 → their features, float32 N×2048. Shows a progress bar."""
     device = next(network.parameters()).device
     found = np.empty((len(images), DIMENSIONS), dtype=np.float32)
     with tqdm(total=len(images), desc="Inception features", unit="image", delay=1) as bar, torch.inference_mode():
@@ -94,7 +94,7 @@ def features(images: NDArray[np.uint8], network: nn.Module) -> NDArray[np.float3
 
 
 def fid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
-    """Fréchet Inception distance (Heusel et al. 2017) of features N×2048 and M×2048; from 0 on.
+    """Fréchet Inception distance (Heusel et al. 2017) of features N×2048 and M×2048; at least 0.
 
     Raises:
         Gap: There are too few images, or features that are not finite.
@@ -105,7 +105,7 @@ def fid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) ->
 def kid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
     """Kernel Inception distance (Bińkowski et al. 2018) of features N×2048 and M×2048, times 1000.
 
-    It is estimated from all pairs, which is what the mean over ever more subsets tends to. It is without bias, and so
+    It is estimated from all pairs, which is the limit of the usual mean over subsets. The estimate is unbiased, so it
     can be a little below 0.
 
     Raises:
@@ -124,7 +124,7 @@ def _squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
         return (products / a.shape[1] + 1) ** 3
 
     def total(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-        """Over all pairs, in bounded memory."""
+        """The sum of the kernel over all pairs, in bounded memory."""
         size = max(1, BLOCK_BYTES // (8 * len(y)))
         return sum(kernel(x[start : start + size] @ y.T).sum() for start in range(0, len(x), size))
 

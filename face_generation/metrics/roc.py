@@ -5,8 +5,10 @@ from numpy.typing import NDArray
 
 
 def auc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> float:
-    """How probably a score of `positive` (N) is above one of `negative` (M): the area under the ROC curve. Equal scores
-    count half. It is a fraction of the time of scikit-learn's, which a bootstrap calls a thousand times.
+    """The area under the ROC curve: the probability that a score of `positive` (N) is above one of `negative` (M).
+    Equal scores count half.
+
+    It takes a fraction of the time of scikit-learn's, and a bootstrap calls it a thousand times.
 
     Example:
         >>> auc(np.array([2.0, 1.0, -1.0]), np.array([0.5, -3.0]))

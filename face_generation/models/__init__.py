@@ -1,4 +1,4 @@
-"""The models as LightningModules: networks, their losses, their optimizers."""
+"""LightningModules: the models with their losses and optimizers."""
 
 from face_generation.models.dcgan import DCGAN
 from face_generation.models.prior import Prior

@@ -1,4 +1,4 @@
-"""What models with a discriminator share."""
+"""The base of models that train against a discriminator."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from face_generation.models.base import FaceModel
 
 
 class AdversarialModel(FaceModel):
-    """A model whose images a discriminator tells from photos. It steps its two optimizers by itself.
+    """A model that trains against a discriminator. It steps its two optimizers by itself.
 
     Args:
-        discriminator: Images N×3×H×W → logits, higher for photos.
-        adversarial: The loss of both sides.
-        penalty: Of the discriminator's gradients.
-        augment: Whether the discriminator sees images through differentiable augmentation (Zhao et al. 2020), which
-            lets it learn from few: a photo and the image that it is compared with through the same.
+        discriminator: Network from images N×3×H×W to logits, which are higher for photos.
+        adversarial: Loss of generator and discriminator.
+        penalty: Penalty on the discriminator's gradients.
+        augment: Show images to the discriminator through differentiable augmentation (Zhao et al. 2020), so that it can
+            learn from few. A photo and the image that it is compared with get the same augmentation.
     """
 
     def __init__(
@@ -37,7 +37,8 @@ class AdversarialModel(FaceModel):
         self.augment = augment
 
     def train_discriminator(self, optimizer: Any, photos: Tensor, images: Tensor) -> dict[str, Tensor]:
-        """One step of the discriminator on photos and as many of the model's images, N×3×H×W each. Returns figures."""
+        """Takes one step of the discriminator on photos and the model's images, N×3×H×W each. Returns figures to
+        log."""
         photos, images = self._augmented(photos, images.detach())
         real, fake = self._logits(photos, images)
         figures = {"discriminator_loss": self.adversarial.discriminator(real, fake)}
@@ -54,7 +55,8 @@ class AdversarialModel(FaceModel):
         return figures | {"real_logit": real.mean(), "fake_logit": fake.mean()}
 
     def adversarial_loss(self, photos: Tensor, images: Tensor) -> Tensor:
-        """What the generator minimises: the gradient passes through the discriminator and changes nothing there."""
+        """The generator's loss, a scalar. Its gradient passes through the discriminator but leaves its weights
+        alone."""
         self.discriminator.requires_grad_(False)
         loss = self.adversarial.generator(*self._logits(*self._augmented(photos, images)))
         self.discriminator.requires_grad_(True)
@@ -65,7 +67,7 @@ class AdversarialModel(FaceModel):
         return real, fake
 
     def _augmented(self, photos: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        images = images.float()  # they come in bf16, and both are to be seen with the same precision
+        images = images.float()  # they come in bf16, and the discriminator must see both with the same precision
         if not self.augment:
             return photos, images
         augment = draw_augmentation(len(photos), photos.device)
@@ -73,8 +75,8 @@ class AdversarialModel(FaceModel):
 
 
 def diversity(images: Tensor) -> Tensor:
-    """How much images N×3×H×W differ from each other: their standard deviation, averaged over 10×10 cells.
+    """How much images N×3×H×W differ from each other: the standard deviation between images of 10×10 cells, averaged.
 
-    Cells, because noise differs from pixel to pixel in a generator that draws one face only.
+    Cells average out pixel noise, which differs even when a generator draws one face only.
     """
     return F.adaptive_avg_pool2d(images.detach().float(), 10).std(0).mean()

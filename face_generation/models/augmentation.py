@@ -1,4 +1,4 @@
-"""Differentiable augmentation (Zhao et al. 2020): what lets a discriminator learn from few images."""
+"""Differentiable augmentation (Zhao et al. 2020), which lets a discriminator learn from few images."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SHIFT = 1 / 8  # of the image size, at most
-CUTOUT = 1 / 2  # side of the hole, of the image size
+SHIFT = 1 / 8  # largest shift, as a share of the image size
+CUTOUT = 1 / 2  # side of the hole, as a share of the image size
 
 
 def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Draws a random brightness, saturation, contrast, shift and hole for each of `count` images in [-1, 1], to be
-    applied to several batches N×3×H×W of so many: image i always gets the same.
+    """Draws a random brightness, saturation, contrast, shift and hole for each of `count` images.
 
-    Every step is differentiable. Applied to photos and to a generator's images, it keeps the discriminator from
-    learning the photos by heart without the generator learning to draw the augmentation.
+    The function that it returns can be applied to several batches N×3×H×W in [-1, 1]: image i always gets the same
+    augmentation. Every step is differentiable. When photos and a generator's images are both augmented, the
+    discriminator cannot learn the photos by heart, and the generator does not learn to draw the augmentation.
     """
     brightness, saturation, contrast = torch.rand(3, count, 1, 1, 1, device=device) - 0.5
     amounts = brightness, 1 + 2 * saturation, 1 + contrast
@@ -29,7 +29,7 @@ def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Te
 
 
 def _recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Images N×3×H×W, each with its own brightness added, and its saturation and contrast multiplied; N×1×1×1 each."""
+    """Adds to the brightness of images N×3×H×W and multiplies their saturation and contrast, by N×1×1×1 values each."""
     images = images + brightness
     grey = images.mean(1, keepdim=True)
     images = (images - grey) * saturation + grey
@@ -38,18 +38,18 @@ def _recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: 
 
 
 def _translate(images: Tensor, shift: Tensor) -> Tensor:
-    """Shifts each image by up to an eighth of its size; zeros come in from outside."""
+    """Shifts each image by up to an eighth of its size. Zeros fill the gap."""
     _, _, height, width = images.shape
     furthest = round(height * SHIFT)
     padded = F.pad(images, (furthest,) * 4)
     corners = (shift * (2 * furthest + 1)).long().tolist()
-    # Slices, because the gradient of an index with arrays is a slow scatter.
+    # Slices are used because the gradient of indexing with arrays is a slow scatter.
     shifted = [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)]
     return torch.stack(shifted).contiguous(memory_format=torch.channels_last)
 
 
 def _cutout(images: Tensor, centre_y: Tensor, centre_x: Tensor) -> Tensor:
-    """Zeroes a square of half the size, around its own place in each image, so it may hang over the border."""
+    """Zeroes a square of half the image size around a point of each image. It may reach over the border."""
     _, _, height, width = images.shape
     half = CUTOUT / 2
     y = torch.arange(height, device=images.device).view(1, 1, -1, 1) / height

@@ -1,4 +1,4 @@
-"""What training, pictures and export ask of every model."""
+"""The interface that training, pictures and export use of every model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,25 +12,32 @@ from face_generation.errors import UserError
 class FaceModel(pl.LightningModule):
     """A generator of faces in up to three parts: normal vectors → latents → images, and images → latents.
 
-    A model has the parts that it trains: a VAE all three, a DCGAN `decode` alone, whose latents are normal vectors, a
-    prior `to_latents` alone. Export asks for them by these names.
+    A model has only the parts that it trains: a VAE has `to_latents`, `decode` and `encode`; a DCGAN has `decode`,
+    because its latents are normal vectors; a prior has `to_latents`. Export looks for these names.
     """
 
-    latent_shape: tuple[int, ...]  # channels, height and width; their number alone where latents have no places
-    attributes: Sequence[str] = ()  # names of those that `to_latents` can be told, in order
-    losses: Sequence[str] = ()  # networks and statistics that it learns to please, by the names that metrics have
+    latent_shape: tuple[int, ...]  # channels, height and width; only the length if latents are plain vectors
+    attributes: Sequence[str] = ()  # names of the attributes that `to_latents` can be told, in order
+    losses: Sequence[str] = ()  # networks and statistics that the loss uses, by the names that metrics give them
 
     def preview(self, normal: Tensor, batch: Any) -> dict[str, Tensor]:
-        """Normal vectors N×latent_dim and a validation batch → what to look at while it trains: images N×3×H×W in
-        [-1, 1] by name."""
+        """Draws pictures to look at during training.
+
+        Args:
+            normal: Normal vectors N×latent_dim.
+            batch: A validation batch.
+
+        Returns:
+            Images N×3×H×W in [-1, 1], by name.
+        """
         raise NotImplementedError
 
     def calibrate(self) -> None:
-        """Measures what can't be averaged with the weights, such as statistics of feature maps, for the weights as they
-        are. Called when a checkpoint is loaded."""
+        """Measures what cannot be averaged like weights, such as statistics of feature maps, with the current weights.
+        Called when a checkpoint is loaded."""
 
     def resample(self, **sampling: float) -> None:
-        """Changes how faces are drawn, without training.
+        """Changes how faces are drawn, such as the number of steps, without training.
 
         Raises:
             UserError: The model does not draw in steps.
@@ -38,13 +45,13 @@ class FaceModel(pl.LightningModule):
         raise UserError(f"a {type(self).__name__} does not draw in steps; leave {' and '.join(sampling)} away")
 
     def compile_networks(self) -> None:
-        """Hands the networks that training spends its time in to torch.compile."""
+        """Compiles the networks that take most of the training time, with torch.compile."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model"] = type(self).__name__
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raises `UserError` where the checkpoint's tensors are not the model's."""
+        """Raises `UserError` if the checkpoint's tensors do not fit the model."""
         ours = {name: tensor.shape for name, tensor in self.state_dict().items()}
         theirs = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
         differing = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))

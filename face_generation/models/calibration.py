@@ -1,4 +1,4 @@
-"""Statistics of batch normalisations that belong to averaged weights."""
+"""Measures the statistics of batch normalisations for averaged weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from torch import nn
 
 @contextmanager
 def fresh_statistics(*networks: nn.Module) -> Iterator[None]:
-    """Batch normalisations measure their means and variances again, over the batches that pass through the networks
-    within.
+    """Measures the means and variances of batch normalisations again, over the batches that pass through the networks
+    inside the `with` block.
 
-    Feature maps of averaged weights vary less than those of the weights that they are an average of. With the running
-    statistics of training, images are washed out (Izmailov et al. 2018, section 3.2).
+    Feature maps of averaged weights vary less than those of the weights that went into the average. So images are
+    washed out with the running statistics of training (Izmailov et al. 2018, section 3.2).
 
     Example:
         >>> with fresh_statistics(network):

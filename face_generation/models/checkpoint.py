@@ -1,4 +1,4 @@
-"""Checkpoints: reading them without running code from them, and writing finished models."""
+"""Reads checkpoints without running code from them, and writes finished models."""
 
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,16 +17,16 @@ from face_generation.files import writing
 from face_generation.models.base import FaceModel
 
 KEYS = {"model", "state_dict", "provenance"}
-WEIGHTS = ("state_dict", "current_model_state")  # the second: before averaging, in the middle of training
-OURS = ("face_generation.", "torch.optim.")  # what a checkpoint's configuration may name: nothing else is called
+WEIGHTS = ("state_dict", "current_model_state")  # the second has the weights before averaging, in unfinished trainings
+OURS = ("face_generation.", "torch.optim.")  # the only things that a checkpoint's configuration may name
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU. Only tensors and plain Python types are read: no code in it can run.
+    """Reads a checkpoint onto the CPU. Only tensors and plain Python types are read, so no code in it can run.
 
     Raises:
-        UserError: There is no such file, it is damaged or cut short, it is not a checkpoint of ours, or it has weights
-            that are no numbers.
+        UserError: There is no such file, it is damaged or cut short, it is not a checkpoint of ours, or its weights
+            have NaN in them.
     """
     try:
         _check(path)
@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"no checkpoint at {path}; train first, or give the path of one") from error
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}); give a checkpoint that can be read") from error
-    except Exception as error:  # of many classes, where the damage is in the tables of the archive
+    except Exception as error:  # damage in the tables of the archive raises errors of many classes
         raise UserError(
             f"{path} is damaged, cut short, or no checkpoint; give another one, such as a final.ckpt"
         ) from error
@@ -52,24 +52,24 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _check(path: Path) -> None:
-    """Compares the parts of a checkpoint, which is a zip, with the checksums that it carries; torch does not."""
+    """Compares the parts of a checkpoint, which is a zip, with their checksums, which torch does not check."""
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(damaged)
 
 
 def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
-    """The model in a checkpoint, on the CPU, and its provenance (data, licence, configuration, commit, metrics).
+    """Loads the model in a checkpoint, on the CPU, and its provenance (data, licence, configuration, commit, metrics).
 
-    A checkpoint from the middle of training gives the averaged weights.
+    From a checkpoint of an unfinished training it takes the averaged weights.
 
     Raises:
-        UserError: There is no such file, or it is not a checkpoint of ours, or one of another version.
+        UserError: There is no such file, it is not a checkpoint of ours, or it is of another version.
     """
     content = read(path)
     try:
         model = build(content["provenance"])
-    except (InstantiationException, KeyError) as error:  # of a class or an argument that is no more
+    except (InstantiationException, KeyError) as error:  # it names a class or an argument that no longer exists
         raise UserError(f"{path} is of another version of this package; use that one, or train again") from error
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
@@ -78,10 +78,10 @@ def load(path: Path) -> tuple[FaceModel, dict[str, Any]]:
 
 
 def build(provenance: Mapping[str, Any]) -> FaceModel:
-    """A new model, as `provenance` says: its configuration, and what it takes from the data.
+    """Builds a new model from the configuration in `provenance` and from what it says about the data.
 
     Raises:
-        UserError: The configuration names something that is neither of this package nor an optimizer of torch.
+        UserError: The configuration names something that is neither in this package nor an optimizer of torch.
     """
     for target in _targets(provenance["config"]["model"]):
         if not target.startswith(OURS):
@@ -112,7 +112,7 @@ def finished(where: Path) -> Path:
 
 
 def newest(folder: Path, name: str) -> Path | None:
-    """The newest file of this name anywhere in `folder`; None where there is none."""
+    """The newest file of this name anywhere in `folder`; `None` if there is none."""
     return max(folder.glob(f"**/{name}"), key=lambda path: path.stat().st_mtime, default=None)
 
 
@@ -128,7 +128,7 @@ def begin_with(path: Path, model: FaceModel) -> None:
 
 
 def save(path: Path, model: FaceModel, provenance: Mapping[str, Any]) -> None:
-    """Writes a finished model, without the state of its training, and where it comes from."""
+    """Writes a finished model with its provenance, but without the state of its training."""
     content = {
         "model": type(model).__name__,
         "state_dict": model.state_dict(),
@@ -139,19 +139,19 @@ def save(path: Path, model: FaceModel, provenance: Mapping[str, Any]) -> None:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a checkpoint, which has a checksum of each of its parts.
+    """Writes a checkpoint, with a checksum of each of its parts.
 
     Raises:
-        UserError: It cannot be written; an older one at `path` is still there.
+        UserError: It cannot be written. An older one at `path` stays.
     """
-    buffer = BytesIO()  # a file would do, but torch does not say when its disk is full
+    buffer = BytesIO()  # torch does not report a full disk when it writes to a file
     torch.save(dict(content), buffer)
     with writing(path, durable=True, remedy="and go on from the last whole checkpoint: ckpt_path=last") as file:
         file.write(buffer.getbuffer())
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """How Lightning writes checkpoints: as `write` does, so that one that is killed leaves the one before."""
+    """Has Lightning write checkpoints with `write`, so that a run that is killed keeps the previous one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: object = None) -> None:
         write(Path(path), checkpoint)

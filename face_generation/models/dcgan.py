@@ -15,8 +15,8 @@ from face_generation.models.adversarial import AdversarialModel, diversity
 from face_generation.models.calibration import fresh_statistics
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 
-VALIDATION_FACES = 500  # for the sliced Wasserstein distance, at most, per process
-CALIBRATION_BATCHES = 16  # of 32 images
+VALIDATION_FACES = 500  # most faces for the sliced Wasserstein distance, in each process
+CALIBRATION_BATCHES = 16  # batches of 32 images
 
 
 class DCGAN(AdversarialModel):
@@ -56,7 +56,7 @@ class DCGAN(AdversarialModel):
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Measures the statistics of the generator's batch normalisations for its weights as they are."""
+        """Measures the statistics of the generator's batch normalisations with its current weights."""
         noise = torch.Generator().manual_seed(0)
         with fresh_statistics(self.generator):
             for _ in range(CALIBRATION_BATCHES):
@@ -88,7 +88,7 @@ class DCGAN(AdversarialModel):
     def on_validation_epoch_end(self) -> None:
         real, fake = (torch.cat(faces).numpy() for faces in zip(*self._faces, strict=True))
         self._faces.clear()
-        with suppress(Gap):  # too few faces, or samples without any detail
+        with suppress(Gap):  # there are too few faces, or samples have no detail
             self.log("val/swd", mean_sliced_wasserstein(fake, real, seed=0), sync_dist=True)
 
     def configure_optimizers(self) -> list[Optimizer]:

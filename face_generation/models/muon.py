@@ -10,26 +10,26 @@ from torch.optim.adamw import adamw
 
 from face_generation.hardware import best_precision
 
-SMALLEST = 64  # rows and columns of a weight that counts as a matrix; most embeddings, first and last layers have fewer
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that takes singular values from (0, 1] to about 1
+SMALLEST = 64  # fewest rows and columns of a matrix; most embeddings, first and last layers have fewer
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that maps singular values in (0, 1] to about 1
 ITERATIONS = 5
 RMS = 0.2  # of an update, as AdamW's usually are (Liu et al. 2025)
 
 
 class Muon(Optimizer):
-    """Momentum whose update of each matrix is made orthogonal (Jordan et al. 2024), and AdamW for all else.
+    """Trains matrices with momentum and orthogonal updates (Jordan et al. 2024), and everything else with AdamW.
 
-    A convolution's kernel O×I×h×w counts as a matrix O×(I·h·w). On the prior it needs two thirds of AdamW's steps. In
-    200 steps the autoencoder reaches 23.0 dB with it, and 20.4 with AdamW. torch's own Muon takes matrices alone, and
-    Lightning steps one optimizer by itself.
+    A convolution's kernel O×I×h×w counts as a matrix O×(I·h·w). The prior needs two thirds of AdamW's steps with Muon,
+    and the autoencoder reaches 23.0 dB in 200 steps instead of 20.4. torch's own Muon takes matrices only, and
+    Lightning steps a single optimizer by itself, so one class does both.
 
     Args:
         params: Parameters.
-        lr: Of matrices.
-        adamw_lr: Of everything else.
-        momentum: Of matrices; Nesterov's.
-        betas: Of AdamW.
-        weight_decay: Decoupled, of all.
+        lr: Learning rate of matrices.
+        adamw_lr: Learning rate of everything else.
+        momentum: Nesterov momentum of matrices.
+        betas: Coefficients of AdamW.
+        weight_decay: Decoupled weight decay of all parameters.
     """
 
     def __init__(
@@ -96,8 +96,7 @@ class Muon(Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """The orthogonal matrix nearest to a matrix, roughly: all singular values become about 1, by a Newton-Schulz
-    iteration."""
+    """Approximates the nearest orthogonal matrix by Newton-Schulz iterations: all singular values become about 1."""
     x = matrix.bfloat16() if best_precision() == "bf16-mixed" else matrix
     if x.shape[0] > x.shape[1]:
         x = x.T

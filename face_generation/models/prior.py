@@ -1,4 +1,4 @@
-"""The prior: from normal vectors, and what is asked of a face, to latents that an autoencoder decodes."""
+"""The prior: turns normal vectors and attributes into latents that an autoencoder decodes."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -19,29 +19,30 @@ from face_generation.losses import FlowMatching
 from face_generation.models.base import FaceModel
 from face_generation.networks import FlowSampler, FlowTransformer
 
-TOLD = (1.0, 0.0)  # how much of the attributes is told to measure the loss: all, nothing
+TOLD = (1.0, 0.0)  # the validation loss is measured with all attributes told, and with none
 
 
 class Prior(FaceModel):
     """Flow matching on the latents of a trained autoencoder (Lipman et al. 2023; Rombach et al. 2022).
 
-    It is told some of a face's attributes, so that faces can be asked for, and so that what belongs together is kept
-    together by guidance (Ho & Salimans 2022).
+    It is told some of a face's attributes. So faces can be asked for by attribute, and guidance keeps together what
+    belongs together (Ho & Salimans 2022).
 
     Args:
         latent_shape: Channels, height and width of the latents.
-        latent_mean, latent_std: Of each channel over the training faces, by which latents are normalised.
-        attributes: Names of what it can be told.
-        autoencoder: The bundle whose latents it learns, a name or folder.
-        decoder_sha256: Of that bundle's decoder, because another one would not draw these latents.
+        latent_mean, latent_std: Mean and standard deviation of each channel over the training faces, which normalise
+            latents.
+        attributes: Names of the attributes that the prior can be told.
+        autoencoder: Name or folder of the bundle whose latents it learns.
+        decoder_sha256: Checksum of that bundle's decoder. Another decoder would not draw these latents.
         network: Makes the network from `latent_shape` and the number of attributes.
-        loss: What is minimised.
+        loss: Loss of the network's velocities.
         optimizer: Makes the optimizer from the parameters.
         scheduler: Makes the schedule of the learning rate from the optimizer and the number of steps.
         told_nothing: Share of a batch that is told no attributes.
-        told_all: Share that is told all; the rest is told a random share of them.
-        steps: Of Heun's method when faces are drawn.
-        guidance: When faces are drawn; 1 is none.
+        told_all: Share of a batch that is told all attributes. The rest is told a random share of them.
+        steps: Steps of Heun's method when faces are drawn.
+        guidance: Strength of guidance when faces are drawn; 1 is none.
 
     Raises:
         UserError: An argument is out of range.
@@ -80,10 +81,10 @@ class Prior(FaceModel):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
 
     def load_autoencoder(self) -> Bundle:
-        """The bundle whose latents it learned.
+        """Loads the bundle whose latents the prior learned.
 
         Raises:
-            UserError: It is not there any more, or has other networks.
+            UserError: The bundle is gone, or has another decoder.
         """
         bundle = Bundle.load(self.autoencoder)
         if bundle.files[DECODER] != self.decoder_sha256:
@@ -95,7 +96,7 @@ class Prior(FaceModel):
         return Generator(self.load_autoencoder())
 
     def preview(self, normal: Tensor, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """What it draws, N×3×H×W: `samples`, told the attributes of validation faces; `untold`, told nothing."""
+        """Draws images N×3×H×W: `samples`, told the attributes of validation faces, and `untold`, told nothing."""
         _, attributes = batch
         rows = attributes[torch.arange(len(normal)) % len(attributes)]
         return {
@@ -144,8 +145,8 @@ class Prior(FaceModel):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clips the norm as `trainer.gradient_clip_val` says, and logs what it was before. Lightning's own clipping
-        refuses fused optimizers, because fp16 scales gradients; bf16 does not."""
+        """Clips the gradient norm to `trainer.gradient_clip_val` and logs the norm before clipping. Lightning's own
+        clipping refuses fused optimizers, because fp16 scales gradients; bf16 does not."""
         limit = gradient_clip_val or math.inf
         self.log("train/gradient_norm", torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
 
@@ -154,7 +155,7 @@ class Prior(FaceModel):
         return (latents.unflatten(1, self.latent_shape) - self.to_latents.mean) / self.to_latents.std
 
     def _mentioned(self, attributes: Tensor) -> Tensor:
-        """Which attributes N×K to tell, at random: 1, or 0 for not."""
+        """Chooses at random which attributes N×K to tell: 1 if told, 0 if not."""
         nothing, everything = self.told
         kind, share = torch.rand(2, len(attributes), 1, device=attributes.device)
         share = torch.where(kind < nothing, 0.0, torch.where(kind < nothing + everything, 1.0, share))

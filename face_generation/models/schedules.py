@@ -1,4 +1,4 @@
-"""How learning rates change while training."""
+"""Schedules of learning rates."""
 
 import math
 from collections.abc import Callable
@@ -11,9 +11,9 @@ def warmup_cosine(optimizer: Optimizer, total_steps: Callable[[], int], warmup_s
     """A linear warm-up, then a cosine to zero at the last step (Loshchilov & Hutter 2017).
 
     Args:
-        total_steps: Says how many steps there will be. It is not asked before the first step, because Lightning would
-            then forget a resumed loader's place.
-        warmup_steps: Of the warm-up.
+        total_steps: Returns the number of steps. It is not called before the first step, because Lightning would then
+            forget a resumed loader's place.
+        warmup_steps: Number of warm-up steps.
     """
 
     def factor(step: int) -> float:

@@ -28,17 +28,17 @@ from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 log = logging.getLogger(__name__)
 TINY = 1e-12
 CALIBRATION_BATCHES = 20
-STATISTICS_RATE = 0.01  # of the running mean and standard deviation of the latents: over a hundred batches
+STATISTICS_RATE = 0.01  # update rate of the latents' running mean and deviation: an average over a hundred batches
 
 
 class VAE(AdversarialModel):
     """Variational autoencoder (Kingma & Welling 2014) with a perceptual likelihood and an adversarial loss.
 
-    It is trained as the autoencoders of VQGAN and latent diffusion are (Esser et al. 2021; Rombach et al. 2022): at
-    first for the likelihood of pixels and features and for the KL divergence, then against a discriminator as well,
-    which compares reconstructions with their originals and makes them sharp. A KL of little weight leaves the latents
-    far from N(0, I), so that a prior is trained on them afterwards (`Prior`); without one, faces are drawn from a
-    Gaussian as wide as the latents are, channel by channel.
+    It is trained like the autoencoders of VQGAN and latent diffusion (Esser et al. 2021; Rombach et al. 2022). At first
+    the losses are the likelihood of pixels and features and the KL divergence. Later a discriminator joins, which
+    compares reconstructions with their originals and makes them sharp. The KL divergence has little weight, so latents
+    are far from N(0, I), and a prior (`Prior`) learns their distribution afterwards. Without a prior, faces are drawn
+    from a Gaussian with the latents' mean and standard deviation of each channel.
 
     Args:
         image_size: Height and width of the images, in pixels; even.
@@ -46,15 +46,15 @@ class VAE(AdversarialModel):
         decoder: Makes the decoder from the image size.
         discriminator, adversarial, penalty, augment: As for `AdversarialModel`.
         optimizer: Makes the optimizer of encoder and decoder from their parameters.
-        discriminator_optimizer: The same of the discriminator.
+        discriminator_optimizer: Makes the optimizer of the discriminator.
         scheduler: Makes the schedule of a learning rate from its optimizer and the number of steps.
-        pixel_weight, feature_weight, kl_weight: Of the losses, which all are in nats.
+        pixel_weight, feature_weight, kl_weight: Weights of the losses, which are all in nats.
         adversarial_weight: Norm of the discriminator's gradient at the reconstructions, relative to that of the
-            likelihood's, as the adaptive weight of VQGAN is. So it means the same for any discriminator.
-        adversarial_epoch: The first one with a discriminator.
-        noise: Standard deviation of noise on latents that are decoded, at most, relative to that of the latents. A
-            decoder that has learned with it forgives a prior's small errors (Zheng et al. 2025).
-        clip: Largest norm of the gradients of encoder and decoder; longer ones are shortened.
+            likelihood's, like the adaptive weight of VQGAN. So it means the same for any discriminator.
+        adversarial_epoch: First epoch with the discriminator.
+        noise: Largest standard deviation of the noise on decoded latents, relative to that of the latents. A decoder
+            that has learned with noise forgives a prior's small errors (Zheng et al. 2025).
+        clip: Largest norm of the gradients of encoder and decoder. Longer gradients are shortened.
 
     Raises:
         UserError: An argument is out of range, or the networks do not fit each other.
@@ -126,7 +126,7 @@ class VAE(AdversarialModel):
         return self.encoder(images)[0].flatten(1)
 
     def preview(self, normal: Tensor, batch: Tensor) -> dict[str, Tensor]:
-        """What to look at while it trains, N×3×H×W: `reconstructions`, each beside its original, and `samples`."""
+        """Draws images N×3×H×W: `reconstructions`, each beside its original, and `samples`."""
         originals = batch[: len(normal) // 2]
         beside = torch.stack([originals, self.decode(self.encode(originals))], dim=1).flatten(0, 1)
         return {"reconstructions": beside, "samples": self.decode(self.to_latents(normal))}
@@ -174,7 +174,7 @@ class VAE(AdversarialModel):
 
     @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
-        """Measures the statistics of batch normalisations for the averaged weights, which validation is of."""
+        """Measures the statistics of batch normalisations for the averaged weights, which validation uses."""
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         batches = islice(datamodule.ordered_loader("train"), CALIBRATION_BATCHES)
         with fresh_statistics(self.encoder, self.decoder):
@@ -212,7 +212,7 @@ class VAE(AdversarialModel):
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
     def _losses(self, reconstructions: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
-        """Nats per image, by the names of `weights`."""
+        """The losses in nats per image, by the names of `weights`."""
         losses = {"pixels": self.pixels(reconstructions, images), "kl": self.kl(mean, log_variance)}
         if self.features is not None:
             losses["features"] = self.features(reconstructions, images)
@@ -223,7 +223,7 @@ class VAE(AdversarialModel):
 
     @torch.no_grad()
     def _follow(self, latents: Tensor) -> None:
-        """Keeps running statistics of the latents N×C×h×w."""
+        """Updates the running statistics of the latents N×C×h×w."""
         rate = STATISTICS_RATE if self.global_step else 1.0
         self.latent_mean.lerp_(latents.mean((0, 2, 3)).view(-1, 1, 1), rate)
         self.latent_std.lerp_(latents.std((0, 2, 3)).view(-1, 1, 1), rate)

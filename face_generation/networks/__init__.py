@@ -1,4 +1,4 @@
-"""Plain networks: tensors in, tensors out. Nothing here knows about data, losses or Lightning."""
+"""Plain networks, from tensors to tensors. Nothing here knows about data, losses or Lightning."""
 
 from face_generation.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from face_generation.networks.decoder import Decoder

@@ -1,8 +1,8 @@
 """The convolutional blocks that the encoder and the decoder share.
 
-Convolution, batch normalisation, leaky ReLU, in this order: the normalisation is cheap in bf16 `channels_last`
-training (group normalisation costs 2.5 times as much on a CPU), and at inference it folds into the convolution before
-it, which the runtime then fuses with the activation after it.
+The order is convolution, batch normalisation, leaky ReLU. Batch normalisation is cheap in bf16 `channels_last` training
+(group normalisation costs 2.5 times as much on a CPU). At inference it folds into the convolution before it, which the
+runtime then fuses with the activation.
 """
 
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ SLOPE = 0.2  # of the leaky ReLU, as in Radford et al. 2016
 
 
 def pyramid(image_size: int, levels: int) -> list[int]:
-    """Sizes after each halving, rounded up as a stride-2 convolution does: 150 → 75, 38, 19, 10, 5."""
+    """Image sizes after each halving, rounded up as a convolution of stride 2 does: 150 → 75, 38, 19, 10, 5."""
     sizes = []
     for _ in range(levels):
         image_size = (image_size + 1) // 2
@@ -52,8 +52,8 @@ class ResidualBlock(nn.Module):
 class Upsample(nn.Module):
     """Fewer channels by a 1×1 convolution, then bilinear resizing to an exact size: N×C_in×h×w → N×C_out×size×size.
 
-    Resizing before the (following) convolutions cannot draw a checkerboard, and any size is reached without a crop
-    (Odena et al. 2016). Mixing the channels first, at the small size, costs a quarter of doing it afterwards.
+    Resizing before convolutions cannot draw a checkerboard, and reaches any size without a crop (Odena et al. 2016).
+    Mixing the channels at the small size costs a quarter of doing so after resizing.
     """
 
     def __init__(self, in_channels: int, out_channels: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The generator and the discriminator of DCGAN (Radford et al. 2016), brought to any image size."""
+"""The generator and the discriminator of DCGAN (Radford et al. 2016), for any image size."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,12 @@ INIT_STD = 0.02
 
 
 class DCGANGenerator(nn.Module):
-    """A latent vector becomes an image: one 3×3 convolution, batch normalisation and ReLU at each resolution, tanh.
+    """Turns a latent vector into an image: a 3×3 convolution, batch normalisation and ReLU at each resolution, then
+    tanh.
 
-    Where the paper has transposed convolutions, which draw a checkerboard and double the size exactly, the feature maps
-    are resized and then convolved. That holds for the last step too: a sub-pixel convolution, as the decoder of the VAE
-    has it, let the adversarial loss draw a grid of dots.
+    Feature maps are resized and then convolved. The paper's transposed convolutions draw a checkerboard and can only
+    double the size. The last step resizes, too: with a sub-pixel convolution there, as in the VAE's decoder, the
+    adversarial loss drew a grid of dots.
 
     Args:
         latent_dim: Dimensions of the latent vector.
@@ -52,13 +53,13 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """An image becomes a logit, above 0 for real: strided 5×5 convolutions and leaky ReLU.
+    """Turns an image into a logit, positive for real: strided 5×5 convolutions and leaky ReLU.
 
     Args:
         channels: Channels at each resolution, from half the image size down.
         image_size: Height and width of the images, in pixels.
-        norm: `batch` normalises every layer but the first, as the paper does; `spectral` bounds the Lipschitz constant
-            of every layer (Miyato et al. 2018); `none` leaves that to a gradient penalty.
+        norm: `batch` normalises every layer but the first, as in the paper. `spectral` bounds the Lipschitz constant of
+            every layer (Miyato et al. 2018). `none` leaves that to a gradient penalty.
     """
 
     def __init__(self, channels: Sequence[int], image_size: int, norm: str = "spectral") -> None:
@@ -83,7 +84,7 @@ class DCGANDiscriminator(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights and gains of normalisations as in Radford et al. 2016."""
+    """Initialises weights and gains of normalisations as in Radford et al. 2016."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.normal_(module.weight, std=INIT_STD)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""The decoder: latents become an image."""
+"""The decoder: turns latents into an image."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ class Decoder(nn.Module):
         channels: Channels at each resolution, from the smallest feature map upwards; for 150×150 and four of them the
             feature maps are 10, 19, 38 and 75 wide.
         image_size: Height and width of the images, in pixels; even.
-        blocks: Residual blocks at each resolution; the smallest map has twice as many, because places far apart have
-            to agree on one face.
+        blocks: Residual blocks at each resolution. The smallest map has twice as many, because distant places must
+            agree on one face.
 
     The last step to full resolution is a sub-pixel convolution (Shi et al. 2016).
     """

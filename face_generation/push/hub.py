@@ -1,4 +1,4 @@
-"""Publishes a bundle on the Hugging Face Hub, from where `bundle=hf://owner/name` draws."""
+"""Publishes a bundle on the Hugging Face Hub. `bundle=hf://owner/name` draws from it."""
 
 import json
 import re
@@ -9,23 +9,23 @@ from face_generation.generator.bundle import CARD, MANIFEST, PREVIEW, Bundle
 from face_generation.generator.hub import NEEDED, REPOSITORY
 from face_generation.metrics.registry import METRICS
 
-SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # an identifier such as MIT or CC-BY-4.0, not a sentence
+SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # matches identifiers such as MIT or CC-BY-4.0, and no sentences
 LINK = re.compile(r"https?://[^\s)]+")
 
 
 def push(bundle: Bundle, repository: str, private: bool = False) -> str:
-    """Uploads a bundle's files in one commit. The repository is made where there is none.
+    """Uploads a bundle's files in one commit. A repository that does not exist is created.
 
     Args:
-        bundle: A bundle on disk.
-        repository: `owner/name`.
-        private: Whether a new repository is.
+        bundle: Bundle on disk.
+        repository: Name of the repository, `owner/name`.
+        private: Whether a new repository is private.
 
     Returns:
-        The address that draws from it.
+        The address to draw from, `hf://owner/name`.
 
     Raises:
-        UserError: The name is none, nobody is logged in, or the hub refuses.
+        UserError: The name is malformed, nobody is logged in, or the hub refuses.
     """
     if not REPOSITORY.fullmatch(repository):
         raise UserError(f"repository={repository} is no name on the hub; give owner/name")
@@ -50,7 +50,8 @@ def push(bundle: Bundle, repository: str, private: bool = False) -> str:
 
 
 def front_matter(bundle: Bundle) -> str:
-    """What the hub reads of a card: licence, tags, and figures, in YAML. (JSON is YAML, and quotes for us.)"""
+    """The part of a card that the hub reads: licence, tags and figures, in YAML. It is written as JSON, which is YAML
+    with safe quotes."""
     about: dict[str, Any] = {
         **_licence(bundle.licence),
         "library_name": "face-generation",

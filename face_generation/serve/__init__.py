@@ -1,1 +1,1 @@
-"""Faces over HTTP: the API, the page, and what operating them needs."""
+"""Serves faces over HTTP: the API, the page, and what operators need."""

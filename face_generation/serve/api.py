@@ -47,10 +47,10 @@ from face_generation.serve.workers import Workers
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has the entity tag of If-None-Match"}}
 YEAR = 31_536_000  # seconds
 ALIGNED, FOUND, DIFFERENCE, SEED = "X-Aligned", "X-Face-Found", "X-Difference", "X-Seed"
-NOT_KEPT = {"cache-control": "no-store"}  # of what may come from a photo: its latents do
+NOT_KEPT = {"cache-control": "no-store"}  # for answers that may come from a photo, such as those of latents
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-NAMES = ("with", "without")  # options of a query that are lists of attributes
-FACE_OPTIONS = ("truncation", *NAMES, "toward", "amount", "version")  # all others are edits
+NAMES = ("with", "without")  # query options that are lists of attributes
+FACE_OPTIONS = ("truncation", *NAMES, "toward", "amount", "version")  # all other query options are edits
 EDITS: TypeAdapter[dict[str, float]] = TypeAdapter(Edits)
 
 router = APIRouter(prefix="/api/v1")
@@ -63,30 +63,30 @@ class Service:
     settings: Settings
     catalogue: Catalogue
     workers: Workers  # draw faces
-    photos: Workers  # read photos, away from those who draw
-    room: Room  # that they have for it
+    photos: Workers  # read photos, so that those who draw are not kept busy
+    room: Room  # the memory that photos may take
     rates: Rates
     metrics: Metrics
 
     def served(self, name: str) -> ServedBundle:
-        """Raises a `Problem` where no such bundle is served."""
+        """The served bundle of this name. Raises a `Problem` if there is none."""
         if name not in self.catalogue:
             raise Problem(404, f"there is no bundle {name!r}; there are {', '.join(self.catalogue)}")
         return self.catalogue[name]
 
     @cached_property
     def overview(self) -> Document:
-        """What there is, and what a request may ask for."""
+        """The list of bundles, and the limits of requests."""
         return Document(overview(self.settings, self.catalogue).model_dump_json().encode(), MEDIA_TYPES["json"])
 
     @property
     def shared(self) -> str:
-        """Who may keep answers, in the words of Cache-Control: with keys, nobody on the way."""
+        """The Cache-Control word that says who may keep answers. With API keys, shared caches may not."""
         return "private" if self.settings.guarded else "public"
 
     @property
     def a_while(self) -> str:
-        """How long what a deployment may change may be kept."""
+        """The Cache-Control of answers that a deployment may change."""
         return f"{self.shared}, max-age={MINUTE}"
 
     @property
@@ -94,12 +94,12 @@ class Service:
         return self.workers.idle and self.photos.idle
 
     def stop(self) -> None:
-        """Refuses all further work; what was let in is done."""
+        """Refuses further work. Work that was accepted is finished."""
         self.photos.stop()
         self.workers.stop()
 
     def close(self) -> None:
-        """Ends the threads. See `Workers.close`."""
+        """Ends the threads (see `Workers.close`)."""
         self.photos.close()
         self.workers.close()
 
@@ -114,7 +114,7 @@ def service_of(request: Request) -> Service:
 
 
 def content(*suffixes: str) -> dict[str, Any]:
-    """What an answer may be; FastAPI adds the schema of JSON."""
+    """The OpenAPI content of an answer with these suffixes. FastAPI adds the schema of JSON."""
     return {MEDIA_TYPES[suffix]: {} if suffix == "json" else BINARY for suffix in suffixes}
 
 
@@ -126,7 +126,7 @@ def content(*suffixes: str) -> dict[str, Any]:
     responses={**UNCHANGED, **documented(401)},
 )
 async def bundles(request: Request) -> Response:
-    """What can draw faces here, what is known of it, and what a request may ask for."""
+    """Lists the bundles that can draw faces, with their figures, and the limits of requests."""
     service = service_of(request)
     return service.overview.answer(request, service.a_while)
 
@@ -139,7 +139,7 @@ async def bundles(request: Request) -> Response:
     responses=UNCHANGED,
 )
 async def kinds_of_problems(request: Request) -> Response:
-    """What can go wrong: the `type` of each problem, with its meaning."""
+    """Lists what can go wrong: the `type` of each problem, with its meaning."""
     kinds = [problems.about(name, request.scope["root_path"]).model_dump() for name in problems.KINDS]
     return Document(json.dumps(kinds).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
 
@@ -156,14 +156,14 @@ async def kind_of_problem(
         str, Path(description="The end of a problem's `type`", json_schema_extra={"enum": list(problems.KINDS)})
     ],
 ) -> KindAbout:
-    """What the `type` of a problem means."""
+    """Says what the `type` of a problem means."""
     if kind not in problems.KINDS:
         raise Problem(404, f"there is no kind of problem {kind!r}; there are {', '.join(problems.KINDS)}")
     return problems.about(kind, request.scope["root_path"])
 
 
 def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:
-    """The bundles and the limits."""
+    """Makes the list of bundles and limits."""
     limits = settings.limits
     return BundlesAnswer(
         bundles=[served.about for served in catalogue.values()],
@@ -205,7 +205,7 @@ async def about(request: Request, bundle: BundleName) -> Response:
     },
 )
 async def card(request: Request, bundle: BundleName) -> Response:
-    """A bundle's card: what it was trained on, its licence, what it is for and not for, how good it is."""
+    """Gives a bundle's card: its training data, its licence, its intended use and its figures."""
     service = service_of(request)
     text = service.served(bundle).card
     if text is None:
@@ -223,15 +223,15 @@ async def card(request: Request, bundle: BundleName) -> Response:
             "description": "The picture",
             "content": content("png", "webp", "jpg"),
             "headers": {
-                SEED: {"schema": {"type": "integer"}, "description": "Of the face that was drawn"},
-                "Content-Location": {"schema": {"type": "string"}, "description": "Where that face is for good"},
+                SEED: {"schema": {"type": "integer"}, "description": "The seed of the face"},
+                "Content-Location": {"schema": {"type": "string"}, "description": "The permanent address of the face"},
             },
         },
         **documented(401, 404, 422, 429, 503, 504),
     },
 )
 async def random_face(request: Request, bundle: BundleName, suffix: Suffix) -> Response:
-    """The face of a seed that nobody chose, another one each time. It takes the options of the face of a seed."""
+    """Draws the face of a random seed, another one each time. It takes the same options as the face of a seed."""
     service = service_of(request)
     served = service.served(bundle)
     wanted = asked_by_query(request, served, secrets.randbelow(SEEDS))
@@ -254,7 +254,7 @@ async def random_face(request: Request, bundle: BundleName, suffix: Suffix) -> R
     },
 )
 async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suffix) -> Response:
-    """The face of a seed as a picture that browsers and CDNs may keep."""
+    """Draws the face of a seed as a picture that browsers and CDNs may keep."""
     service = service_of(request)
     served = service.served(bundle)
     wanted = asked_by_query(request, served, seed)
@@ -277,7 +277,7 @@ async def face(request: Request, bundle: BundleName, seed: SeedPath, suffix: Suf
     },
 )
 async def latents(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
-    """The numbers that the decoder makes the face of a seed of, with the options of its face."""
+    """Gives the numbers from which the decoder draws the face of a seed. It takes the same options as the face."""
 
     def as_json(latent: NDArray[np.float32]) -> bytes:
         return LatentsAnswer(latents=latent.tolist()).model_dump_json().encode()
@@ -297,7 +297,7 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath) -> Respo
     },
 )
 async def latents_as_npy(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
-    """The latents of a seed as a NumPy file of shape (1, latent_dim)."""
+    """Gives the latents of a seed as a NumPy file of shape (1, latent_dim)."""
     return await latents_of(request, bundle, seed, "npy", lambda latent: responses.as_npy(latent[None]))
 
 
@@ -318,7 +318,7 @@ async def latents_of(
 
 DRAW_MANY = documented(401, 404, 413, 415, 422, 429, 503, 504)
 ZIP = {200: {"description": "The pictures", "content": content("zip")}, **DRAW_MANY}
-# Before the end of an address said what the answer is, an option did; it is still understood.
+# An older way to choose the kind of answer, before the end of the address did. It still works.
 AsJsonOrZip = Annotated[Literal["json", "zip"], Query(alias="as", include_in_schema=False)]
 
 
@@ -330,7 +330,7 @@ AsJsonOrZip = Annotated[Literal["json", "zip"], Query(alias="as", include_in_sch
     responses={200: {"model": FacesAnswer, "content": content("json")}, **DRAW_MANY},
 )
 async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) -> Response:
-    """Many faces at once: of seeds, of consecutive seeds, of latents; each with edits of its own."""
+    """Draws many faces at once, of seeds, consecutive seeds or latents, each with its own edits."""
     return await ordered(request, bundle, order, order.as_)
 
 
@@ -342,7 +342,7 @@ async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) 
     responses=ZIP,
 )
 async def many_faces_as_zip(request: Request, bundle: BundleName, order: FacesRequest) -> Response:
-    """Many faces at once as an archive of pictures, named after their seeds where these tell them apart."""
+    """Draws many faces at once as an archive of pictures. They are named after their seeds if these differ."""
     return await ordered(request, bundle, order, "zip")
 
 
@@ -371,7 +371,7 @@ NPY_BODY = {"requestBody": {"required": True, "content": dict.fromkeys(request_b
     openapi_extra=NPY_BODY,
 )
 async def decode(request: Request, bundle: BundleName, format: Picture = "png", as_: AsJsonOrZip = "json") -> Response:
-    """The faces of latents in a NumPy file: float32 or float64 of shape (n, latent_dim)."""
+    """Draws the faces of latents in a NumPy file, float32 or float64 of shape (n, latent_dim)."""
     return await decoded(request, bundle, format, as_)
 
 
@@ -384,7 +384,7 @@ async def decode(request: Request, bundle: BundleName, format: Picture = "png", 
     openapi_extra=NPY_BODY,
 )
 async def decode_as_zip(request: Request, bundle: BundleName, format: Picture = "png") -> Response:
-    """The faces of latents in a NumPy file, as an archive of numbered pictures."""
+    """Draws the faces of latents in a NumPy file, as an archive of numbered pictures."""
     return await decoded(request, bundle, format, "zip")
 
 
@@ -404,7 +404,7 @@ async def decoded(request: Request, bundle: str, format: Picture, as_: Literal["
     responses={200: {"model": FacesAnswer, "content": content("json")}, **DRAW_MANY},
 )
 async def interpolation(request: Request, bundle: BundleName, order: InterpolationRequest) -> Response:
-    """The way from one face to another, as faces in steps of equal angles."""
+    """Draws the way from one face to another, as faces in steps of equal angles."""
     return await gone(request, bundle, order, order.as_)
 
 
@@ -418,7 +418,7 @@ async def interpolation(request: Request, bundle: BundleName, order: Interpolati
 async def interpolation_as_file(
     request: Request, bundle: BundleName, suffix: Literal["webp", "gif", "zip"], order: InterpolationRequest
 ) -> Response:
-    """The way from one face to another as an animation that loops, or as an archive of numbered pictures."""
+    """Draws the way from one face to another as an animation that loops, or as an archive of numbered pictures."""
     return await gone(request, bundle, order, suffix)
 
 
@@ -458,7 +458,7 @@ PHOTO_BODY = {
                     "type": "object",
                     "properties": {
                         "photo": {"type": "string", "format": "binary", "description": "PNG, JPEG or WebP"},
-                        "edits": {"type": "string", "description": "Strengths by name as JSON", "example": "{}"},
+                        "edits": {"type": "string", "description": "Strengths by name, as JSON", "example": "{}"},
                     },
                     "required": ["photo"],
                     "additionalProperties": False,
@@ -469,17 +469,17 @@ PHOTO_BODY = {
 }
 RECONSTRUCTED = documented(401, 404, 409, 413, 415, 422, 429, 503, 504)
 TOLD = {
-    ALIGNED: {"schema": {"enum": ["true", "false"]}, "description": "As `aligned` of the JSON"},
-    FOUND: {"schema": {"enum": ["true", "false"]}, "description": "As `found` of the JSON"},
-    DIFFERENCE: {"schema": {"type": "number"}, "description": "As `difference` of the JSON"},
+    ALIGNED: {"schema": {"enum": ["true", "false"]}, "description": "Like `aligned` in the JSON"},
+    FOUND: {"schema": {"enum": ["true", "false"]}, "description": "Like `found` in the JSON"},
+    DIFFERENCE: {"schema": {"type": "number"}, "description": "Like `difference` in the JSON"},
 }
-Align = Annotated[bool, Query(description="Find the face; false: take the square in the photo's middle")]
+Align = Annotated[bool, Query(description="Find the face. If false, take the square in the middle of the photo")]
 PlacedEyes = Annotated[
     str | None,
     Query(
         pattern=r"^\d{1,6}(\.\d{1,6})?(,\d{1,6}(\.\d{1,6})?){3}$",
-        description="Where the eyes are, in place of finding them: x and y of the one on the photo's left, then of the "
-        "other, in pixels from the upper left of the photo as it is shown",
+        description="Where the eyes are, if they are known: x and y of the eye on the photo's left, then of the "
+        "other, in pixels from the upper left corner of the photo as it is shown",
         examples=["310,402,455,398"],
     ),
 ]
@@ -503,10 +503,11 @@ async def reconstruction(
     align: Align = True,
     eyes: PlacedEyes = None,
 ) -> Response:
-    """What the model makes of a photo's face, and its latents. The photo is in memory only, until it is answered.
+    """Reconstructs the face in a photo, and gives its latents. The photo is kept in memory only, until the answer is
+    sent.
 
-    The largest face is turned, sized and placed like those that the model was trained on. A face that lies so already
-    is taken as it is. A photo without a face is refused.
+    The largest face is turned, scaled and placed like those that the model was trained on. A face that is already in
+    place is taken as it is. A photo without a face is refused.
     """
     return await reconstructed(request, bundle, as_, align, eyes)
 
@@ -525,7 +526,7 @@ async def reconstruction(
 async def reconstruction_as_picture(
     request: Request, bundle: BundleName, suffix: Picture, align: Align = True, eyes: PlacedEyes = None
 ) -> Response:
-    """What the model makes of a photo's face, as a picture alone."""
+    """Reconstructs the face in a photo, as a picture alone."""
     return await reconstructed(request, bundle, suffix, align, eyes)
 
 
@@ -544,7 +545,7 @@ async def reconstructed(
     except ValidationError as error:
         wrong = findings(error.errors(), "body", "edits")
         raise Problem(422, f"edits: {sentence(error.errors())}", errors=wrong) from error
-    generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # says at once what it cannot edit
+    generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # refuses unknown edits before any work
 
     eyes = None
     if placed is not None:
@@ -575,11 +576,11 @@ async def reconstructed(
 
 
 def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
-    """The face of a seed with the options of a query; what it does not know of them are edits.
+    """Reads the face of a seed from the options of a query. Options with other names are edits.
 
     Raises:
-        Problem: An option is unknown, given twice, or out of range; or the model is another one than was asked for.
-        UserError: As `faces.check`.
+        Problem: An option is unknown, given twice or out of range, or the model has another version than asked for.
+        UserError: One of the errors of `rendering.check`.
     """
     options: dict[str, Any] = {"seed": str(seed)}
     edits: dict[str, Any] = {}
@@ -590,13 +591,13 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
         if known is edits and name not in served.generator.directions:
             names = ", ".join((*FACE_OPTIONS, *served.generator.directions))
             raise Problem(422, f"there is no option {name!r}; there are {names}")
-        # Lists with commas, or as several options of one name: generated clients write them in either way.
+        # A list may have commas or be several options of one name, because generated clients write either.
         known[name] = [*known.get(name, ()), *value.split(",")] if name in NAMES else value
     version = options.pop("version", served.version)
     if version != served.version:
         raise Problem(404, f"the model has changed since version {version}; leave version away for today's face")
     try:
-        face = Face.model_validate({**options, "edits": edits}, strict=False)  # all are text
+        face = Face.model_validate({**options, "edits": edits}, strict=False)  # query options are text
     except ValidationError as error:
         raise Problem(422, sentence(error.errors()), errors=findings(error.errors(), "query")) from error
     rendering.check(served.generator, face)
@@ -604,7 +605,7 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
 
 
 async def one_face(request: Request, served: ServedBundle, face: Face, suffix: str) -> bytes:
-    """The picture of a face that was checked."""
+    """Draws the picture of a face that has been checked."""
     service = service_of(request)
 
     def draw() -> bytes:
@@ -617,7 +618,7 @@ async def one_face(request: Request, served: ServedBundle, face: Face, suffix: s
 
 
 def caching(service: Service, served: ServedBundle, face: Face, suffix: str) -> dict[str, str]:
-    """Headers that let browsers, and CDNs unless there is an API key, keep an answer for ever."""
+    """Headers that let browsers keep an answer for ever, and CDNs as well unless there are API keys."""
     truncation = served.generator.bundle.truncation if face.truncation is None else face.truncation
     said = served.generator.attributes.check(face.asked)
     asked = (face.seed, truncation, said, face.toward, face.amount, sorted(face.edits.items()), suffix)
@@ -633,8 +634,12 @@ async def drawn(
     as_: Literal["json", "zip"],
     kind: str,
 ) -> Response:
-    """Many faces as one answer; what gives the latents of each is done by a worker, too. `origins` say where each came
-    from, if that can be said."""
+    """Draws many faces as one answer.
+
+    Args:
+        origins: What each face came from, if that can be said.
+        latents: Functions that compute the latents of each face, which workers call.
+    """
 
     def draw(face: Face | None, latents: Callable[[], NDArray[np.float32]]) -> Drawing:
         latent = latents()

@@ -1,4 +1,4 @@
-"""The app: what is served, and what is around it."""
+"""Builds the app: routes, middleware and workers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,10 +21,10 @@ from face_generation.serve.prometheus import Metrics
 from face_generation.serve.settings import Settings
 from face_generation.serve.workers import Workers
 
-NUMBER_BYTES = 32  # of a latent's number in JSON, with room to spare
-ELSE_BYTES = 100_000  # of all else in a JSON body
+NUMBER_BYTES = 32  # bytes for one number of a latent in JSON, with room to spare
+ELSE_BYTES = 100_000  # bytes for everything else in a JSON body
 PHOTOS_THAT_WAIT = 16
-# What other people's pages may send, and read of answers.
+# What pages of other hosts may send, and which headers of answers they may read.
 METHODS = ("GET", "HEAD", "POST")
 HEADERS = ("Authorization", "If-None-Match", "X-API-Key", "X-Request-ID")
 EXPOSED = (
@@ -40,7 +40,7 @@ EXPOSED = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """An app that serves the settings' bundles, ready to draw. Each has threads, limits and figures of its own.
+    """Builds an app that is ready to draw with the bundles in the settings. Each app has its own threads and metrics.
 
     Raises:
         UserError: A bundle cannot be served.
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     ]
     if keys:
         middleware.insert(2, Middleware(ApiKey, keys))
-    if settings.cors:  # outside of all that answers, so that other people's pages can read problems, too
+    if settings.cors:  # outermost, so that pages of other hosts can read problems as well
         middleware.insert(1, Middleware(CORSMiddleware, settings.cors, METHODS, HEADERS, expose_headers=EXPOSED))
     app = FastAPI(
         openapi_url=None,
@@ -80,8 +80,8 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.service = service
-    app.state.openapi = None  # made when it is asked for
+    app.state.openapi = None  # made on first use
     problems.install(app)
-    for part in (operation, pages, sharing, openapi, api):  # the API last, for a bundle's name can be any other word
+    for part in (operation, pages, sharing, openapi, api):  # the API is last, because a bundle can have any other name
         app.include_router(part.router)
     return app

@@ -1,4 +1,4 @@
-"""Has faces drawn for a request, for as long as somebody waits for them."""
+"""Runs jobs for a request for as long as its client waits."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ R = TypeVar("R")
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has gone and does not wait for the answer any more."""
 
 
 async def run(request: Request, workers: Workers, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> R:
-    """As `Workers.run`; a client who goes takes the work along. The body of the request must have been read.
+    """Runs jobs like `Workers.run`, and drops them if the client goes. The body of the request must have been read.
 
-    What there is room for counts toward the client's rate.
+    Jobs that are accepted count toward the client's rate.
 
     Raises:
-        ClientGone: The client went.
+        ClientGone: The client has gone.
         Refusal: There is no room for so many jobs.
     """
     if len(jobs) <= workers.room:

@@ -1,4 +1,4 @@
-"""The bundles that are served, and what is told of them."""
+"""The bundles that are served, with what the API says about them."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ from face_generation.generator.directions import Direction
 from face_generation.generator.origin import SOFTWARE
 from face_generation.serve.schemas import AttributeAbout, BundleAbout, DirectionAbout, DirectionsAbout
 
-BLANK = Image.new("RGB", (TILE, TILE))  # as large a part of a photo as is ever searched at a time
+BLANK = Image.new("RGB", (TILE, TILE))  # the largest part of a photo that is searched at a time
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
-TAKEN = ("bundles", "docs", "openapi.json", "problems")  # paths beside those of bundles
+TAKEN = ("bundles", "docs", "openapi.json", "problems")  # paths of the API that no bundle may have as a name
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ServedBundle:
     """A bundle that is served."""
 
     generator: Generator
-    prefix: str  # of all our paths, where a proxy is in front
+    prefix: str  # path under which a proxy shows the service
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ class ServedBundle:
         )
 
     def etag(self, *request: object) -> str:
-        """A strong entity tag for what these give: it changes with every bit that may change an answer's bytes."""
+        """A strong entity tag of a request, which changes with everything that may change the bytes of the answer."""
         content = json.dumps([self.version, SOFTWARE, PIL.__version__, *request])
         return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
 
@@ -82,10 +82,10 @@ class Catalogue(Mapping[str, ServedBundle]):
 
     @classmethod
     def load(cls, places: Sequence[str], prefix: str) -> "Catalogue":
-        """Opens bundles (see `Bundle.load`) and draws a face with each, so that the first request finds all ready.
+        """Opens bundles (see `Bundle.load`) and draws a face with each, so that the first request does not wait.
 
         Raises:
-            UserError: One of them cannot be served.
+            UserError: A bundle cannot be served.
         """
         bundles: dict[str, ServedBundle] = {}
         for place in places:
@@ -121,6 +121,6 @@ def _direction(direction: Direction) -> DirectionAbout:
 
 
 def label(name: str) -> str:
-    """The name of an attribute or a direction for people: "5_o_clock_shadow" is "5 o'clock shadow"."""
+    """A readable name of an attribute or a direction: "5_o_clock_shadow" becomes "5 o'clock shadow"."""
     words = name.replace("_o_clock_", " o'clock ").replace("principal_", "direction_").replace("_", " ")
     return words[0].upper() + words[1:]

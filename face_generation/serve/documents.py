@@ -1,4 +1,4 @@
-"""What is the same for everybody who asks: it has an entity tag, and goes out compressed."""
+"""Answers that are the same for everybody. They have entity tags and are sent compressed."""
 
 import gzip
 import hashlib
@@ -7,15 +7,15 @@ from functools import cached_property
 
 from fastapi import Request, Response
 
-SMALL = 1000  # bytes that are not worth compressing
+SMALL = 1000  # bytes; smaller bodies are not worth compressing
 TEXT = re.compile(r"text/|application/(json|manifest\+json)|image/svg\+xml")
 REFUSED = re.compile(r";\s*q=0(\.0*)?\s*$")
-MINUTE = 60  # seconds; what a deployment may change
-FRESH = "no-cache"  # may be kept, and is asked for again: answered with 304 where unchanged
+MINUTE = 60  # seconds for which answers may be kept that a deployment may change
+FRESH = "no-cache"  # answers may be kept, but clients ask each time and get a 304 if nothing has changed
 
 
 class Document:
-    """A body that many ask for."""
+    """A body that many clients ask for."""
 
     def __init__(self, body: bytes, media_type: str) -> None:
         self.body = body
@@ -24,12 +24,12 @@ class Document:
 
     @cached_property
     def compressed(self) -> bytes | None:
-        """The body as gzip, where that is smaller by much."""
+        """The body as gzip; `None` if that is hardly smaller."""
         worth_it = len(self.body) > SMALL and TEXT.match(self.media_type)
         return gzip.compress(self.body, 6, mtime=0) if worth_it else None
 
     def answer(self, request: Request, cache_control: str) -> Response:
-        """The response to a request for it."""
+        """The response to a request for the document."""
         tag, body = self.tag, self.body
         headers = {"cache-control": cache_control}
         if self.compressed:
@@ -44,12 +44,12 @@ class Document:
 
 
 def is_current(request: Request, etag: str) -> bool:
-    """Whether the client has the answer with this entity tag already."""
+    """Whether the client already has the answer with this entity tag."""
     tags = request.headers.get("if-none-match", "").split(",")
     return not {"*", etag}.isdisjoint(tag.strip().removeprefix("W/") for tag in tags)
 
 
 def takes_gzip(request: Request) -> bool:
-    """Whether the client can unpack an answer."""
+    """Whether the client accepts gzip."""
     codings = request.headers.get("accept-encoding", "").lower().split(",")
     return any(coding.partition(";")[0].strip() == "gzip" and not REFUSED.search(coding) for coding in codings)

@@ -1,4 +1,7 @@
-"""Logs: a line of JSON an event, or readable ones on a terminal. Tracebacks have no values, which may be photos."""
+"""Logs a line of JSON for each event, or a readable line on a terminal.
+
+Tracebacks are logged without values, because these may be photos.
+"""
 
 import logging
 import sys
@@ -11,12 +14,12 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from face_generation.errors import printable
 
-LINES = {"request": 2000, "other": 20}  # a second; what repeats faster than that fills disks and tells nothing
-KEPT = "\n\t"  # of a traceback
+LINES = {"request": 2000, "other": 20}  # most lines a second; more would fill disks and say nothing new
+KEPT = "\n\t"  # control characters that stay in a traceback
 
 
 class Rate(logging.Filter):
-    """Bounds the lines of a second, requests apart from all else; the next line says how many were left out."""
+    """Limits the lines of a second, for requests and for everything else. The next line says how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +27,7 @@ class Rate(logging.Filter):
         self._count = dict.fromkeys(LINES, 0)
 
     def left_out(self, kind: str) -> int | None:
-        """How many lines were left out before this one; `None` if this one is left out, too."""
+        """How many lines were left out before this one; `None` if this one must be left out."""
         now, before = int(time.monotonic()), 0
         if now != self._second[kind]:
             before = max(0, self._count[kind] - LINES[kind])
@@ -33,7 +36,7 @@ class Rate(logging.Filter):
         return before if self._count[kind] <= LINES[kind] else None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """For the logs of others."""
+        """Limits the logs of other packages."""
         before = self.left_out("other")
         if before:
             record.msg = f"{record.msg} ({before} lines were left out)"
@@ -50,19 +53,19 @@ class Rate(logging.Filter):
 
 
 def escape(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Writes control characters out: paths are whatever clients send, and a terminal would obey them."""
+    """Escapes control characters, because clients choose paths and a terminal would obey such characters."""
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def plain_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
-    """A traceback for a terminal."""
+    """Formats a traceback for a terminal."""
     text = StringIO()
     structlog.dev.plain_traceback(text, exc_info)
     stream.write("".join(char if char in KEPT else printable(char) for char in text.getvalue()))
 
 
 def configure() -> None:
-    """Sends the logs of this process, uvicorn's among them, to standard error."""
+    """Sends all logs of this process, including uvicorn's, to standard error."""
     if sys.stderr.isatty():
         stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
         last: list[Processor] = [structlog.dev.ConsoleRenderer(sort_keys=False, exception_formatter=plain_traceback)]

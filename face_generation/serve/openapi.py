@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, and what only the bundles that are served can tell."""
+"""The OpenAPI document: FastAPI's, with what depends on the bundles that are served."""
 
 import json
 from typing import Any
@@ -19,14 +19,14 @@ DESCRIPTION = """Faces of people who do not exist, drawn by the models of this s
 The same request always gives the same face: here, on [the page](../../) and in `python -m face_generation.inference`.
 
 Errors are [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a sentence that says what to do, and a `type`
-that `/api/v1/problems` describes. Where something is wrong at a place, `errors` has a pointer to it. Each answer has an
-`X-Request-ID`, which is in the service's log too; send one, and it is kept. What has a GET has a HEAD.
+that `/api/v1/problems` describes. If a certain place is wrong, `errors` has a pointer to it. Each answer has an
+`X-Request-ID`, which is also in the service's log. If you send one, it is kept. Every GET has a HEAD.
 """
 TAGS = {
     "faces": "Pictures of seeds, and of the ways between them",
-    "photos": "What a model makes of a photo; bundles with an encoder only",
+    "photos": "Reconstructions of photos, by bundles with an encoder",
     "latents": "The numbers behind a face, in and out",
-    "bundles": "What draws the faces",
+    "bundles": "The models that draw faces",
     "problems": "What can go wrong",
     "operation": "For those who run the service",
 }
@@ -34,7 +34,7 @@ KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-OF_A_SEED = ("face", "random_face", "latents", "latents_as_npy")  # these take the options of a face from the query
+OF_A_SEED = ("face", "random_face", "latents", "latents_as_npy")  # these take a face's options from the query
 
 router = APIRouter(include_in_schema=False)
 
@@ -64,7 +64,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         servers=[{"url": settings.prefix or "/"}],
     )
     schemas = content["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
+    for unused in ("HTTPValidationError", "ValidationError"):  # our errors are problems
         schemas.pop(unused, None)
     details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= details.pop("$defs") | {"ProblemDetails": details}
@@ -72,7 +72,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["BundleName"] = {"type": "string", "enum": list(catalogue)}
     edits = {name for served in catalogue.values() for name in served.generator.directions}
     attributes = {name for served in catalogue.values() for name in served.generator.attributes.offered}
-    # These have names, so that generated clients have one type for each.
+    # These schemas have names, so that generated clients have one type for each.
     if attributes:
         schemas["AttributeName"] = {"type": "string", "enum": sorted(attributes)}
     strength = {"type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH}
@@ -108,7 +108,7 @@ def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, 
         "truncation": face["truncation"]["description"],
         "toward": face["toward"]["description"],
         "amount": face["amount"]["description"],
-        "version": "The bundle's; where that is another one by now the answer is 404 rather than another face",
+        "version": "Version of the bundle. If it has changed, the answer is 404 instead of another face",
     }
     parameters = [
         {"name": name, "in": "query", "required": False, "schema": schema, "description": described[name]}
@@ -123,7 +123,7 @@ def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, 
                 "style": "form",
                 "explode": False,
                 "schema": {"type": "array", "items": {"$ref": "#/components/schemas/AttributeName"}, "minItems": 1},
-                "description": f"{face[name]['description']}: `{name}=smiling,male`. The bundle says which it offers",
+                "description": f"{face[name]['description']}: `{name}=smiling,male`. The bundle lists what it offers",
             }
         )
     parameters.append(
@@ -135,8 +135,8 @@ def _face_parameters(edits: list[str], attributes: list[str]) -> list[dict[str, 
             "explode": True,
             "schema": {"$ref": "#/components/schemas/Strengths"},
             "example": {name: 1.5 for name in edits if name == "smiling"},
-            "description": "Strengths by name of the direction, each as an option: `&smiling=1.5&eyeglasses=-1`. "
-            "The bundle says which it has",
+            "description": "Strengths by name of a direction, each as an option: `&smiling=1.5&eyeglasses=-1`. "
+            "The bundle lists its directions",
         }
     )
     return parameters

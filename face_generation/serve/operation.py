@@ -1,4 +1,4 @@
-"""What those who run the service ask it: is it alive, is it ready, how is it doing."""
+"""Endpoints for operators: health, readiness and metrics."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -17,7 +17,7 @@ async def health() -> Health:
 
 @router.get("/ready", summary="Is it ready?", responses=documented(503))
 async def ready(request: Request) -> Health:
-    """All bundles have drawn a face, and the service is not about to stop: send requests."""
+    """All bundles have drawn a face, and the service is not stopping, so it can take requests."""
     if request.app.state.service.workers.stopping:
         raise Problem(503, "the service is stopping; ask another one", {"Retry-After": "1"}, kind="stopping")
     return Health(status="ready")

@@ -1,6 +1,6 @@
-"""Pages for people: the one at /, and the documentation of the API. Nothing in them is on another host.
+"""Pages for people: the one at /, and the documentation of the API. They load nothing from other hosts.
 
-What the page loads lies under a name that changes with it, so that browsers may keep it for ever.
+The page's files have addresses that change with their content, so that browsers may keep them for ever.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 from face_generation.serve.documents import FRESH, Document
 
 HERE = Path(__file__).parent
-# Swagger UI's own files, which this package brings along so that browsers need not ask another host.
+# Swagger UI's files, which come with a package, so that browsers need not ask another host.
 SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
 FOR_EVER = "public, max-age=31536000, immutable"
 TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".ico": "image/x-icon"}
@@ -23,19 +23,19 @@ router = APIRouter(include_in_schema=False)
 
 
 def read(path: Path) -> Document:
-    """A file as a document."""
+    """Reads a file as a document."""
     kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return Document(path.read_bytes(), kind)
 
 
 def read_folder(folder: Path) -> dict[str, Document]:
-    """The files of a folder and those below, by their paths in it."""
+    """Reads the files in a folder and its subfolders, by relative path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): read(path) for path in paths}
 
 
 def fingerprint(documents: dict[str, Document]) -> str:
-    """Another one whenever a file is another one."""
+    """A hash that changes whenever a file changes."""
     return hashlib.sha256(repr([(name, file.tag) for name, file in documents.items()]).encode()).hexdigest()[:12]
 
 
@@ -55,7 +55,7 @@ def found(documents: dict[str, Document], name: str) -> Document:
 @router.get("/")
 async def page(request: Request) -> Response:
     raw: bytes = request.scope.get("raw_path", b"/")
-    if not raw.endswith(b"/"):  # the prefix: the page's addresses are relative to it
+    if not raw.endswith(b"/"):  # the page's addresses are relative to the prefix
         return RedirectResponse(f"{request.scope['root_path']}/", 308)
     return PAGE.answer(request, FRESH)
 
@@ -64,7 +64,7 @@ async def page(request: Request) -> Response:
 @router.get("/manifest.webmanifest")
 @router.get("/robots.txt")
 async def well_known(request: Request) -> Response:
-    """What browsers and others look for at the root."""
+    """Files that browsers and others look for at the root."""
     return found(WEB, request.url.path.rpartition("/")[2]).answer(request, FRESH)
 
 
@@ -83,5 +83,5 @@ async def static(request: Request, path: str) -> Response:
     version, _, name = path.partition("/")
     if version == VERSION:
         return found(WEB, name).answer(request, FOR_EVER)
-    # A page of another version, which was loaded before a deployment or from another replica, and plain names.
+    # This serves plain names, and pages of another version that come from before a deployment or from another replica.
     return found(WEB, name if name in WEB else path).answer(request, FRESH)

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them: application/problem+json with a sentence that says what to do."""
+"""Errors as problem details (RFC 9457): application/problem+json with a sentence that says what to do."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -17,20 +17,20 @@ from face_generation.serve.workers import Refusal
 
 MEDIA_TYPE = "application/problem+json"
 PATH = "/api/v1/problems"
-STANDARD = {  # where FastAPI says little
-    422: "the body cannot be read as JSON; send it anew",
+STANDARD = {  # details for errors of FastAPI that say little
+    422: "the body cannot be read as JSON; send it again",
     404: "there is nothing at this address; api/v1/docs lists what there is",
     405: "this address does not take that method; the header Allow says which it takes",
 }
-ID = "3d6edc650d2a121b"  # of a request, in examples
+ID = "3d6edc650d2a121b"  # id of a request in examples
 
 
 class Kind(NamedTuple):
-    """A kind of problem, as programs tell it from others."""
+    """A kind of problem, by which programs distinguish problems."""
 
     status: int
     meaning: str
-    example: str  # of its `detail`
+    example: str  # an example of its `detail`
 
 
 KINDS = {
@@ -68,7 +68,7 @@ BY_STATUS = {kind.status: name for name, kind in reversed(KINDS.items())}  # the
 
 
 class Problem(HTTPException):
-    """An answer other than the one asked for: raised anywhere in a request, it becomes its answer."""
+    """An error that becomes the answer of a request, wherever it is raised in it."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class Problem(HTTPException):
 class ProblemDetails(BaseModel):
     """RFC 9457."""
 
-    type: str = Field(description=f"What kind of problem, as the address of its description below {PATH}")
+    type: str = Field(description=f"The kind of problem, as the address of its description below {PATH}")
     title: str = Field(description="The status in words")
     status: int
     detail: str = Field(description="What is wrong and what to do")
-    instance: str = Field(description="The id of the request, which the log has too")
-    errors: list[Finding] | None = Field(None, description="Where something is wrong, as far as that is at a place")
+    instance: str = Field(description="The id of the request, which is also in the log")
+    errors: list[Finding] | None = Field(None, description="The places that are wrong, if there are any")
 
 
 class KindAbout(BaseModel):
@@ -105,7 +105,7 @@ class KindAbout(BaseModel):
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of an endpoint that may answer with these problems."""
+    """The OpenAPI `responses` of an endpoint that may answer with these problems."""
     answers: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         title = HTTPStatus(status).phrase
@@ -125,7 +125,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def about(name: str, prefix: str) -> KindAbout:
-    """A kind of problem, where the service is shown under a prefix."""
+    """Describes a kind of problem, for a service that is shown under a prefix."""
     return KindAbout(type=f"{prefix}{PATH}/{name}", **KINDS[name]._asdict())
 
 
@@ -138,7 +138,7 @@ def answer(
     kind: str | None = None,
     errors: Sequence[Finding] = (),
 ) -> Response:
-    """The response for a problem, to the request of a scope; its kind is the usual one of the status if it has none."""
+    """The response for a problem in the request of a scope. Without `kind`, it is the usual kind of the status."""
     name = kind or BY_STATUS.get(status)
     problem = ProblemDetails(
         type=f"{scope['root_path']}{PATH}/{name}" if name else "about:blank",
@@ -153,7 +153,7 @@ def answer(
 
 
 def of(scope: Scope, error: Exception) -> Response | None:
-    """The response to what is raised in a request on purpose; `None` to all else."""
+    """The response to an error that is raised on purpose; `None` for all other errors."""
     if isinstance(error, Problem):
         found = error.errors
         return answer(scope, error.status_code, error.detail, error.headers, kind=error.kind, errors=found)
@@ -168,7 +168,7 @@ def of(scope: Scope, error: Exception) -> Response | None:
 
 
 def install(app: FastAPI) -> None:
-    """Makes problems of all that is raised in a request on purpose."""
+    """Turns errors that are raised on purpose into problems."""
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -178,7 +178,7 @@ def install(app: FastAPI) -> None:
         if status == 405:  # HEAD comes in as GET; files' routes name no methods
             allowed = headers.get("Allow", "GET").split(", ")
             headers["Allow"] = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
-        status = 422 if status == 400 else status  # FastAPI's word for JSON that is too deep, and the like
+        status = 422 if status == 400 else status  # FastAPI uses 400 for JSON that is nested too deep, for example
         return answer(request.scope, status, STANDARD.get(status, str(error.detail)), headers)
 
     async def invalid(request: Request, error: Exception) -> Response:

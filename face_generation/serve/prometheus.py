@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics. Each app has a registry of its own."""
+"""The metrics that Prometheus reads at /metrics. Each app has its own registry."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 import face_generation
 from face_generation.serve.workers import Workers
 
-disable_created_metrics()  # a series more for each, which few can use
+disable_created_metrics()  # they are one more series for each metric, which few can use
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 PREFIX = "face_generation"
 SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.25, 2.5, 5, 10, 30)

@@ -1,4 +1,4 @@
-"""HTTP as uvicorn reads it, but with an end to its patience: for heads of requests, and for how many connect."""
+"""uvicorn's HTTP protocol with limits on the heads of requests and on the number of connections."""
 
 import asyncio
 
@@ -10,14 +10,14 @@ FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0
 
 
 class Protocol(HttpToolsProtocol):
-    """Hangs up on who sends more than a request's head takes, in bytes or in time.
+    """Closes connections whose request has too large or too slow a head, and the quietest one if there are too many.
 
-    uvicorn collects what comes in until a head is whole, however long that takes. Bodies have their own limits.
-    Where there are too many connections, the one that has been quiet longest is closed.
+    uvicorn reads a head for as long as it takes to be complete, and answers 503 above `limit_concurrency` instead of
+    closing idle connections. Bodies have their own limits (`middleware/guards.py`).
     """
 
     most = 1000  # connections
-    _heard = 0.0  # when anything came last
+    _heard = 0.0  # the time when data came last
     _in_head = True
     _head_bytes = 0
     _end: asyncio.TimerHandle | None = None

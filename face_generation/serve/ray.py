@@ -1,4 +1,4 @@
-"""The service on a Ray cluster; deploy/ray.yaml says on how many machines, and at which address.
+"""The service on a Ray cluster. deploy/ray.yaml sets the number of machines and the address.
 
 serve run face_generation.serve.ray:app
 serve run face_generation.serve.ray:app bundles=[vae] limits.queue=64
@@ -27,16 +27,16 @@ except ImportError as error:
 
 
 def app(options: dict[str, Any]) -> serve.Application:
-    """The service for Ray Serve, which calls this with the arguments of `serve run` or of a Serve config file.
+    """Builds the service for Ray Serve, which passes the arguments of `serve run` or of a Serve config file.
 
     Args:
-        options: In place of those of `configs/serve.yaml`, as text ("limits.queue": "64") or values. Ray's own
-            settings hold in place of `host` and `port`.
+        options: Options that replace those of `configs/serve.yaml`, as text ("limits.queue": "64") or values. `host`
+            and `port` have no effect, because Ray has its own settings for them.
 
     Raises:
-        UserError: One of them is not what it must be.
+        UserError: An option is malformed.
     """
-    # Read here and sent to every replica, so that none is without the API key for want of an environment variable.
+    # Settings are read here and sent to every replica, so that the API key is only needed in one environment.
     settings = Settings.read(with_defaults(options))
 
     def build() -> FastAPI:
@@ -49,18 +49,18 @@ def app(options: dict[str, Any]) -> serve.Application:
 
 
 class Faces:
-    """A replica; `serve.ingress` adds the app."""
+    """A replica. `serve.ingress` adds the app."""
 
     app: FastAPI
 
     async def check_health(self) -> None:
-        """Draws a face with each bundle; beside the queue, because a full one is no reason to restart a replica."""
+        """Draws a face with each bundle. It does not use the queue, because a full queue is no reason for a restart."""
         for served in self.app.state.service.catalogue.values():
             await asyncio.to_thread(served.generator.sample, 1)
 
 
 class OneRequestId:
-    """Leaves the header X-Request-ID to Ray's proxy, which adds it as well."""
+    """Removes the header X-Request-ID, because Ray's proxy adds its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -75,10 +75,10 @@ class OneRequestId:
 
 
 def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of the service: those given, and for the others what `configs/serve.yaml` says."""
+    """Adds the options of `configs/serve.yaml` to those that are given."""
     config = OmegaConf.load(configs_folder() / "serve.yaml")
     assert isinstance(config, DictConfig)
-    for block in ("defaults", "hydra"):  # for Hydra, which is not at work here
+    for block in ("defaults", "hydra"):  # these blocks are for Hydra, which is not used here
         del config[block]
     given = OmegaConf.from_dotlist(
         [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]

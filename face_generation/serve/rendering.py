@@ -1,4 +1,4 @@
-"""From what a request says of a face to its picture."""
+"""Draws the faces that requests describe."""
 
 from typing import Any
 
@@ -13,11 +13,10 @@ from face_generation.serve.schemas import Face
 
 
 def check(generator: Generator, face: Face) -> None:
-    """Says, before anything is drawn, whether the bundle can draw a face.
+    """Checks that the bundle can draw a face, before anything is drawn.
 
     Raises:
-        UserError: It gives latents of another length than the bundle's, or an edit or an attribute that the bundle
-            does not know.
+        UserError: The face has latents of another length than the bundle's, or an unknown edit or attribute.
     """
     dimensions = generator.bundle.latent_dim
     if face.latents is not None and len(face.latents) != dimensions:
@@ -27,7 +26,7 @@ def check(generator: Generator, face: Face) -> None:
 
 
 def latent(generator: Generator, face: Face) -> NDArray[np.float32]:
-    """The latents of a face that was checked. A new face takes the prior a moment: this is work for a worker."""
+    """The latents of a face that has been checked. Workers should call this, because the prior takes a moment."""
     start = of_seed(generator, face, face.seed) if face.seed is not None else np.array(face.latents, dtype=np.float32)
     if face.toward is not None:
         start = slerp(start, of_seed(generator, face, face.toward), face.amount)
@@ -35,27 +34,27 @@ def latent(generator: Generator, face: Face) -> NDArray[np.float32]:
 
 
 def of_seed(generator: Generator, face: Face, seed: int) -> NDArray[np.float32]:
-    """The latents of a seed, drawn as `face` says."""
+    """The latents of a seed, with the options of `face`."""
     return generator.latents(1, seed, face.truncation, attributes=face.asked)[0]
 
 
 def between(generator: Generator, start: Face, end: Face, t: float) -> NDArray[np.float32]:
-    """The latents on the way from one face to another: 0 is the first, 1 the second."""
+    """The latents on the way from one face (`t` = 0) to another (`t` = 1)."""
     return slerp(latent(generator, start), latent(generator, end), t)
 
 
 def image(generator: Generator, latent: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The face of a latent, H×W×3."""
+    """Decodes a latent: uint8 RGB H×W×3."""
     return generator.decode(latent[None])[0]
 
 
 def picture(generator: Generator, latent: NDArray[np.float32], suffix: str, recipe: Recipe) -> bytes:
-    """The face of a latent as a picture file that says by which recipe it was drawn."""
+    """Draws the face of a latent as a picture file with its recipe."""
     return pictures.encode(image(generator, latent), suffix, recipe)
 
 
 def recipe(generator: Generator, face: Face | None = None) -> Recipe:
-    """How a face was drawn. What came from latents, which may be somebody's, says no more than which bundle drew it."""
+    """The recipe of a face. For a face of latents, which may come from a photo, it only names the bundle."""
     bundle = generator.bundle
     said: dict[str, Any] = {"bundle": bundle.name, "version": bundle.version}
     if face is None or face.seed is None:

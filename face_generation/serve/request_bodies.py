@@ -1,4 +1,4 @@
-"""Bodies of requests that are not JSON: photos in forms, and arrays. They are held in memory only."""
+"""Reads bodies that are not JSON: photos in forms, and arrays. They stay in memory."""
 
 import math
 import sys
@@ -14,20 +14,20 @@ from face_generation.serve.problems import Problem
 from face_generation.serve.schemas import MAX_LATENT
 
 FORM = "multipart/form-data"
-NPY = ("application/x-npy", "application/octet-stream")  # the latter for clients that know no other bytes
-FIELD_BYTES = 65_536  # of a part that is not a file
+NPY = ("application/x-npy", "application/octet-stream")  # the second is for clients that know no other type of bytes
+FIELD_BYTES = 65_536  # largest size of a part that is not a file
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}  # of npy files
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = sys.maxsize  # what is larger would be written to a temporary file
+    spool_max_size = sys.maxsize  # larger parts would be written to a temporary file
 
 
 async def read_form(request: Request, file: str, field: str) -> tuple[bytes, str | None]:
-    """The file and, where there is one, the field of a multipart body that has no other parts.
+    """Reads the file and the optional field of a multipart body that has no other parts.
 
     Raises:
-        Problem: 415 or 422, where the body is something else.
+        Problem: The body is something else (415 or 422).
     """
     _expect(request, f"with the file {file}", FORM)
     parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=1, max_part_size=FIELD_BYTES)
@@ -42,24 +42,24 @@ async def read_form(request: Request, file: str, field: str) -> tuple[bytes, str
 
 
 async def read_latents(request: Request, latent_dim: int, most: int) -> NDArray[np.float32]:
-    """The latents of a body that is an npy file, N×latent_dim; nothing in it is unpickled.
+    """Reads latents N×latent_dim from a body that is an npy file. Nothing is unpickled.
 
     Raises:
-        Problem: 415 or 422, where the body is something else, or has more than `most` of them.
+        Problem: The body is something else, or has more than `most` latents (415 or 422).
     """
     _expect(request, "as numpy.save writes it", *NPY)
     body = await request.body()
     stream = BytesIO(body)
     try:
         shape, fortran, dtype = HEADERS[np.lib.format.read_magic(stream)](stream)
-    except Exception as error:  # the header is a Python literal, and broken ones raise many kinds
+    except Exception as error:  # the header is a Python literal, and a broken one raises errors of many classes
         raise Problem(422, "the body is not an npy file; write it with numpy.save") from error
     if dtype.kind != "f" or dtype.itemsize not in (4, 8) or len(shape) != 2 or shape[1] != latent_dim or not shape[0]:
         raise Problem(422, f"latents are float32 or float64 of shape (n, {latent_dim}), not {dtype} of shape {shape}")
     if shape[0] > most:
         raise Problem(422, f"a request has {most} faces at most, not {shape[0]}; send several")
     if len(body) != stream.tell() + math.prod(shape) * dtype.itemsize:
-        raise Problem(422, "the npy file is not whole; send it anew")
+        raise Problem(422, "the npy file is not whole; send it again")
     values = np.frombuffer(body, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
     if not (np.abs(values) <= MAX_LATENT).all():  # false for NaN too
         raise Problem(422, f"latents are numbers from {-MAX_LATENT:g} to {MAX_LATENT:g}")

@@ -1,4 +1,4 @@
-"""Answers of many faces: JSON with data URLs, zip, npy."""
+"""Writes answers with many faces: JSON with data URLs, zip, npy."""
 
 import json
 import zipfile
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from face_generation.serve.catalogue import ServedBundle
 
-DIGITS = 10  # of a seed in a file name
+DIGITS = 10  # digits of a seed in a file name
 MEDIA_TYPES = {
     "png": "image/png",
     "webp": "image/webp",
@@ -47,7 +47,7 @@ def as_json(served: ServedBundle, faces: Iterable[Drawing]) -> bytes:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """What became of a photo."""
+    """The reconstruction of a photo."""
 
     latent: NDArray[np.float32]
     aligned: bool
@@ -74,11 +74,11 @@ class Reconstructed:
 
 
 def as_zip(faces: Sequence[Drawing]) -> bytes:
-    """Pictures named after their seeds, or numbered where those do not tell them apart."""
+    """Makes an archive of pictures, named after their seeds, or numbered if seeds are missing or repeated."""
     seeds = [face.seed for face in faces]
     names = seeds if None not in seeds and len(set(seeds)) == len(seeds) else range(len(faces))
     buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # stored: pictures do not get smaller
+    with zipfile.ZipFile(buffer, "w") as archive:  # not compressed, because pictures do not get smaller
         for name, face in zip(names, faces, strict=True):
             archive.writestr(f"{name:0{DIGITS}}.{face.suffix}", face.picture)
     return buffer.getvalue()

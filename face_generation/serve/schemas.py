@@ -1,4 +1,4 @@
-"""What requests and answers look like."""
+"""The schemas of requests and answers."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
 
-MAX_LATENT = 100.0  # a hundred standard deviations, far beyond what a decoder knows
+MAX_LATENT = 100.0  # a hundred standard deviations, far beyond what decoders were trained on
 
 Picture = Literal["png", "webp", "jpg"]
 Suffix = Literal["png", "webp", "jpg", "jpeg"]
@@ -25,7 +25,7 @@ class Request(BaseModel):
 
 
 class Face(Request):
-    """A face: of a seed or of latents, moved toward that of another seed, then edited."""
+    """A face of a seed or of latents, moved toward the face of another seed, then edited."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seed": 42, "truncation": 0.8}]})
 
@@ -34,18 +34,18 @@ class Face(Request):
         None,
         ge=0,
         le=MAX_TRUNCATION,
-        description="Below 1 more ordinary, above 1 stranger; 0 is one good face; the bundle's own where none is given",
+        description="Below 1 faces are more ordinary, above 1 stranger. 0 is one good face. Default: the bundle's own",
     )
-    with_: Names = Field([], alias="with", description="Attributes that the faces of seeds are drawn to have")
-    without: Names = Field([], description="Attributes that they are drawn to be without")
-    latents: Latents | None = Field(None, description="Instead of seed and truncation: latent_dim numbers")
+    with_: Names = Field([], alias="with", description="Attributes that the face of a seed should have")
+    without: Names = Field([], description="Attributes that the face of a seed should lack")
+    latents: Latents | None = Field(None, description="latent_dim numbers, in place of seed and truncation")
     toward: Seed | None = Field(None, description="The seed of another face to go toward")
     amount: float = Field(0.25, ge=0, le=1, description="How far to go toward it; 1 is the other face")
-    edits: Edits = Field({}, description="Strengths by name of the direction; the bundle says which there are")
+    edits: Edits = Field({}, description="Strengths by name of a direction. The bundle lists its directions")
 
     @property
     def asked(self) -> dict[str, int]:
-        """What the face is asked to have, as `Generator.latents` takes it."""
+        """The attributes that the face is asked for, as `Generator.latents` takes them."""
         return dict.fromkeys(self.with_, 1) | dict.fromkeys(self.without, -1)
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class Face(Request):
 class Faces(Face):
     """One face, or those of consecutive seeds."""
 
-    count: int = Field(1, ge=1, description="Faces, of the seeds from this one on")
+    count: int = Field(1, ge=1, description="Number of faces, of the seeds from this one on")
 
     @model_validator(mode="after")
     def _seeds_exist(self) -> Self:
@@ -75,7 +75,7 @@ class Faces(Face):
         return self
 
     def singles(self) -> Iterator[Face]:
-        """Each of them by itself."""
+        """Yields each of the faces by itself."""
         for i in range(self.count):
             yield self.model_copy(update={"seed": None if self.seed is None else self.seed + i, "count": 1})
 
@@ -87,7 +87,7 @@ class FacesRequest(Request):
 
     faces: list[Faces] = Field(min_length=1)
     format: Picture = "png"
-    as_: SkipJsonSchema[Literal["json", "zip"]] = Field("json", alias="as")  # before there was faces.zip
+    as_: SkipJsonSchema[Literal["json", "zip"]] = Field("json", alias="as")  # an older way to ask for faces.zip
 
 
 class InterpolationRequest(Request):
@@ -97,15 +97,15 @@ class InterpolationRequest(Request):
 
     from_: Face = Field(alias="from")
     to: Face
-    frames: int = Field(25, ge=2, description="Faces on the way, both ends included")
-    format: Picture = Field("png", description="Of the faces in json and zip")
+    frames: int = Field(25, ge=2, description="Number of faces on the way, with both ends")
+    format: Picture = Field("png", description="Format of the faces in json and zip")
     as_: SkipJsonSchema[Literal["json", "zip", "webp", "gif"]] = Field("json", alias="as")  # as above
-    seconds: float = Field(2.0, gt=0, le=60, description="Of an animation, to the other end")
-    there_and_back: bool = Field(True, description="Whether an animation comes back before it begins anew")
+    seconds: float = Field(2.0, gt=0, le=60, description="Duration of an animation to the other end")
+    there_and_back: bool = Field(True, description="Whether an animation comes back before it repeats")
 
 
 class DrawnFace(BaseModel):
-    seed: Seed | None = Field(None, description="Where it came from one")
+    seed: Seed | None = Field(None, description="Its seed, if it came from one")
     latents: list[float]
     image: str = Field(description="The picture as a data URL", examples=["data:image/png;base64,iVBORw0KGgo…"])
 
@@ -123,46 +123,46 @@ class LatentsAnswer(BaseModel):
 class ReconstructionAnswer(BaseModel):
     bundle: str
     version: str
-    latents: list[float] = Field(description="The encoder's, before edits")
-    aligned: bool = Field(description="Whether a face was looked for; it was found then, and original shows it aligned")
-    found: bool = Field(description="Whether there is a face in original")
+    latents: list[float] = Field(description="The latents of the encoder, before edits")
+    aligned: bool = Field(description="Whether a face was looked for (and found). Original then shows it aligned")
+    found: bool = Field(description="Whether original shows a face")
     difference: float = Field(
-        description="How far the reconstruction is from original, before edits: mean absolute difference, of 255"
+        description="Mean absolute difference of reconstruction and original before edits, of 255"
     )
     original: str = Field(description="The square of the photo that the encoder saw, as a data URL")
-    image: str = Field(description="What the decoder makes of the latents after edits, as a data URL")
+    image: str = Field(description="The decoded latents after edits, as a data URL")
 
 
 class DirectionAbout(BaseModel):
-    name: str = Field(description="What edits call it", examples=["smiling"])
-    label: str = Field(description="What people call it", examples=["Smiling"])
-    figures: dict[str, Any] = Field(description="What was measured of it")
+    name: str = Field(description="Its name in edits", examples=["smiling"])
+    label: str = Field(description="Its name for people", examples=["Smiling"])
+    figures: dict[str, Any] = Field(description="What was measured")
 
 
 class DirectionsAbout(BaseModel):
-    attributes: list[DirectionAbout] = Field(description="Those with a name, the strongest first")
+    attributes: list[DirectionAbout] = Field(description="Directions with a name, the strongest first")
     principal: list[DirectionAbout] = Field(description="The strongest directions without a name")
 
 
 class AttributeAbout(BaseModel):
-    name: str = Field(description="What `with` and `without` call it", examples=["smiling"])
-    label: str = Field(description="What people call it", examples=["Smiling"])
-    figures: dict[str, Any] = Field(description="How often a classifier finds it, in faces asked to have it and photos")
+    name: str = Field(description="Its name in `with` and `without`", examples=["smiling"])
+    label: str = Field(description="Its name for people", examples=["Smiling"])
+    figures: dict[str, Any] = Field(description="How often it is found in faces asked to have it, and in photos")
 
 
 class BundleAbout(BaseModel):
     name: str
     model: str
     latent_dim: int
-    image_size: int = Field(description="Height and width, pixels")
+    image_size: int = Field(description="Height and width in pixels")
     has_encoder: bool = Field(description="Whether it can reconstruct photos")
-    version: str = Field(description="Another one whenever the same request may give another face")
+    version: str = Field(description="Changes whenever the same request may give another face")
     data: str = Field(description="What it was trained on")
     licence: str
-    figures: dict[str, Any] = Field(description="How good its faces are: value and its interval, low to high")
-    truncation: float = Field(description="The one that looks best, which is taken where none is given")
-    attributes: list[AttributeAbout] = Field(description="What a new face can be asked to have, or to be without")
-    directions: DirectionsAbout = Field(description="What edits there are")
+    figures: dict[str, Any] = Field(description="How good its faces are: values with intervals from low to high")
+    truncation: float = Field(description="The default, which looks best")
+    attributes: list[AttributeAbout] = Field(description="What a new face can be asked to have or to lack")
+    directions: DirectionsAbout = Field(description="The directions of edits")
     card: str = Field(description="The address of its card")
 
 
@@ -172,10 +172,10 @@ class LimitsAbout(BaseModel):
     upload_bytes: int
     upload_side: int = Field(description="Pixels of a photo's longer side")
     upload_pixels: dict[str, int] = Field(
-        description="By format: how many every photo may have; a JPEG in one scan may have more"
+        description="Pixels that any photo may have, by format. A JPEG in one scan may have more"
     )
-    max_strength: float = Field(description="Of an edit, either way")
-    max_truncation: float = Field(description="Of a new face")
+    max_strength: float = Field(description="Largest strength of an edit, either way")
+    max_truncation: float = Field(description="Largest truncation of a new face")
 
 
 class BundlesAnswer(BaseModel):

@@ -1,4 +1,4 @@
-"""The service as a process of its own: uvicorn, stopped with grace."""
+"""Runs the service as a process: uvicorn, with a graceful stop."""
 
 import asyncio
 import errno
@@ -16,20 +16,20 @@ from face_generation.serve.app import create_app
 from face_generation.serve.protocol import Protocol
 from face_generation.serve.settings import Settings
 
-BACKLOG = 2048  # connections that wait to be accepted
-SPARE = 64  # file descriptors for all else than connections
-KEEP_ALIVE = 75  # seconds; longer than proxies keep theirs, so that none sends into a closed connection
+BACKLOG = 2048  # connections that may wait to be accepted
+SPARE = 64  # file descriptors for everything but connections
+KEEP_ALIVE = 75  # seconds; longer than proxies keep connections, so that none sends into a closed one
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 log = structlog.get_logger()
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT; then finishes what is under way and returns.
+    """Serves until SIGTERM or SIGINT, then finishes the requests in progress and returns.
 
     Raises:
         UserError: The address or a bundle cannot be served.
     """
-    listener = listen(settings.host, settings.port)  # first, for it fails fast
+    listener = listen(settings.host, settings.port)  # first, because it fails fast
     with listener:
         app = create_app(settings)
         logs.configure()
@@ -40,14 +40,14 @@ def serve(settings: Settings) -> None:
             server_header=False,
             http=type("Bounded", (Protocol,), {"most": descriptors(settings.limits.connections)}),
             ws="none",
-            loop="asyncio",  # uvloop accepts one connection a turn, and under load turns are long
+            loop="asyncio",  # uvloop accepts one connection in each turn of the loop, and turns are long under load
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies,
         )
         for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, lambda *_: None)  # uvicorn takes them, and hands them on when it has stopped
+            signal.signal(name, lambda *_: None)  # uvicorn handles signals, and passes them on when it has stopped
         print(f"Serving faces at {address(settings, listener)} (Ctrl-C stops)", flush=True)
         service = app.state.service
         Server(config, service, settings.shutdown_seconds).run([listener])
@@ -65,15 +65,16 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} of {host} is in use; choose another, such as port={port + 1}") from error
         raise UserError(f"cannot serve at {host}:{port}: {error.strerror}; choose another host or port") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which connections take over from it
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit this option
     return listener
 
 
 def descriptors(connections: int) -> int:
-    """Connections that this process has file descriptors for, of those wanted; asks the system for more if it must."""
+    """The number of connections that this process has file descriptors for, up to `connections`. Asks the system for
+    more if needed."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:  # on Windows
         return connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + SPARE
@@ -84,14 +85,14 @@ def descriptors(connections: int) -> int:
 
 
 def address(settings: Settings, listener: socket.socket) -> str:
-    """Where a browser finds the service."""
+    """The address of the service for browsers."""
     host = ANYWHERE.get(settings.host, settings.host)
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{listener.getsockname()[1]}{settings.prefix}/"
 
 
 class Server(uvicorn.Server):
-    """Stops in two steps: first it answers on, but refuses to draw more; when all is drawn, it hangs up."""
+    """Stops in two steps: it first refuses new faces but still answers, and closes connections when all is drawn."""
 
     def __init__(self, config: uvicorn.Config, service: Service, shutdown_seconds: float) -> None:
         super().__init__(config)

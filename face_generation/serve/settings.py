@@ -1,4 +1,4 @@
-"""What the service is told: `configs/serve.yaml`, and API keys from the environment and a file."""
+"""The settings of the service: `configs/serve.yaml`, and API keys from the environment and a file."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from face_generation.serve.validation import sentence
 API_KEY = "FACE_GENERATION_API_KEY"
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics")  # where our own paths begin
+ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics")  # beginnings of our own paths
 
 
 def _several(bundles: object) -> object:
@@ -31,16 +31,16 @@ def _several(bundles: object) -> object:
 
 
 class Limits(BaseModel):
-    """What one request, and all of them together, may ask for."""
+    """Limits of one request, and of all requests together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    faces: Annotated[int, Field(ge=1)] = 64  # in a request
-    frames: Annotated[int, Field(ge=2)] = 120  # of an interpolation
-    queue: Annotated[int, Field(ge=1)] = 128  # faces that wait to be drawn
+    faces: Annotated[int, Field(ge=1)] = 64  # faces in a request
+    frames: Annotated[int, Field(ge=2)] = 120  # frames of an interpolation
+    queue: Annotated[int, Field(ge=1)] = 128  # faces that may wait to be drawn
     upload_megabytes: Annotated[float, Field(gt=0)] = 10
     upload_megapixels: Annotated[float, Field(gt=0)] = 40
-    photo_megabytes: Annotated[float, Field(ge=1)] = 320  # of memory that photos take together while they are read
+    photo_megabytes: Annotated[float, Field(ge=1)] = 320  # memory of all photos that are being read
     rate: Annotated[float, Field(gt=0)] | None = None  # faces a second that a client may ask for
     connections: Annotated[int, Field(ge=1)] = 1000
     timeout: Annotated[float, Field(gt=0)] = 30  # seconds
@@ -63,7 +63,7 @@ class Limits(BaseModel):
 
 
 class Settings(BaseModel):
-    """The options of `configs/serve.yaml`, which says what they mean; the defaults here are those there."""
+    """The options of `configs/serve.yaml`, which explains them. Both files have the same defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -81,7 +81,7 @@ class Settings(BaseModel):
 
     @property
     def guarded(self) -> bool:
-        """Whether the API is for those with a key only."""
+        """Whether the API needs a key."""
         return self.api_key is not None or self.api_keys is not None
 
     @field_validator("cors")
@@ -102,10 +102,10 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, options: Mapping[Any, Any]) -> "Settings":
-        """The settings of a command's options and the environment.
+        """Reads the settings from a command's options and the environment.
 
         Raises:
-            UserError: One of them is not what it must be.
+            UserError: An option is malformed.
         """
         key = os.environ.get(API_KEY)
         if key is not None and not key.strip():

@@ -1,7 +1,7 @@
 """Links to a face that show its picture where they are posted.
 
-The page's own addresses stand behind a #, which no server sees. A link to /share/… has the same options before it, so
-that there is a page of its own: with Open Graph tags for those who look for a preview, and it leads everybody else on.
+The page keeps its state behind a #, which no server sees. A link to /share/… has the same options in its path and
+query. It leads to a small page with Open Graph tags, for sites that make previews, which forwards browsers to the face.
 """
 
 from html import escape
@@ -30,17 +30,17 @@ PAGE = """<!doctype html>
 </html>
 """
 
-SHORT = {"truncation": "t", "version": "v"}  # what the page's addresses call options of the API
+SHORT = {"truncation": "t", "version": "v"}  # names of API options in the page's addresses
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/share/{bundle}/{seed}")
 async def share(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
-    """A page that stands for a face. It takes the options of the API; what is wrong with them the page says."""
+    """A page that stands for a face. It takes the options of the API. The face's page reports wrong ones."""
     about = service_of(request).served(bundle).about
     options = parse_qsl(request.scope["query_string"].decode("latin-1"))
-    for_picture = [(name, value) for name, value in options if name != "version"]  # there is always one of today
+    for_picture = [(name, value) for name, value in options if name != "version"]  # pictures are of the current one
     for_page = [(SHORT.get(name, name), value) for name, value in options]
     root = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
     values = {

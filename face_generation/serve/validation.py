@@ -1,4 +1,4 @@
-"""What Pydantic finds wrong, as sentences that people act on."""
+"""Turns Pydantic's errors into sentences that say what to do."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-SHOWN = 3  # mistakes named at once
+SHOWN = 3  # mistakes that are named at once
 SHOULD = re.compile(r"^(Input|List|Dictionary|String|Value) should")
 FILLER = re.compile(r", unable to parse string as .*| after validation")
 LONGEST = 60  # characters of an input that are shown
@@ -21,15 +21,15 @@ def sentence(errors: Iterable[Mapping[str, Any]]) -> str:
 
 
 class Finding(BaseModel):
-    """One thing that is wrong with a request."""
+    """A mistake in a request."""
 
     detail: str = Field(description="What is wrong and what to do")
-    pointer: str | None = Field(None, description="Where in the body: a JSON pointer, as the fragment of an address")
-    parameter: str | None = Field(None, description="Or which option of the query, or part of the path")
+    pointer: str | None = Field(None, description="The place in the body: a JSON pointer as the fragment of an address")
+    parameter: str | None = Field(None, description="The option of the query, or the part of the path")
 
 
 def findings(errors: Iterable[Mapping[str, Any]], *place: str) -> list[Finding]:
-    """The errors of a `ValidationError` one by one; `place` is where what was validated lies in a request."""
+    """The errors of a `ValidationError`, one by one. `place` is the place of the validated value in a request."""
     return [
         _finding(_line(error), *place, *(() if error["type"] == "json_invalid" else error["loc"])) for error in errors
     ]

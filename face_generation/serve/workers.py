@@ -1,4 +1,5 @@
-"""Work on a few threads behind a bounded queue. Requests take turns, so that small ones do not wait for large ones."""
+"""Runs jobs on a few threads behind a bounded queue. Requests take turns, so that small ones need not wait for large
+ones."""
 
 import asyncio
 import math
@@ -11,11 +12,11 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-SMOOTHING = 0.05  # weight of the latest job in the average time of one
+SMOOTHING = 0.05  # weight of the latest job in the average time of a job
 
 
 class Refusal(Exception):
-    """Work that is not begun, for there is too much of it, or the end is near."""
+    """Work is refused, because the queue is full or the service is stopping."""
 
     def __init__(self, message: str, retry_after: int, *, stopping: bool = False) -> None:
         super().__init__(message)
@@ -24,7 +25,7 @@ class Refusal(Exception):
 
 
 class _Batch(Generic[T, R]):
-    """The jobs of one request. All but `begun` and `left` is touched by one thread at a time."""
+    """The jobs of one request. Only `begun` and `left` are used by several threads at a time."""
 
     def __init__(self, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> None:
         self.jobs = jobs
@@ -37,7 +38,7 @@ class _Batch(Generic[T, R]):
         self.future: asyncio.Future[R] = self.loop.create_future()
 
     def deliver(self, result: Any, error: BaseException | None) -> None:
-        if self.future.done():  # nobody waits any more
+        if self.future.done():  # the caller does not wait any more
             return
         if error is None:
             self.future.set_result(result)
@@ -46,20 +47,20 @@ class _Batch(Generic[T, R]):
 
 
 class Workers:
-    """Runs jobs on `threads` threads; at most `capacity` of them wait.
+    """Runs jobs on `threads` threads. At most `capacity` jobs wait.
 
-    Whether there is room is decided before anything is begun. Each request in turn has one job begun, so that one face
-    waits for one job of every request before it, and nobody longer than it takes to work off a full queue.
+    A request is accepted or refused before any of its jobs begins. Requests take turns, a job each. So a single face
+    waits for one job of each request before it, and no request waits longer than a full queue takes.
     """
 
     def __init__(self, threads: int, capacity: int, what: str = "faces wait to be drawn") -> None:
         self.threads = threads
         self.capacity = capacity
-        self.what = what  # jobs that wait, in words
-        self.watch: Callable[[float, float], None] = lambda waited, took: None  # is told the seconds of each job
+        self.what = what  # what waits, in words
+        self.watch: Callable[[float, float], None] = lambda waited, took: None  # called with the seconds of each job
         self.waiting = 0
         self.running = 0
-        self._seconds = 0.02  # that a job takes; a guess until some were run
+        self._seconds = 0.02  # average time of a job; a guess until some have run
         self._batches: deque[_Batch[Any, Any]] = deque()
         self._changed = threading.Condition()
         self.stopping = self._closed = False
@@ -68,12 +69,12 @@ class Workers:
             thread.start()
 
     async def run(self, jobs: Sequence[Callable[[], T]], finish: Callable[[list[T]], R]) -> R:
-        """The `finish` of the results of all jobs, on the thread that ends the last of them.
+        """Runs all jobs and returns `finish` of their results, which the thread of the last job calls.
 
-        A caller who is cancelled takes with it what has not begun.
+        If the caller is cancelled, jobs that have not begun are dropped.
 
         Raises:
-            Refusal: There is no room for so many.
+            Refusal: There is no room for so many jobs.
         """
         batch = _Batch(jobs, finish)
         with self._changed:
@@ -90,11 +91,11 @@ class Workers:
 
     @property
     def room(self) -> int:
-        """Jobs that would be let in now."""
+        """How many jobs would be accepted now."""
         return 0 if self.stopping else self.capacity + self.threads - self.waiting - self.running
 
     def refusal(self, n: int) -> Refusal:
-        """Why `n` jobs are not let in."""
+        """The refusal of `n` jobs, with its reason."""
         if self.stopping:
             return Refusal("the service is stopping; ask again, and another one may answer", 1, stopping=True)
         seconds = (self.waiting + self.running) * self._seconds / self.threads
@@ -109,15 +110,16 @@ class Workers:
 
     @property
     def saturation(self) -> float:
-        """Jobs that wait or run, for each thread: above 1, some wait."""
+        """Jobs that wait or run, divided by threads. Above 1, some wait."""
         return (self.waiting + self.running) / self.threads
 
     def stop(self) -> None:
-        """Refuses all further work; what was let in is done."""
+        """Refuses further work. Work that was accepted is finished."""
         self.stopping = True
 
     def close(self) -> None:
-        """Ends the threads, each after the job that it is at, and waits for that: ONNX Runtime dies of a sudden end."""
+        """Ends the threads after their current jobs, and waits for them, because ONNX Runtime crashes on a sudden
+        end."""
         with self._changed:
             self.stopping = self._closed = True
             self._changed.notify_all()
@@ -133,10 +135,10 @@ class Workers:
     def _work(self) -> None:
         while taken := self._take():
             self._do(*taken)
-            del taken  # with what its request held: photos stay no longer than they must
+            del taken  # frees what its request held, such as a photo
 
     def _take(self) -> tuple[_Batch[Any, Any], int] | None:
-        """The next job, as its batch and number, once there is one; None at the end."""
+        """Waits for the next job and returns its batch and number; `None` at the end."""
         with self._changed:
             while not self._batches and not self._closed:
                 self._changed.wait()
@@ -146,7 +148,7 @@ class Workers:
             number = batch.begun
             batch.begun += 1
             if batch.begun < len(batch.jobs):
-                self._batches.append(batch)  # behind those who wait
+                self._batches.append(batch)  # behind the other requests
             self.waiting -= 1
             self.running += 1
             return batch, number
@@ -170,5 +172,5 @@ class Workers:
             self._seconds += SMOOTHING * (took - self._seconds)
         self.watch(start - batch.came, took)
         if ended:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
                 batch.loop.call_soon_threadsafe(batch.deliver, result, error)

@@ -1,1 +1,1 @@
-"""From a configuration to a trained model: the run, its folder, its loggers, and what happens around its steps."""
+"""Trains a model from a configuration: the run, its folder, its loggers, and callbacks around its steps."""

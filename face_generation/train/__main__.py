@@ -20,9 +20,9 @@ TEXTS = (
 
 @command("train", texts=TEXTS)
 def main(config: DictConfig) -> float | None:
-    from face_generation.train.training import train  # torch and Lightning take seconds, which --help does without
+    from face_generation.train.training import train  # here, because torch takes seconds, and --help needs none
 
-    return train(config)  # what a search makes small
+    return train(config)  # a search minimises this
 
 
 if __name__ == "__main__":

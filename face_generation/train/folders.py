@@ -1,4 +1,4 @@
-"""The folders of runs: each run has one of its own, and holds it as long as it goes."""
+"""The folders of runs. Each run has its own and locks it while it runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,22 +10,22 @@ from filelock import FileLock, Timeout
 from face_generation.errors import UserError
 from face_generation.files import sweep
 
-CONFIG = "config.yaml"  # what a run in the folder was configured with
+CONFIG = "config.yaml"  # the configuration of the run in a folder
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
-PATIENCE = 10  # seconds: for so long the loaders of a killed run may live on
+PATIENCE = 10  # seconds that the loaders of a killed run may live on
 
 
 @contextmanager
 def holding(folder: Path, *, again: bool) -> Iterator[Path]:
-    """Gives a folder that is this run's alone until the block ends.
+    """Yields a folder that only this run may use until the block ends.
 
     Args:
-        again: Whether it must be `folder` itself, although a run has been in it. If not, and one has, it is
-            `<folder>-2`, `<folder>-3` and so on, the first that none has been in.
+        again: Use `folder` even if it already has a run. Otherwise the first of `folder`, `<folder>-2`, `<folder>-3`
+            and so on is used that has none.
 
     Raises:
-        UserError: It must be `folder`, where another run trains at this moment.
+        UserError: Another run is training in `folder`, and `again` asks for it.
     """
     for number in count(1):
         own = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
@@ -49,11 +49,11 @@ def holding(folder: Path, *, again: bool) -> Iterator[Path]:
         yield own
     finally:
         _release(lock)
-        if own != folder and not any(own.iterdir()):  # the run could not start
+        if own != folder and not any(own.iterdir()):  # the run did not start
             own.rmdir()
 
 
 def _release(lock: FileLock) -> None:
     with suppress(OSError):
-        Path(lock.lock_file).unlink()  # who waits notices, and makes a new one
+        Path(lock.lock_file).unlink()  # a process that waits notices this and makes a new lock
     lock.release()

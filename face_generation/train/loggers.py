@@ -1,6 +1,6 @@
-"""What loggers take beside numbers: pictures, files and models. Only here is known which of them takes what.
+"""Logs pictures, files and models. Only this module knows which logger takes what.
 
-Each function passes over a logger that has no place for what it is given, and is called on the first process only.
+A function does nothing if a logger has no place for what it is given. All are called on the first process only.
 """
 
 from functools import singledispatch
@@ -15,7 +15,7 @@ from face_generation.tracking import Tracker
 
 @singledispatch
 def log_picture(logger: Logger, name: str, picture: NDArray[np.uint8], step: int) -> None:
-    """Logs a picture H×W×3, one of a series over the steps."""
+    """Logs a picture H×W×3 as one of a series over steps."""
 
 
 @log_picture.register
@@ -60,7 +60,7 @@ def _(logger: WandbLogger, path: Path) -> None:
 
 @singledispatch
 def log_split(logger: Logger, path: Path, images: int, checksum: str, context: str) -> None:
-    """Logs which packed split is used, by its checksum, and what for: `training` or `validation`."""
+    """Logs a packed split, with its checksum and its use (`training` or `validation`)."""
 
 
 @log_split.register
@@ -70,7 +70,7 @@ def _(logger: Tracker, path: Path, images: int, checksum: str, context: str) -> 
 
 @singledispatch
 def register(logger: Logger, bundle: Path, name: str) -> None:
-    """Logs a bundle, and makes it the next version of the registered model `name`."""
+    """Logs a bundle and makes it the next version of the registered model `name`."""
 
 
 @register.register
@@ -80,7 +80,7 @@ def _(logger: Tracker, bundle: Path, name: str) -> None:
 
 @singledispatch
 def end(logger: Logger, status: str) -> None:
-    """Ends a run: `success`, `failed`, or `KILLED` where somebody stopped it."""
+    """Ends a run with the status `success`, `failed`, or `KILLED` if somebody stopped it."""
     logger.finalize(status)
 
 
@@ -92,5 +92,5 @@ def _(logger: Tracker, status: str) -> None:
 @end.register
 def _(logger: WandbLogger, status: str) -> None:
     logger.finalize(status)
-    if logger._experiment is not None:  # else asking for it would begin a run
-        logger.experiment.finish(exit_code=int(status != "success"))  # the next run of this process is another one
+    if logger._experiment is not None:  # reading `experiment` would begin a run otherwise
+        logger.experiment.finish(exit_code=int(status != "success"))  # so that this process can begin another run

@@ -1,4 +1,4 @@
-"""A training run, from a composed configuration to a bundle."""
+"""Runs a training, from a composed configuration to a bundle."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ from face_generation.train.callbacks import ApplyOptions, Progress, RecordProven
 from face_generation.train.callbacks.resuming import changes
 from face_generation.train.loggers import end, register
 
-# Of Lightning's options, those that are numbers.
+# Lightning's options that are numbers.
 WHOLE = (
     "max_epochs",
     "max_steps",
@@ -46,19 +46,18 @@ NUMBERS = ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "ove
 
 
 def train(config: DictConfig) -> float | None:
-    """Trains, exports a bundle and, where configured, pushes the checkpoints.
+    """Trains, exports a bundle and, if so configured, pushes the checkpoints.
 
-    Everything is written under `config.run_dir`: `checkpoints/`, `bundle/`, `metrics.json` and `config.yaml`. What
-    could not start, and a dry run (`trainer.fast_dev_run`), leaves nothing.
+    Everything is written under `config.run_dir`: `checkpoints/`, `bundle/`, `metrics.json` and `config.yaml`. A run
+    that cannot start and a dry run (`trainer.fast_dev_run`) leave nothing.
 
     Returns:
-        The figure `config.monitor` of the finished model; None where it was not measured, and in all processes but the
+        The figure `config.monitor` of the finished model. `None` if it was not measured, and in all processes but the
         first.
 
     Raises:
-        UserError: Something in the configuration, the data or the surroundings keeps the run from starting, or the loss
-            became NaN.
-        KeyboardInterrupt: Ctrl-C; it says how to go on.
+        UserError: The configuration, the data or the machine keeps the run from starting, or the loss became NaN.
+        KeyboardInterrupt: Somebody pressed Ctrl-C. The message says how to go on.
     """
     quieten()
     hardware.keep_memory()
@@ -121,24 +120,23 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
 
 
 def quieten() -> None:
-    """Keeps Lightning and MLflow from printing what nobody needs to know: their INFO lines, advertisements, and
-    warnings about what we chose."""
+    """Silences what nobody needs of Lightning and MLflow: INFO lines, advertisements, warnings about our choices."""
     for name in ("pytorch_lightning", "lightning_fabric", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("callbacks", "profilers"):  # why training stopped early; where the time went
         logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.INFO)
-    logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # that it makes an experiment
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # that a server does not answer, which Tracker says
+    logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)  # it says that it makes an experiment
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it says that a server does not answer, as Tracker does
     for message in (
         ".*does not have many workers",  # data.num_workers
-        "Checkpoint directory .* exists and is not empty",  # a run that goes on
-        ".*LeafSpec",  # torch's word to Lightning
+        "Checkpoint directory .* exists and is not empty",  # when a run is resumed
+        ".*LeafSpec",  # a deprecation that concerns Lightning
     ):
         warnings.filterwarnings("ignore", message)
 
 
 def _introduce(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> None:
-    """Says what is trained, on what and into which folder."""
+    """Prints what is trained, on which device and into which folder."""
     if trainer.is_global_zero:
         millions = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) / 1e6
         devices = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
@@ -148,7 +146,8 @@ def _introduce(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> Non
 
 
 def _check_numbers(options: DictConfig) -> None:
-    """Raises `UserError` where one of Lightning's options is no number, which Lightning says unclearly or late."""
+    """Raises `UserError` if a numeric option of Lightning is not a number, because Lightning says so unclearly or
+    late."""
     for names, kinds, wanted in ((WHOLE, int, "a whole number"), (NUMBERS, int | float, "a number")):
         for name in names:
             value = options.get(name)
@@ -168,7 +167,8 @@ def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback])
     configured = {
         name: instantiate(callback)
         for name, callback in config.callbacks.items()
-        if callback and (loggers or not callback._target_.endswith("LearningRateMonitor"))  # which logs, or refuses
+        if callback
+        and (loggers or not callback._target_.endswith("LearningRateMonitor"))  # it raises an error without a logger
     }
     options = {
         "callbacks": [*configured.values(), *callbacks],
@@ -178,9 +178,9 @@ def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback])
     }
     trainer: pl.Trainer = instantiate(config.trainer, **options)
     if trainer.world_size > 1 and not model.automatic_optimization and config.trainer.strategy in ("auto", "ddp"):
-        # Each of several optimizers has a backward pass that reaches its own network only.
+        # With several optimizers, each backward pass reaches one network only.
         trainer = instantiate(config.trainer, strategy="ddp_find_unused_parameters_true", **options)
-    trainer.loggers = [instantiate(logger) for logger in loggers.values() if logger]  # last: some make files at once
+    trainer.loggers = [instantiate(logger) for logger in loggers.values() if logger]  # some make files at once, so last
     return trainer
 
 
@@ -192,12 +192,12 @@ def _fit(trainer: pl.Trainer, model: FaceModel, datamodule: PackedDataModule, re
         raise UserError(" ".join(str(error).split())) from error
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         trainer.strategy.barrier()
-        torch.distributed.destroy_process_group()  # the first process goes on alone and must wait for nobody
+        torch.distributed.destroy_process_group()  # the first process goes on alone and must not wait for others
 
 
 @contextmanager
 def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
-    """Lets Ctrl-C through, of which Lightning makes an exit with status 1."""
+    """Raises `KeyboardInterrupt` on Ctrl-C, which Lightning would turn into an exit with status 1."""
     try:
         yield
     except SystemExit as error:
@@ -207,7 +207,7 @@ def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def _how_to_go_on(config: DictConfig) -> str:
-    """The command that takes an interrupted run up again."""
+    """Says which command resumes an interrupted run."""
     if config.study:
         return "the same command goes on with the search"
     last = Path(config.run_dir) / "checkpoints/last.ckpt"
@@ -221,7 +221,7 @@ def _how_to_go_on(config: DictConfig) -> str:
 
 
 def _resume(config: DictConfig) -> str | None:
-    """The checkpoint to go on from. A resumed run goes on in the folder that it began in."""
+    """Finds the checkpoint to resume from. A resumed run goes on in the folder that it began in."""
     if config.ckpt_path is None:
         return None
     path = Path(config.ckpt_path)
@@ -240,8 +240,8 @@ def _resume(config: DictConfig) -> str | None:
 
 
 def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[str, Any]:
-    """Says which options are not those that the checkpoint was trained with, and adds them to `provenance`. Returns
-    them as settings whose names say from which batch on they hold."""
+    """Prints which options have changed since the checkpoint was written, and adds them to `provenance`. Returns them
+    as settings whose names say from which batch on they hold."""
     if resume_from is None:
         return {}
     content = checkpoint.read(Path(resume_from))
@@ -260,8 +260,8 @@ def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[s
 
 
 def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:
-    """The model in the best checkpoint; in the last one where no figure is monitored that could tell the best; `model`
-    where there was nothing to train."""
+    """Loads the model from the best checkpoint, or from the last if no monitored figure tells the best. Returns `model`
+    if there was nothing to train."""
     found = [c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
     path = Path(next(filter(None, found), f"{config.run_dir}/checkpoints/last.ckpt"))
     return checkpoint.load(path)[0] if path.exists() else model
@@ -274,8 +274,8 @@ def _finish(
     datamodule: PackedDataModule,
     provenance: Mapping[str, Any],
 ) -> dict[str, float]:
-    """Trained model → measured → `final.ckpt` → bundle with directions, all on the first process. Returns the figures
-    of its validation."""
+    """Validates the trained model, writes `final.ckpt` and exports a bundle, all on the first process. Returns the
+    figures of the validation."""
     run_dir = Path(config.run_dir)
     checkpoints = run_dir / folders.CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
@@ -309,7 +309,7 @@ def _finish(
 def _validate(
     model: FaceModel, datamodule: PackedDataModule, config: DictConfig, fitted: pl.Trainer
 ) -> dict[str, float]:
-    """The validation metrics of exactly these weights."""
+    """Measures the validation metrics of exactly these weights."""
     shown = [callback for callback in fitted.callbacks if isinstance(callback, Progress)]  # type: ignore[attr-defined]
     trainer = pl.Trainer(
         accelerator=config.trainer.accelerator,

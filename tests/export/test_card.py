@@ -30,15 +30,15 @@ def test_figures_that_were_losses_are_named(bundle: Bundle) -> None:
     card = card_of(bundle, ["pixels", "likelihood", "AlexNet"])
 
     assert "| LPIPS | 0.5 (0.4 to 0.6) | – | lower is better |" in card
-    assert "Also losses in training, and so no evidence of their own: PSNR, dB; LPIPS. " in card
+    assert "Figures that were also losses in training, and are no independent evidence: PSNR, dB; LPIPS. " in card
     assert "The losses were: pixels, likelihood, AlexNet." in card
 
 
 def test_a_card_says_that_no_figure_was_a_loss_or_that_nobody_knows(bundle: Bundle) -> None:
-    assert "no evidence of their own: none. The losses were: EfficientNet-Lite0." in card_of(
+    assert "are no independent evidence: none. The losses were: EfficientNet-Lite0." in card_of(
         bundle, ["EfficientNet-Lite0"]
     )
-    assert "Which of these figures were also losses in training, the manifest does not say." in card_of(bundle, None)
+    assert "The manifest does not say which of these figures were also losses in training." in card_of(bundle, None)
 
 
 def test_broken_faces_need_no_other_figure(bundle: Bundle) -> None:

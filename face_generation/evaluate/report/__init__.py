@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file with its pictures in it, to be read in any browser, offline."""
+"""The report of an evaluation: one HTML file, with pictures in it, that any browser shows offline."""
 
 import shlex
 from base64 import b64encode
@@ -22,13 +22,13 @@ from face_generation.metrics import BETTER
 from face_generation.metrics.memorisation import RARE, Neighbours
 
 SAMPLES = 64
-PAIRS = 16  # of test faces and reconstructions
+PAIRS = 16  # pairs of a test face and its reconstruction
 COLUMNS = 8
 CLOSEST = 12  # pairs of an image and a training face
-INTERPOLATIONS = 6  # rows
-LABELLED = 2000  # training faces from which the means of attributes are taken
-LEAST = 10  # faces that a mean needs
-QUALITY = 80  # of WebP
+INTERPOLATIONS = 6  # rows of interpolations
+LABELLED = 2000  # training faces that the mean faces of attributes are computed from
+LEAST = 10  # fewest faces of a mean
+QUALITY = 80  # WebP quality
 
 
 def write_report(
@@ -43,13 +43,13 @@ def write_report(
     """Writes the report on `models` to `path`.
 
     Args:
-        floor: What real faces get.
-        sheets: Faces for the eye, by the label of the model that drew them.
-        comparison: What is compared with what, in sentences.
-        command: That makes the report again.
+        floor: Figures of real faces.
+        sheets: Sheets of faces to look at, by the label of the model that drew them.
+        comparison: Sentences that say what is compared with what.
+        command: Command that makes the report again.
 
     Raises:
-        UserError: It cannot be written there.
+        UserError: The file cannot be written.
     """
     columns = {column.label: column.figures for column in (*models, floor)}
     rows = table.rows(columns, floor.label)
@@ -83,7 +83,7 @@ def write_report(
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside the page."""
+    """A picture embedded in the page."""
 
     uri: str
     width: int  # pixels
@@ -105,7 +105,7 @@ def _samples(model: Measured, seed: int) -> dict[str, Any]:
 
 
 def _sheets(model: Measured, sheets: Sequence[Sheet], seed: int) -> list[dict[str, Any]]:
-    """With each sheet the command that records what was counted on it, where there is a bundle to record it in."""
+    """The sheets of a model. If it is a bundle, each has the command that records how many faces are broken."""
     source = model.candidate.source if model.candidate and model.candidate.bundle else None
     return [
         {
@@ -120,7 +120,7 @@ def _sheets(model: Measured, sheets: Sequence[Sheet], seed: int) -> list[dict[st
 
 
 def _recording(source: str, seed: int, truncation: float) -> str:
-    """The command to write down how many faces of a sheet are broken."""
+    """The command that records how many faces of a sheet are broken."""
     options = {"bundle": source, "broken": "…", "seed": seed, "truncation": f"{truncation:g}"}
     usual = {"seed": 0, "truncation": "1"}
     given = [f"{name}={value}" for name, value in options.items() if usual.get(name) != value]
@@ -128,7 +128,7 @@ def _recording(source: str, seed: int, truncation: float) -> str:
 
 
 def _reconstructions(models: Sequence[Measured], originals: Images) -> list[dict[str, Any]]:
-    """Rows of originals, and below each of them their reconstructions."""
+    """Rows of originals, with the models' reconstructions below each row."""
     found = []
     for model in models:
         if model.reconstructions is not None:
@@ -141,7 +141,7 @@ def _reconstructions(models: Sequence[Measured], originals: Images) -> list[dict
 
 
 def _memorisation(models: Sequence[Measured], floor: Measured, training: Images) -> dict[str, Any] | None:
-    """The pairs of an image and a training face that are closest, and the distances of all."""
+    """The closest pairs of an image and a training face, and the distances of all images."""
     known = floor.neighbours
     if known is None:
         return None
@@ -177,7 +177,7 @@ def _interpolations(models: Sequence[Measured], seed: int) -> list[dict[str, Any
 
 
 def _attributes(models: Sequence[Measured], yardstick: Yardstick) -> dict[str, Any] | None:
-    """Mean faces of training faces whose attributes are known, for the models that have an encoder."""
+    """Mean faces by attribute, of labelled training faces and of the models that have an encoder."""
     generators = {
         model.label: generator
         for model in models

@@ -1,4 +1,4 @@
-"""Charts as the numbers of an SVG, which the page draws: it then follows dark mode, and stays sharp at any size."""
+"""Charts as numbers for an SVG in the page, so that they follow dark mode and stay sharp at any size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-WIDTH, HEIGHT = 480, 160  # of the drawing area
+WIDTH, HEIGHT = 480, 160  # size of the drawing area, in SVG units
 BINS = 30
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Outlines over a common axis."""
+    """Outlines of histograms over a common axis."""
 
-    paths: dict[str, str]  # by label: an SVG path
-    ticks: list[tuple[float, str]]  # place and number
-    mark: float  # place
+    paths: dict[str, str]  # SVG paths by label
+    ticks: list[tuple[float, str]]  # places on the axis, with their numbers
+    mark: float  # place of the mark on the axis
 
 
 def histogram(series: Mapping[str, ArrayLike], mark: float) -> Histogram:
-    """The shares of several sets of values in bins of equal width.
+    """Computes the histograms of several sets of values, with common bins of equal width.
 
     Args:
-        series: The values, by label.
-        mark: A value to mark on the axis.
+        series: Values by label.
+        mark: Value to mark on the axis.
     """
     values = {label: np.asarray(numbers, dtype=np.float64) for label, numbers in series.items()}
     everything = np.concatenate(list(values.values()))

@@ -1,4 +1,4 @@
-"""The pictures of a report, as arrays: uint8 RGB."""
+"""Makes the pictures of a report, as uint8 RGB arrays."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ from tqdm import tqdm
 from face_generation.generator import Generator
 
 GAP = 2  # white pixels between pictures
-STEPS = 8  # faces in a row of interpolations, the two ends among them
-ENCODED = 64  # faces at a time
+STEPS = 8  # faces in a row of interpolations, with both ends
+ENCODED = 64  # faces that are encoded at a time
 
 
 def tile(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
@@ -39,7 +39,7 @@ def slerp(start: NDArray[np.floating], end: NDArray[np.floating], steps: int) ->
 
 
 def interpolations(generator: Generator, rows: int, seed: int) -> NDArray[np.uint8]:
-    """From the face of seed `seed` to that of the next one, and so on for `rows` pairs: a row of `STEPS` each."""
+    """Draws `rows` rows of `STEPS` faces, each from the face of one seed to that of the next, from `seed` on."""
     ends = generator.latents(2 * rows, seed, truncation=1.0)
     latents = [slerp(ends[2 * row], ends[2 * row + 1], STEPS) for row in range(rows)]
     return tile(generator.decode(np.concatenate(latents)), STEPS)
@@ -48,13 +48,13 @@ def interpolations(generator: Generator, rows: int, seed: int) -> NDArray[np.uin
 def attribute_means(
     generators: Mapping[str, Generator], faces: NDArray[np.uint8], attributes: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, NDArray[np.uint8]]:
-    """The mean face of each attribute: that of the pixels of the faces that have it, and beside it, for each generator,
-    the decoded mean of their latents.
+    """Draws the mean face of each attribute: the mean pixels of the faces that have it, beside the decoded mean of
+    their latents for each generator.
 
     Args:
-        generators: By label; each with an encoder.
-        faces: N×H×W×3.
-        attributes: For each attribute, which of the faces have it; at least one.
+        generators: Generators by label. Each has an encoder.
+        faces: Images N×H×W×3.
+        attributes: Which of the faces have each attribute; at least one of them does.
     """
     latents = {label: _encode(generator, faces, label) for label, generator in generators.items()}
     means = {}

@@ -1,4 +1,4 @@
-"""The table of figures: a row for each metric, a column for each model, the floor last."""
+"""The table of figures: a row for each metric and a column for each model, with real faces last."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
 class Cell:
     value: str
     interval: str
-    best: bool = False  # of several models
+    best: bool = False  # whether it is the best of several models
 
 
 @dataclass(frozen=True)
 class Row:
     metric: Metric
-    cells: list[Cell | None]  # one for each column; None where there is no value
+    cells: list[Cell | None]  # one for each column; None if there is no value
 
 
 def rows(columns: Mapping[str, Figures], floor: str) -> list[Row]:
-    """The metrics that at least one column has a value for. `floor` names the column that takes no part in the
-    comparison."""
+    """The rows of the metrics that at least one column has a value for. `floor` names the column of real faces, which
+    is not compared."""
     table = []
     for metric in METRICS.values():
         estimates = {label: figures.get(metric.key) for label, figures in columns.items()}
@@ -42,7 +42,7 @@ def rows(columns: Mapping[str, Figures], floor: str) -> list[Row]:
 
 
 def gaps(columns: Mapping[str, Figures]) -> list[str]:
-    """What is missing and what to do about it, one line for each reason: `FID, KID (vae, real): …`."""
+    """Lines that say what is missing and what to do about it, one for each reason: `FID, KID (vae, real): …`."""
     missing = [
         (str(estimate), label, METRICS[key].title)
         for label, figures in columns.items()
@@ -75,7 +75,7 @@ def _distance_from_best(metric: Metric, estimate: Estimate) -> float:
 
 
 def _cell(estimate: Estimate, best: bool) -> Cell:
-    """Three significant digits of the value, and as many decimals of its interval."""
+    """Formats a value with three significant digits, and its interval with as many decimals."""
     size = max(abs(estimate.value), estimate.high - estimate.low)
     decimals = min(4, max(0, 2 - math.floor(math.log10(size)))) if size else 2
     value, low, high = (f"{number:.{decimals}f}" for number in (estimate.value, estimate.low, estimate.high))

@@ -1,6 +1,6 @@
 """YuNet (Wu, Peng & Yu 2023, doi:10.1007/s11633-023-1423-y): a small network that finds faces and their landmarks.
 
-The network beside this file, its source and its licence are described in README.md there.
+The network is the file beside this one. Its README.md has the source and the licence.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 NETWORK = Path(__file__).with_name("yunet_n.onnx")
-STRIDES = (8, 16, 32)  # pixels from an anchor to the next, for each of the three sizes of faces
-SAME = 0.5  # boxes that overlap by more than this, as intersection over union, are of one face
+STRIDES = (8, 16, 32)  # pixels between anchors, for each of the three sizes of faces
+SAME = 0.5  # boxes whose intersection over union is above this belong to one face
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A face in an image; points are x and y in pixels from the image's upper left corner."""
+    """A face in an image. Points are x and y, in pixels from the upper left corner."""
 
     score: float  # from 0 to 1
     box: NDArray[np.float32]  # left, top, right, bottom
@@ -30,15 +30,15 @@ class Detection:
 
 
 def detect(image: NDArray[np.uint8], threshold: float) -> list[Detection]:
-    """The faces of an image, uint8 RGB H×W×3, that score at least `threshold`, the best first.
+    """Finds the faces of an image, uint8 RGB H×W×3, that score at least `threshold`, the best first.
 
-    Several anchors see each face; their average is less noisy than the best of them. Faces 10 to 300 pixels wide are
-    found. May be called from several threads.
+    Several anchors see each face. They are averaged, which is less noisy than taking the best. Faces that are 10 to 300
+    pixels wide are found. It may be called from several threads.
     """
     height, width, _ = image.shape
     rows, columns = (-(-side // STRIDES[-1]) for side in (height, width))
     padded = np.zeros((1, 3, rows * STRIDES[-1], columns * STRIDES[-1]), dtype=np.float32)
-    padded[0, :, :height, :width] = image[..., ::-1].transpose(2, 0, 1)  # it was trained on BGR from 0 to 255
+    padded[0, :, :height, :width] = image[..., ::-1].transpose(2, 0, 1)  # the network was trained on BGR from 0 to 255
     session = _session()
     names = [output.name for output in session.get_outputs()]
     outputs = dict(zip(names, session.run(names, {"input": padded}), strict=True))
@@ -56,7 +56,7 @@ def detect(image: NDArray[np.uint8], threshold: float) -> list[Detection]:
 
 
 def _merged(scores: NDArray[np.float32], boxes: NDArray[np.float32], landmarks: NDArray[np.float32]) -> list[Detection]:
-    """One detection for all the boxes of a face: the best score, and averages weighted by the scores."""
+    """Merges the boxes of each face into one detection, with the best score and averages weighted by scores."""
     faces = []
     order = np.argsort(-scores, kind="stable")
     while len(order):
@@ -74,7 +74,7 @@ def _merged(scores: NDArray[np.float32], boxes: NDArray[np.float32], landmarks: 
 
 
 def _overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of a box and each of N×4."""
+    """The intersection over union of a box and each of N×4 boxes."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     shared = np.prod(np.clip(sides, 0, None), axis=1)
     return shared / (np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) - shared)

@@ -1,1 +1,1 @@
-"""What stands between the network and the app, for every request."""
+"""Middleware, which every request passes on its way to the app."""

@@ -1,4 +1,4 @@
-"""What stands between the network and the app: API keys, rates, full queues, and limits on what is read."""
+"""Middleware that refuses requests: without an API key, above a client's rate, behind a full queue, or too large."""
 
 import re
 
@@ -10,14 +10,14 @@ from face_generation.serve.middleware.rates import KEY, Rates, client_of
 from face_generation.serve.problems import Problem
 from face_generation.serve.workers import Workers
 
-OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # a browser that opens these sends no key
+OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # need no key, because browsers send none
 DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions)")
 PHOTOS = re.compile(r"/api/v1/[^/]+/reconstructions")
-BODIES_AT_ONCE = 8  # of the largest size, together
+BODIES_AT_ONCE = 8  # how many bodies of the largest size may be in memory together
 
 
 class ApiKey:
-    """Lets nobody without a key into `/api/`, and notes whose it is."""
+    """Refuses requests to `/api/` without a valid key. Stores the key's name in the request's state."""
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self.app = app
@@ -43,8 +43,7 @@ class ApiKey:
 
 
 class Admission:
-    """Turns away at the door who has asked for too much lately, or would have to wait behind a full queue: before
-    anything is read or worked out."""
+    """Refuses clients above their rate, and requests that would wait behind a full queue, before their body is read."""
 
     def __init__(self, app: ASGIApp, workers: Workers, photos: Workers, rates: Rates) -> None:
         self.app = app
@@ -65,20 +64,20 @@ class Admission:
 
 
 def _is_work(scope: Scope) -> bool:
-    if any(name == b"if-none-match" for name, _ in scope["headers"]):  # may be answered without drawing
+    if any(name == b"if-none-match" for name, _ in scope["headers"]):  # such a request may be answered without drawing
         return False
     return DRAWING.match(scope["path"], len(scope["root_path"])) is not None
 
 
 class BodyLimits:
-    """Bounds bodies while they are read, whatever their headers say of them; and all of them together."""
+    """Limits each body while it is read, whatever its headers say, and all bodies together."""
 
     def __init__(self, app: ASGIApp, json_bytes: int, upload_bytes: int) -> None:
         self.app = app
         self.json_bytes = json_bytes
         self.upload_bytes = upload_bytes
         self.most = BODIES_AT_ONCE * max(json_bytes, upload_bytes)
-        self.held = 0  # bytes of bodies of requests that are not answered yet
+        self.held = 0  # bytes of bodies whose requests are not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,4 +1,4 @@
-"""API keys: one from the environment, and those of a file, which may change while the service runs."""
+"""API keys: one from the environment, and those of a file that may change while the service runs."""
 
 import hmac
 import os
@@ -9,16 +9,16 @@ import structlog
 
 from face_generation.errors import UserError
 
-ENVIRONMENT = "environment"  # the name of the key from there
-LOOK = 1.0  # seconds from a look at the file to the next
+ENVIRONMENT = "environment"  # name of the key from the environment
+LOOK = 1.0  # seconds between two looks at the file
 log = structlog.get_logger()
 
 
 class Keys:
-    """Tells whose a key is. A file that cannot be read any more, or is wrong, leaves the keys as they were.
+    """The valid API keys, with their names. If the file becomes unreadable or malformed, the keys stay as they were.
 
     Raises:
-        UserError: The file cannot be read, or is wrong, at the start.
+        UserError: The file is unreadable or malformed at the start.
     """
 
     def __init__(self, key: str | None, file: str | None) -> None:
@@ -32,11 +32,11 @@ class Keys:
             self._keys |= read_keys(self._file)
 
     def __bool__(self) -> bool:
-        """Whether keys are wanted at all."""
+        """Whether requests need a key."""
         return bool(self._own) or self._file is not None
 
     def owner(self, given: str) -> str | None:
-        """The name of a key, or `None` where there is no such key. The time it takes does not tell how near it was."""
+        """The name of a key; `None` if it is not valid. The comparison takes constant time."""
         self._look()
         owners = [name for name, key in self._keys.items() if hmac.compare_digest(given.encode("latin-1"), key)]
         return owners[0] if owners else None
@@ -57,10 +57,10 @@ class Keys:
 
 
 def read_keys(file: Path) -> dict[str, bytes]:
-    """The keys of a file by name: a name and a key on each line. Empty lines and those from # on say nothing.
+    """Reads the keys of a file by name. Each line has a name and a key. Empty lines and comments (#) are skipped.
 
     Raises:
-        UserError: It cannot be read, or is something else.
+        UserError: The file is unreadable or malformed.
     """
     keys: dict[str, bytes] = {}
     try:
@@ -78,7 +78,7 @@ def read_keys(file: Path) -> dict[str, bytes]:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """What changes with a file."""
+    """A value that changes when the file changes."""
     try:
         found = os.stat(file)
     except OSError as error:

@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Prefix:
-    """Makes paths whole, whether the proxy in front strips the prefix or not: then they begin with the root path."""
+    """Adds the prefix to paths from which a proxy has stripped it, so that all paths begin with the root path."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self.app = app

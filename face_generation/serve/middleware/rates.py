@@ -1,4 +1,4 @@
-"""How much each client may ask for: a number of faces a second, and a burst of some seconds' worth at once."""
+"""Rate limits: how many faces a second each client may ask for, and how many at once."""
 
 import ipaddress
 import math
@@ -7,21 +7,22 @@ from collections.abc import Callable
 
 from starlette.types import Scope
 
-BURST = 10.0  # seconds whose faces a client may ask for at once
-MANY = 10_000  # clients; beyond, those who have nothing to wait for are forgotten
-KEY = "api_key"  # in a request's state: the name of its key
+BURST = 10.0  # a client may ask for the faces of so many seconds at once
+MANY = 10_000  # clients; beyond, those who may ask at once are forgotten
+KEY = "api_key"  # where a request's state has the name of its key
 
 
 class Rates:
-    """Who may ask now. A request is let in while its client owes less than the burst, however large it is itself."""
+    """Keeps an account of faces for each client. A request is accepted, however large it is, while its client's account
+    is below the burst."""
 
     def __init__(self, rate: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate  # faces a second, or `None` for any number
         self._clock = clock
-        self._paid: dict[str, float] = {}  # when each client has nothing to its account any more
+        self._paid: dict[str, float] = {}  # the time when each client's account is empty again
 
     def wait(self, client: str) -> int:
-        """Seconds until a client may ask for more; 0 if it may now."""
+        """Seconds until a client may ask again; 0 if it may now."""
         owed = self._paid[client] - self._clock() if client in self._paid else 0.0
         return max(0, math.ceil(owed - BURST))
 
@@ -36,7 +37,8 @@ class Rates:
 
 
 def client_of(scope: Scope) -> str:
-    """Who asks: the name of the API key, or else the address; of IPv6 the network, as one client has all of it."""
+    """Identifies the client: the name of its API key or else its address. For IPv6 that is the network of 64 bits,
+    because one client has all of it."""
     if name := scope.get("state", {}).get(KEY):
         return f"key {name}"
     host = scope["client"][0] if scope.get("client") else ""

@@ -1,4 +1,4 @@
-"""Around every request: an id, a deadline, a line in the log, a count; and an answer, whatever happens."""
+"""Gives every request an id, a deadline, a line in the log, a count, and an answer whatever happens."""
 
 import asyncio
 import re
@@ -16,13 +16,13 @@ from face_generation.serve.middleware.rates import KEY
 from face_generation.serve.prometheus import Metrics
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-CLIENT_GONE = 499  # as nginx logs it; never sent
-LONGEST_PATH = 200  # characters in the log
+CLIENT_GONE = 499  # logged as nginx does, but never sent
+LONGEST_PATH = 200  # characters of a path in the log
 log = structlog.get_logger()
 
 
 class Requests:
-    """Middleware outside of which nothing of ours may raise."""
+    """The outermost middleware, which turns every error into an answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, timeout: float) -> None:
         self.app = app
@@ -38,7 +38,7 @@ class Requests:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(8)
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
-        if method == "HEAD":  # what has a GET has a HEAD
+        if method == "HEAD":  # every GET has a HEAD
             scope["method"] = "GET"
         extra = [*security.headers(path), (b"x-request-id", request_id.encode())]
         status = 0
@@ -65,7 +65,7 @@ class Requests:
             async with asyncio.timeout(self.timeout):
                 await self.app(scope, receive_noting, send_more)
         except Exception as error:
-            if status:  # too late for another answer
+            if status:  # the answer has begun, so there cannot be another
                 raise
             if not gone:
                 await self._answer(scope, error)(scope, receive, send_more)

@@ -1,4 +1,4 @@
-"""Headers that tell browsers what our answers may do: nothing, unless they are pages of ours."""
+"""Headers that tell browsers what our answers may do. Only our pages may do anything."""
 
 import re
 
@@ -28,5 +28,5 @@ ELSE = _encoded({**_ALWAYS, "content-security-policy": _NOTHING})
 
 
 def headers(path: str) -> Headers:
-    """The headers for what is at a path, given without the prefix."""
+    """The headers of the answer at a path, which is given without the prefix."""
     return PAGE if PAGES.fullmatch(path) else ELSE

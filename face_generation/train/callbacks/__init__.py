@@ -1,4 +1,4 @@
-"""What happens around training, each a Lightning callback."""
+"""Lightning callbacks: what happens around the steps of training."""
 
 from face_generation.train.callbacks.collapse import ReportCollapse
 from face_generation.train.callbacks.keeping import KeepLast

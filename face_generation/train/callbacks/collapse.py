@@ -1,4 +1,4 @@
-"""Reports a generator that draws the same face whatever it is given."""
+"""Reports a generator that draws the same face for every latent."""
 
 import logging
 
@@ -9,19 +9,21 @@ log = logging.getLogger(__name__)
 
 
 class ReportCollapse(pl.Callback):
-    """Warns once when the samples differ from each other much less than real faces do, for many steps on end.
+    """Warns once when samples differ from each other much less than real faces do, for many batches in a row.
 
-    Logs `train/collapsed`, 1 while it lasts, as often as the trainer logs. The run goes on: some recover.
+    It also logs `train/collapsed`, which is 1 during a collapse, as often as the trainer logs. The run goes on, because
+    some generators recover.
 
     Args:
-        threshold: Of `train/diversity`, which is the samples' diversity over that of the real faces in the same batch.
-        patience: Batches on end under the threshold before it counts.
+        threshold: A collapse has `train/diversity` below this: the samples' diversity divided by that of the real faces
+            in the same batch.
+        patience: Number of batches in a row below the threshold that make a collapse.
     """
 
     def __init__(self, threshold: float = 0.3, patience: int = 200) -> None:
         self.threshold = threshold
         self.patience = patience
-        self.low = 0  # batches on end so far
+        self.low = 0  # batches in a row below the threshold
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Tensor, batch_idx: int

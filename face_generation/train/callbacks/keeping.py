@@ -1,4 +1,4 @@
-"""The checkpoint that a run which was stopped goes on from."""
+"""Keeps the checkpoint that an interrupted run resumes from."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from pytorch_lightning.callbacks import Checkpoint
 
 
 class KeepLast(Checkpoint):
-    """Writes `last.ckpt`: every so many batches, after the last batch of an epoch, and after the epoch's validation.
+    """Writes `last.ckpt` every `every_n_batches` batches, after the last batch of an epoch, and after its validation.
 
-    Lightning's `ModelCheckpoint` counts steps of optimizers, of which a model may take two a batch, and writes nothing
+    Lightning's `ModelCheckpoint` counts optimizer steps, and a model may take two a batch. It also writes nothing
     between an epoch's last batch and the end of its validation, which may take long.
 
     Args:
-        dirpath: The folder of checkpoints.
-        every_n_batches: How often in an epoch.
+        dirpath: Folder of checkpoints.
+        every_n_batches: Batches between two checkpoints in an epoch.
     """
 
     def __init__(self, dirpath: str, every_n_batches: int = 1000) -> None:

@@ -1,4 +1,4 @@
-"""Grids of faces after every epoch: what the losses cannot show."""
+"""Logs grids of faces after every epoch."""
 
 import math
 from typing import Any
@@ -12,14 +12,15 @@ from face_generation.train.loggers import log_picture
 
 
 class Pictures(pl.Callback):
-    """Logs a grid of samples, and what else the model previews, after every epoch.
+    """Logs the grids of a model's `preview` after every epoch.
 
-    The latents and the images are the same every epoch, so the eye can follow one face through training. Stands before
-    the weight averaging in the list of callbacks: its hook then runs while the averaged weights are in place.
+    Latents and images are the same every epoch, so that one face can be followed through training. This callback must
+    stand before the weight averaging in the list of callbacks, so that its hook runs while the averaged weights are in
+    place.
 
     Args:
-        columns: Faces in a row; a grid has as many rows.
-        seed: Of the latents.
+        columns: Faces in a row. A grid has as many rows.
+        seed: Seed of the latents.
     """
 
     def __init__(self, columns: int = 6, seed: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""One line that says how far training is, how good, how fast, and how long it takes yet."""
+"""A line that shows progress, figures, speed and the time that training still takes."""
 
 import math
 import shutil
@@ -20,15 +20,15 @@ class Progress(pl.Callback):
     minute and at the end of training.
 
     Args:
-        figures: Names of logged metrics by their labels on the line, in order. Those that a model does not log are left
-            out.
+        figures: Names of logged metrics by their labels on the line, in order. Metrics that a model does not log are
+            left out.
     """
 
     def __init__(self, figures: Mapping[str, str]) -> None:
         self.figures = dict(figures)
-        self._shown = -math.inf  # when the line was written last, in seconds
+        self._shown = -math.inf  # time of the last line, in seconds
         self._began = 0.0
-        self._first = 0  # batches that a run that goes on had behind it
+        self._first = 0  # batches that a resumed run had done before
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began, self._first = time.monotonic(), _done(trainer)
@@ -59,7 +59,7 @@ class Progress(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if sys.stdout.isatty() and self._shown > -math.inf:
-            print()  # what is said next gets a line of its own
+            print()  # so that the next message has a line of its own
 
     def _show(self, trainer: pl.Trainer, place: str, last: bool = False) -> None:
         terminal, now = sys.stdout.isatty(), time.monotonic()
@@ -75,7 +75,7 @@ class Progress(pl.Callback):
             print(line, flush=True)
 
     def _parts(self, trainer: pl.Trainer, place: str) -> Iterator[str]:
-        """What the line says, what matters most first."""
+        """The parts of the line, the most important first."""
         metrics = trainer.callback_metrics
         if _alone(trainer):
             yield place
@@ -89,7 +89,7 @@ class Progress(pl.Callback):
             yield f"{float(metrics[SPEED]):.0f} images/s"
 
     def _left(self, trainer: pl.Trainer) -> str | None:
-        """How long training takes yet, at the pace so far; None where its end is not known, or has come."""
+        """The time that training still takes at its pace so far; `None` if its end is unknown or has come."""
         done, total = _done(trainer), (trainer.max_epochs or -1) * trainer.num_training_batches
         if done == self._first or not done < total < math.inf:
             return None
@@ -97,7 +97,7 @@ class Progress(pl.Callback):
 
 
 def fitting(parts: Iterable[str], columns: int) -> str:
-    """The parts, two spaces apart, as many as there is room for."""
+    """Joins parts with two spaces, as many as fit into `columns`."""
     line = ""
     for part in parts:
         longer = f"{line}  {part}" if line else part
@@ -108,14 +108,14 @@ def fitting(parts: Iterable[str], columns: int) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 1:02:03, or as 2:03 under an hour."""
+    """Formats seconds as 1:02:03, or as 2:03 if they are less than an hour."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def _alone(trainer: pl.Trainer) -> bool:
-    """Whether it validates without training."""
+    """Whether the trainer validates without training."""
     return trainer.state.fn == TrainerFn.VALIDATING
 
 

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from, written into it."""
+"""Writes into checkpoints where they come from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 
 
 class RecordProvenance(pl.Callback):
-    """Adds `provenance` to every checkpoint, with the latest validation metrics, so that it can be exported by itself.
+    """Adds `provenance` and the latest validation metrics to every checkpoint, so that export needs no other file.
 
     Args:
         provenance: `data`, `licence`, `config` and `git_commit`; plain Python types.

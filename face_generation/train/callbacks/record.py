@@ -1,4 +1,4 @@
-"""What a run was configured with, on disk and in its loggers."""
+"""Records a run's configuration on disk and in its loggers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ from face_generation.train.loggers import log_file, log_split
 
 
 class RecordRun(pl.Callback):
-    """Writes `config.yaml` into the run's folder and logs it, once Lightning has found nothing wrong with the options.
+    """Writes `config.yaml` into the run's folder and logs it, after Lightning has accepted the options.
 
-    So a command that could not start leaves no folder and no run.
+    So a command that cannot start leaves no folder and no run.
 
     Args:
-        folder: The run's.
-        settings: The composed configuration; plain Python types.
-        changed: Settings of a run that goes on which it did not have before, by names that say since when.
-        splits: What `log_split` takes, of each packed split.
+        folder: Folder of the run.
+        settings: Composed configuration, in plain Python types.
+        changed: Settings that changed when the run was resumed, by names that say since which batch.
+        splits: Arguments of `log_split` for each packed split.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Going on with a training whose options have changed."""
+"""Resumes a training whose options have changed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,13 +8,13 @@ import pytorch_lightning as pl
 from face_generation.errors import UserError
 
 SHAPING = ("data", "model", "trainer", "callbacks", "seed")  # the options that shape weights
-PLACES = "dirpath"  # where something is written shapes none
+PLACES = "dirpath"  # an option that says where to write, which shapes no weights
 OPTIMIZER = "optimizer._target_"
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is not as it was, by path such as `model.optimizer.lr`: the value before and the value now. Options that
-    only one of the configurations has, because they are of different versions of this package, do not count.
+    """Compares two configurations. Returns the value before and the value now of each changed option, by a path such as
+    `model.optimizer.lr`. Options that only one of them has do not count, because versions of this package differ.
 
     Raises:
         UserError: A changed option cannot be applied.
@@ -41,15 +41,15 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 class ApplyOptions(pl.Callback):
-    """Gives optimizers and their schedules the options of today. Lightning brings back those of the checkpoint.
+    """Gives optimizers and their schedules the current options, because Lightning restores those of the checkpoint.
 
     Raises:
-        UserError: An epoch has another number of batches than before: schedules and resumed runs count them.
+        UserError: The number of batches an epoch has changed, which schedules and resumed runs depend on.
     """
 
     def __init__(self) -> None:
         self._fresh: list[list[dict[str, Any]]] = []
-        self._batches: int | None = None  # of an epoch, when the checkpoint was written
+        self._batches: int | None = None  # batches of an epoch when the checkpoint was written
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -58,7 +58,7 @@ class ApplyOptions(pl.Callback):
         self._batches = loaders[0].get("batches")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Before the checkpoint's state of the optimizers is loaded."""
+        """Remembers the options before the optimizers' state is loaded from the checkpoint."""
         self._fresh = [
             [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
             for optimizer in trainer.optimizers

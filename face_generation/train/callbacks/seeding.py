@@ -9,7 +9,7 @@ from torch import Tensor
 class StepSeeds(pl.Callback):
     """Seeds torch before every batch from the run's seed, the batch's number and the process's rank.
 
-    The noise of a step is then a function of these alone, and a validation epoch always sees the same noise.
+    So the noise of a step depends on nothing else, and every validation epoch sees the same noise.
 
     Args:
         seed: The run's seed.

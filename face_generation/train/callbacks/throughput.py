@@ -1,4 +1,4 @@
-"""How fast training goes."""
+"""Measures the speed of training."""
 
 import time
 from typing import Any
@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 class Throughput(pl.Callback):
-    """Logs `train/images_per_second`, over all processes, as often as the trainer logs. Validation does not count."""
+    """Logs `train/images_per_second` over all processes, as often as the trainer logs. Time of validation is
+    excluded."""
 
     def __init__(self) -> None:
         self._images = 0
