@@ -6,15 +6,17 @@
 FROM python:3.11-slim AS build
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
-RUN pip install --no-cache-dir "pip>=25.1"
 WORKDIR /source
-# Dependencies come first, for they change seldom: an edit of the code below does not install them again.
-COPY pyproject.toml ./
-RUN pip install --no-cache-dir --group=serve
-COPY LICENSE README.md ./
+# Dependencies come first, because they change seldom: an edit of the code below does not install them again.
+COPY packages packages
+RUN python -c "import tomllib; \
+        project = tomllib.load(open('packages/serve/pyproject.toml', 'rb'))['project']; \
+        print(*project['dependencies'], sep='\n')" > dependencies.txt \
+    && pip install --no-cache-dir -r dependencies.txt
+COPY LICENSE ./
 COPY configs configs
 COPY face_generation face_generation
-RUN pip install --no-cache-dir --no-deps . && pip uninstall --yes pip setuptools
+RUN pip install --no-cache-dir ./packages/serve && pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

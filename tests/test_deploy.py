@@ -35,7 +35,8 @@ from face_generation.serve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-SERVE = PROJECT["dependency-groups"]["serve"]
+SMALL_ROOT = ROOT / "packages" / "serve"
+SMALL = tomllib.loads((SMALL_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETTINGS = Settings.read(with_defaults({}))
 MOST = 400  # MB that the image adds to its base
 
@@ -81,12 +82,24 @@ async def status(app: FastAPI, path: str) -> int:
         return (await client.get(path)).status_code
 
 
-def test_what_serves_has_the_bounds_of_all_dependencies() -> None:
-    assert set(SERVE) <= set(PROJECT["project"]["dependencies"])
+def test_the_small_installation_is_a_part_of_the_other() -> None:
+    small, whole = SMALL["project"], PROJECT["project"]
+
+    assert set(small["dependencies"]) < set(whole["dependencies"])
+    assert small["optional-dependencies"].items() <= whole["optional-dependencies"].items()
+    for name in ("version", "license", "authors", "requires-python", "scripts"):
+        assert small[name] == whole[name]
+    assert SMALL["build-system"] == PROJECT["build-system"]
 
 
-def test_what_serves_is_all_that_the_service_imports() -> None:
-    present = distributions(SERVE) | {"face-generation"}
+def test_the_small_installation_has_all_that_it_imports(tmp_path: Path) -> None:
+    """Its files, in a process that sees none of the packages that it does not depend on."""
+    for source, target in SMALL["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].items():
+        place = tmp_path / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (SMALL_ROOT / source).is_dir() else shutil.copy
+        copy(SMALL_ROOT / source, place)
+    present = distributions(SMALL["project"]["dependencies"]) | {"face-generation"}
     absent = [
         module
         for module, names in packages_distributions().items()
@@ -101,13 +114,22 @@ def test_what_serves_is_all_that_the_service_imports() -> None:
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
         sys.meta_path.insert(0, Absent())
-        import face_generation.inference, face_generation.serve
+        import face_generation.inference.__main__, face_generation.serve.__main__, face_generation.site.__main__
         from face_generation.serve.app import create_app
         from face_generation.serve.settings import Settings
-        create_app(Settings())"""
+        create_app(Settings())
+        print(face_generation.__file__)"""
+    here = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "text": True}
+    imported = subprocess.run([sys.executable, "-c", program, *absent], capture_output=True, **here)
+    cli = [sys.executable, "-m", "face_generation.cli"]
+    listed = subprocess.run(cli, capture_output=True, **here)
+    trained = subprocess.run([*cli, "train"], capture_output=True, **here)
 
     assert "torch" in absent
-    subprocess.run([sys.executable, "-c", program, *absent], check=True)
+    assert Path(imported.stdout.strip()).parents[1] == tmp_path, imported.stderr
+    assert re.findall(r"^  (\w+)  ", listed.stdout, flags=re.MULTILINE) == ["draw", "serve", "site"]
+    assert trained.returncode == 2
+    assert trained.stderr == "error: face-generation-serve has no train; install face-generation in its place\n"
 
 
 def test_the_image_is_built_of_files_that_docker_is_sent() -> None:
