@@ -7,16 +7,14 @@ FROM python:3.11-slim AS build
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
 WORKDIR /source
-# Dependencies come first, because they change seldom: an edit of the code below does not install them again.
+COPY LICENSE poetry.lock ./
 COPY packages packages
-RUN python -c "import tomllib; \
-        project = tomllib.load(open('packages/serve/pyproject.toml', 'rb'))['project']; \
-        print(*project['dependencies'], sep='\n')" > dependencies.txt \
-    && pip install --no-cache-dir -r dependencies.txt
-COPY LICENSE ./
 COPY configs configs
 COPY face_generation face_generation
-RUN pip install --no-cache-dir ./packages/serve && pip uninstall --yes pip setuptools
+# In the versions of the lock file. The next build downloads none of them again.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python packages/serve/locked.py > locked.txt \
+    && pip install --constraint=locked.txt ./packages/serve && pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv
