@@ -8,7 +8,7 @@ from functools import cached_property
 from fastapi import Request, Response
 
 SMALL = 1000  # bytes that are not worth compressing
-TEXT = re.compile(r"text/|application/(json|manifest\+json)|image/svg\+xml")
+LOOSE = re.compile(r"text/|application/(json|manifest\+json|wasm)|image/svg\+xml")  # types that compress well
 REFUSED = re.compile(r";\s*q=0(\.0*)?\s*$")
 MINUTE = 60  # seconds; what a deployment may change
 FRESH = "no-cache"  # may be kept, and is asked for again: answered with 304 where unchanged
@@ -25,7 +25,7 @@ class Document:
     @cached_property
     def compressed(self) -> bytes | None:
         """The body as gzip, where that is smaller by much."""
-        worth_it = len(self.body) > SMALL and TEXT.match(self.media_type)
+        worth_it = len(self.body) > SMALL and LOOSE.match(self.media_type)
         return gzip.compress(self.body, 6, mtime=0) if worth_it else None
 
     def answer(self, request: Request, cache_control: str) -> Response:
