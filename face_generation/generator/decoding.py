@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Condition, Lock
 
 import numpy as np
@@ -81,7 +81,7 @@ def decoded(
         least: Pixels that both sides keep if they have them. An image of several times as many is shrunk, where that is
             possible by the decoder.
         side: Pixels of the longer side of the largest copy that is made of what is yielded.
-        room: What the image waits for, and has until the block ends.
+        room: What the image waits for, and has until the block ends; then it is closed.
 
     Yields:
         The image, "RGB" or "L", or "CMYK" or "LAB" where its colours are still to be told; and how to turn it upright.
@@ -107,10 +107,11 @@ def decoded(
         raise TooLarge(f"{width}×{height} pixels, more than {limit / 1e6:.3g} million")
     if max(width, height) > SIDE:
         raise TooLarge(f"{width}×{height} pixels, a side of more than {SIDE:,}")
-    with room.hold(cost):
+    with room.hold(cost), closing(image):  # pixels go with their room, although an error may still hold the image
         image.load()
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-        yield _shrunk(image, factor), turn
+        with closing(_shrunk(image, factor)) as shrunk:
+            yield shrunk, turn
 
 
 def _coefficients(image: JpegImagePlugin.JpegImageFile) -> int:

@@ -24,6 +24,7 @@ pi_heif.register_heif_opener()
 UPLOADS = ("PNG", "JPEG", "WEBP")  # what browsers send; every other decoder stays out of strangers' reach
 # Of these Pillow leaves the pixels to other programs, such as Ghostscript, or it only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
+KEPT_PROFILE = 100_000  # bytes; those of cameras are smaller, and what is larger is not kept for the next photo
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
 
 # x and y of the eye on the left of a photo, and then of the other: in pixels of the upright photo, from the upper left.
@@ -171,7 +172,8 @@ def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, byte
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Colours as sRGB has them; as they are where the profile is missing, broken, or of another kind of image."""
-    convert = _conversion(profile, image.mode) if profile or image.mode == "LAB" else None
+    conversion = _conversion if len(profile or b"") <= KEPT_PROFILE else _conversion.__wrapped__
+    convert = conversion(profile, image.mode) if profile or image.mode == "LAB" else None
     converted = convert(image) if convert else None
     return converted or (image if image.mode == "RGB" else image.convert("RGB"))
 

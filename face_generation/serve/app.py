@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from face_generation.generator.parallel import cores
 from face_generation.serve import api, memory, openapi, operation, pages, problems, sharing
 from face_generation.serve.api import Service
+from face_generation.serve.browser import routes as browser
 from face_generation.serve.catalogue import Catalogue
 from face_generation.serve.middleware.guards import Admission, ApiKey, BodyLimits
 from face_generation.serve.middleware.keys import Keys
@@ -62,9 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     longest = max(served.generator.bundle.latent_dim for served in catalogue.values())
     json_bytes = ELSE_BYTES + limits.faces * longest * NUMBER_BYTES
+    in_browser = settings.draw == "browser"
     middleware = [
         Middleware(Prefix, settings.prefix),
-        Middleware(Requests, metrics, limits.timeout),
+        Middleware(Requests, metrics, limits.timeout, in_browser=in_browser),
         Middleware(Admission, workers, photos, rates),
         Middleware(BodyLimits, json_bytes, limits.upload_bytes),
     ]
@@ -81,6 +83,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.openapi = None  # made on first use
+    app.state.page = pages.start_page(pages.WEB["index.html"].body.decode())
+    if in_browser:
+        browser.install(app, catalogue, settings)
     problems.install(app)
     for part in (operation, pages, sharing, openapi, api):  # the API is last, because a bundle can have any other name
         app.include_router(part.router)

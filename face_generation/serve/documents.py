@@ -8,7 +8,7 @@ from functools import cached_property
 from fastapi import Request, Response
 
 SMALL = 1000  # bytes; smaller bodies are not worth compressing
-TEXT = re.compile(r"text/|application/(json|manifest\+json)|image/svg\+xml")
+LOOSE = re.compile(r"text/|application/(json|manifest\+json|wasm)|image/svg\+xml")  # types that compress well
 REFUSED = re.compile(r";\s*q=0(\.0*)?\s*$")
 MINUTE = 60  # seconds for which answers may be kept that a deployment may change
 FRESH = "no-cache"  # answers may be kept, but clients ask each time and get a 304 if nothing has changed
@@ -25,7 +25,7 @@ class Document:
     @cached_property
     def compressed(self) -> bytes | None:
         """The body as gzip; `None` if that is hardly smaller."""
-        worth_it = len(self.body) > SMALL and TEXT.match(self.media_type)
+        worth_it = len(self.body) > SMALL and LOOSE.match(self.media_type)
         return gzip.compress(self.body, 6, mtime=0) if worth_it else None
 
     def answer(self, request: Request, cache_control: str) -> Response:

@@ -17,15 +17,25 @@ HERE = Path(__file__).parent
 # Swagger UI's files, which come with a package, so that browsers need not ask another host.
 SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
 FOR_EVER = "public, max-age=31536000, immutable"
-TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".ico": "image/x-icon"}
+TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".webmanifest": "application/manifest+json",
+    ".ico": "image/x-icon",
+}
 
 router = APIRouter(include_in_schema=False)
 
 
+def document(name: str, body: bytes) -> Document:
+    """What a file with this name and content is to browsers."""
+    kind = TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Document(body, kind)
+
+
 def read(path: Path) -> Document:
     """Reads a file as a document."""
-    kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Document(path.read_bytes(), kind)
+    return document(path.name, path.read_bytes())
 
 
 def read_folder(folder: Path) -> dict[str, Document]:
@@ -39,9 +49,13 @@ def fingerprint(documents: dict[str, Document]) -> str:
     return hashlib.sha256(repr([(name, file.tag) for name, file in documents.items()]).encode()).hexdigest()[:12]
 
 
+def start_page(text: str) -> Document:
+    """The page at /, which loads everything by the names that change with it."""
+    return Document(text.replace('"static/', f'"static/{VERSION}/').encode(), "text/html")
+
+
 WEB = read_folder(HERE / "web")
 VERSION = fingerprint(WEB)
-PAGE = Document(WEB["index.html"].body.replace(b'"static/', f'"static/{VERSION}/'.encode()), "text/html")
 SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
 DOCS = read_folder(HERE / "docs") | {name: read(SWAGGER_UI / name) for name in SWAGGER_FILES}
 
@@ -57,7 +71,8 @@ async def page(request: Request) -> Response:
     raw: bytes = request.scope.get("raw_path", b"/")
     if not raw.endswith(b"/"):  # the page's addresses are relative to the prefix
         return RedirectResponse(f"{request.scope['root_path']}/", 308)
-    return PAGE.answer(request, FRESH)
+    shown: Document = request.app.state.page
+    return shown.answer(request, FRESH)
 
 
 @router.get("/favicon.ico")

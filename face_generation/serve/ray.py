@@ -23,7 +23,7 @@ from face_generation.serve.settings import Settings
 try:
     from ray import serve
 except ImportError as error:
-    raise UserError("a cluster needs Ray; pip install 'face-generation[ray]'") from error
+    raise UserError("a cluster needs Ray; pip install 'ray[serve]'") from error
 
 
 def app(options: dict[str, Any]) -> serve.Application:

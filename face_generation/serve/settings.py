@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -23,7 +23,8 @@ from face_generation.serve.validation import sentence
 API_KEY = "FACE_GENERATION_API_KEY"
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics")  # beginnings of our own paths
+# Where our own paths begin.
+ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics", "/bundles", "/detector", "/runtime")
 
 
 def _several(bundles: object) -> object:
@@ -70,6 +71,8 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     bundles: Annotated[list[str], BeforeValidator(_several), Field(min_length=1)] = ["vae", "dcgan"]
+    draw: Literal["server", "browser"] = "server"
+    runtime: str | None = None
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     prefix: str = ""
     trusted_proxies: str = "127.0.0.1"

@@ -88,6 +88,7 @@ class Workers:
         finally:
             if batch.begun < len(jobs):
                 self._drop(batch)
+            del batch  # it holds its error, and the error this frame: photos would stay until the garbage is collected
 
     @property
     def room(self) -> int:
@@ -164,7 +165,8 @@ class Workers:
             if ended:
                 result = batch.finish(batch.results)
         except BaseException as raised:
-            error = raised
+            # The traceback begins below this frame, because the frame holds the error.
+            error = raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
             self._drop(batch)
         with self._changed:
             self.running -= 1

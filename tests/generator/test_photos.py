@@ -14,7 +14,7 @@ from PIL import Image
 from face_generation.data.synthetic import Face, draw_face
 from face_generation.errors import UserError
 from face_generation.generator import photos
-from face_generation.generator.decoding import Room
+from face_generation.generator.decoding import Room, decoded
 from face_generation.generator.photos import UPLOADS
 
 
@@ -180,6 +180,16 @@ def test_photos_wait_until_there_is_room() -> None:
         reader.join()
     assert order[0] == 1
     assert sorted(order) == [1, 2, 3]
+
+
+def test_pixels_go_with_their_room() -> None:
+    image = Image.open(BytesIO(file_of(gradient(60, 60))))
+    with decoded(image, 150, 150, Room(1_000_000)) as (photo, _):
+        photo.load()
+
+    for either in (image, photo):
+        with pytest.raises(ValueError, match="closed"):
+            either.load()
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF", "BMP"])

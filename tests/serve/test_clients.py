@@ -1,13 +1,18 @@
-"""A client as people generate it from the OpenAPI document."""
+"""Clients as people generate them from the OpenAPI document."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+MODULES = ROOT / "node_modules"
 
 USE = """
 import io, json, sys, zipfile
@@ -84,3 +89,23 @@ def test_a_generated_client_has_every_endpoint_and_works(server: Any, tmp_path: 
         [sys.executable, "-c", USE, server.url, "photo.png"], cwd=tmp_path, capture_output=True, text=True
     )
     assert used.returncode == 0, used.stderr
+
+
+@pytest.mark.skipif(not (MODULES / "openapi-fetch").is_dir(), reason="no openapi-fetch: npm ci")
+def test_a_generated_typescript_client_works(server: Any, tmp_path: Path) -> None:
+    document = server.http.get("/api/v1/openapi.json").json()
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = {"extends": str(ROOT / "tsconfig.json"), "compilerOptions": {"noEmit": False}, "include": ["client.ts"]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(options))
+    shutil.copy(Path(__file__).with_name("client.ts"), tmp_path)
+    generate = ["openapi-typescript", "openapi.json", "--output", "api.d.ts", "--default-non-nullable=false"]
+    for tool, *arguments in (generate, ["tsc"]):
+        command = [str(MODULES / ".bin" / tool), *arguments]
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
+    used = subprocess.run(["node", "client.js", server.url], cwd=tmp_path, capture_output=True, text=True)
+    assert used.returncode == 0, used.stderr
+    called = (tmp_path / "client.ts").read_text()
+    assert [path for path in document["paths"] if f'"{path}"' not in called] == []

@@ -11,6 +11,7 @@ import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
@@ -52,6 +53,14 @@ def site(serving: Any, told_bundle: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
+def drawing(serving: Any, told_bundle: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server whose page draws in the browser."""
+    options = [f"bundles={told_bundle}", "draw=browser", f"runtime={runtime}"]
+    with serving(tmp_path_factory.mktemp("drawing"), *options) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=20_000)
@@ -85,6 +94,14 @@ def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture(params=["server", "browser"])
+def visit_either(visit: Any, request: pytest.FixtureRequest) -> Callable[..., Page]:
+    """`visit` of the page whose faces the server draws, and of the one that draws them in the browser."""
+    if request.param == "server":
+        return visit
+    return partial(visit, address=f"{request.getfixturevalue('drawing').url}/")
 
 
 def elsewhere(url: str, address: str) -> list[str]:
@@ -213,8 +230,8 @@ def test_picks_the_model_and_reads_its_card(visit: Any) -> None:
     expect(card).to_be_hidden()
 
 
-def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
-    page = visit("#told?from=201")
+def test_faces_that_are_asked_for(visit_either: Any, told_bundle: Path) -> None:
+    page = visit_either("#told?from=201")
     face = grid(page).first.get_by_role("img")
     seen = [pixels(face)]
 
@@ -233,8 +250,8 @@ def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
     name, file = saved(page, "Save PNG")
     asked = {"smiling": 1, "male": -1}
     assert name == "told-201.png"
-    assert np.array_equal(file, Generator.load(told_bundle).sample(1, 201, attributes=asked)[0])
-    assert pixels(portrait(visit(f"#{urlsplit(link).fragment}"))) == pixels(picture)
+    assert near(file, Generator.load(told_bundle).sample(1, 201, attributes=asked)[0])
+    assert pixels(portrait(visit_either(f"#{urlsplit(link).fragment}"))) == pixels(picture)
 
     page.get_by_role("tab", name="Variations").click()
     expect(page.locator("#ring .ready")).to_have_count(9)
@@ -345,15 +362,16 @@ def test_variations_lead_on_and_back(visit: Any) -> None:
     until(lambda: pixels(picture), lambda shown: shown == before)
 
 
-def test_morphs_and_saves_the_animation(visit: Any) -> None:
-    before = pixels(portrait(visit("#vae/42")))  # by its link: from the grid, its tile is shown until it is drawn
-    page = visit("#vae?from=42")
+def test_morphs_and_saves_the_animation(visit_either: Any) -> None:
+    by_link = visit_either("#told/42")  # from the grid, its tile is shown until it is drawn
+    before = pixels(portrait(by_link))
+    page = visit_either("#told?from=42")
     grid(page).first.click()
     picture = portrait(page)
     page.get_by_role("tab", name="Morph").click()
 
     changes(picture, lambda: page.get_by_role("button", name="Generated face, seed 45").click())
-    address_when(page, r"#vae/42\?toward=45&amount=0.5&v=")
+    address_when(page, r"#told/42\?toward=45&amount=0.5&v=")
     slider = page.get_by_role("slider", name="How far toward the other face")
     steps = [changes(picture, lambda share=share: slider.fill(share)) for share in ("0.25", "0.75", "1")]
     assert len(set(steps)) == 3
@@ -365,7 +383,7 @@ def test_morphs_and_saves_the_animation(visit: Any) -> None:
     until(lambda: pixels(picture), lambda shown: shown not in (before, *steps))
     page.get_by_role("button", name="Pause").click()
     stopped = address_when(page, r"toward=45&amount=(0\.\d+|1)&v=")
-    assert pixels(portrait(visit(f"#{urlsplit(stopped).fragment}"))) == pixels(picture)
+    assert pixels(portrait(visit_either(f"#{urlsplit(stopped).fragment}"))) == pixels(picture)
 
     for button, name in (("Save WebP", "face-42-to-45.webp"), ("Save GIF", "face-42-to-45.gif")):
         file_name, animation = saved(page, button)
@@ -399,18 +417,18 @@ def near(one: Any, other: Any) -> bool:
     return np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max() <= 1
 
 
-def test_mixes_faces_by_their_shares(visit: Any) -> None:
-    page = visit("#vae/4")
+def test_mixes_faces_by_their_shares(visit_either: Any, told_bundle: Path) -> None:
+    page = visit_either("#told/4")
     picture = portrait(page)
     start = pixels(picture)
     page.get_by_role("tab", name="Mix").click()
     page.get_by_role("button", name="Add a face").click()
     page.get_by_label("Its number").fill("77")
     changes(picture, lambda: page.get_by_role("button", name="Take it").click())
-    address_when(page, rf"#vae/latents\?z=[\w-]{{{LINKED}}}&v=")
+    address_when(page, r"#told/latents\?z=[\w-]{43}&v=")
     _, file = saved(page, "Save PNG")
-    vae = Generator.load("vae")
-    assert near(file, vae.decode(slerp(*(vae.latents(1, seed)[0] for seed in (4, 77)), 0.5)[None])[0])
+    told = Generator.load(told_bundle)
+    assert near(file, told.decode(slerp(*(told.latents(1, seed)[0] for seed in (4, 77)), 0.5)[None])[0])
 
     changes(picture, lambda: page.get_by_role("slider", name="Face 77").fill("0"))
     until(lambda: pixels(picture), lambda shown: shown == start)
@@ -668,14 +686,41 @@ def test_the_face_of_a_photo_is_found(visit: Any) -> None:
     address_when(page, "#vae/latents")
 
 
-def test_a_photo_without_a_face_says_so_where_it_is_seen(visit: Any, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_says_so_where_it_is_seen(visit_either: Any, tmp_path: Path) -> None:
     Image.new("RGB", (300, 300), (90, 120, 90)).save(tmp_path / "meadow.png")
-    page = visit("#vae/1", refused=True)
+    page = visit_either("#told/1", refused=True)
     portrait(page)
     page.get_by_role("button", name="Use a photo").click()
     page.locator("#file").set_input_files(tmp_path / "meadow.png")
     page.get_by_role("button", name="Find the face and redraw it").click()
     expect(page.get_by_role("dialog").get_by_text("No face was found")).to_be_visible()
+
+
+# --- drawn in the browser ------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_draws_asks_the_server_for_no_face(visit: Any, drawing: Any, told_bundle: Path) -> None:
+    page = visit("#told/5?smiling=1", address=f"{drawing.url}/")
+    portrait(page)
+
+    assert near(saved(page, "Save PNG")[1], Generator.load(told_bundle).sample(1, 5, edits={"smiling": 1.0})[0])
+    assert page.evaluate("crossOriginIsolated"), "so that it may draw in threads"
+    asked = [line["path"] for line in drawing.log() if line["event"] == "request"]
+    assert "/bundles/told/decoder.onnx" in asked
+    assert not [path for path in asked if path.startswith("/api/")]
+
+
+def test_what_pages_draw_with_is_kept_and_compressed(drawing: Any, told_bundle: Path) -> None:
+    files = drawing.http.get("/bundles/catalogue.json").json()["files"]
+    path = "bundles/told/decoder.onnx"
+    answers = [drawing.http.get(f"/{path}?{query}") for query in (files[path]["sha256"][:12], "another")]
+
+    assert {answer.content for answer in answers} == {(told_bundle / "decoder.onnx").read_bytes()}
+    assert ["immutable" in answer.headers["cache-control"] for answer in answers] == [True, False]
+    runtime = drawing.http.get("/runtime/ort-wasm-simd-threaded.wasm")
+    assert (runtime.headers["content-type"], runtime.headers["content-encoding"]) == ("application/wasm", "gzip")
+    assert int(runtime.headers["content-length"]) < len(runtime.content) / 3
+    assert drawing.http.get("/bundles/told/nothing.onnx").status_code == 404
 
 
 # --- links ---------------------------------------------------------------------------------------------------------

@@ -122,6 +122,12 @@ def test_bundles_that_cannot_be_served(mistake: Callable[..., str], tiny_bundle:
         assert message in mistake("port=0", f"bundles=[{bundles}]")
 
 
+def test_a_runtime_that_is_not_there(mistake: Callable[..., str], tiny_bundle: Path) -> None:
+    options = ["port=0", f"bundles=[{tiny_bundle}]", "draw=browser", "runtime=nowhere"]
+
+    assert mistake(*options).startswith("cannot read nowhere/dist/ort.wasm.bundle.min.mjs: No such file or directory; ")
+
+
 def test_empty_api_key(mistake: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACE_GENERATION_API_KEY", "")
 

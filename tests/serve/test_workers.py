@@ -1,7 +1,11 @@
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from face_generation.serve.workers import Refusal, Workers
@@ -121,6 +125,30 @@ def test_errors_reach_the_caller_and_spare_the_others(where: str) -> None:
         workers.close()
 
     asyncio.run(main())
+
+
+def test_what_a_failed_job_held_goes_with_its_error() -> None:
+    async def failed(workers: Workers) -> weakref.ref:
+        photo = np.zeros(3)
+
+        def read() -> None:
+            raise ValueError(len(photo))
+
+        with suppress(ValueError):
+            await workers.run([read], list)
+        return weakref.ref(photo)
+
+    async def main() -> weakref.ref:
+        workers = Workers(threads=1, capacity=1)
+        photo = await failed(workers)
+        workers.close()
+        return photo
+
+    gc.disable()  # it would let go of it, but nobody knows when
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
 
 
 def test_stopped_workers_end_what_they_have(gate: Gate) -> None:

@@ -205,34 +205,6 @@ def test_what_is_asked_for_is_drawn_the_same(visit: Any, told_bundle: Path) -> N
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def test_the_main_ways_need_no_server(visit: Any) -> None:
-    page = visit("#told?from=0")
-    expect(page.locator("#grid .ready")).to_have_count(24)
-    page.locator("#grid a").first.click()
-    portrait(page)
-
-    page.get_by_role("slider", name="Smile").fill("1")
-    expect(page).to_have_url(re.compile("smiling=1"))
-    page.get_by_role("tab", name="Variations").click()
-    expect(page.locator("#ring .ready")).to_have_count(9)
-    page.get_by_role("tab", name="Morph").click()
-    expect(page.locator("#candidates .ready")).to_have_count(12)
-    page.locator("#candidates button").first.click()
-    expect(page).to_have_url(re.compile("toward="))
-    for kind in ("WebP", "GIF"):
-        animation = image(page, f"Save {kind}")
-        assert (animation.format, animation.size, animation.n_frames) == (kind.upper(), (150, 150), 80)
-    page.get_by_role("tab", name="Mix").click()
-    page.get_by_role("button", name="Add a face").click()
-    page.locator("#picker-random").click()
-    expect(page.locator("#parts .ready")).to_have_count(2)
-    page.get_by_role("button", name="Keep among your faces").click()
-    page.get_by_role("link", name="Your faces").click()
-    expect(page.locator("#favourites .ready")).to_have_count(1)
-    page.locator("#cards button").first.click()
-    expect(page.get_by_role("dialog").get_by_role("heading", name="What it is for, and not for")).to_be_visible()
-
-
 def test_the_face_can_be_drawn_elsewhere(visit: Any) -> None:
     page = visit("#vae/42?t=0.6&smiling=1.5&with=young")
     portrait(page)
@@ -241,6 +213,13 @@ def test_the_face_can_be_drawn_elsewhere(visit: Any) -> None:
     command = "python -m face_generation.inference bundle=vae seed=42 truncation=0.6"
     options = "'attributes={young: 1}' 'edits={smiling: 1.5}'"
     expect(page.get_by_role("dialog").locator("code")).to_have_text(f"{command} {options}")
+
+
+def test_the_model_tells_what_it_is_for(visit: Any) -> None:
+    page = visit("#told/0")
+    page.get_by_role("button", name="VAE", exact=True).click()
+
+    expect(page.get_by_role("dialog").get_by_role("heading", name="What it is for, and not for")).to_be_visible()
 
 
 def test_a_photo_stays_in_the_browser(visit: Any, tmp_path: Path) -> None:
@@ -279,18 +258,6 @@ def test_the_face_of_a_photo_is_found_in_the_browser(visit: Any, tmp_path: Path)
     redrawn = np.asarray(image(page, "Save PNG"))
     expected = Generator.load("vae").reconstruct(read_photo(photo.read_bytes(), 150)[None])[0]
     assert np.abs(redrawn.astype(int) - expected).mean() < 6
-
-
-def test_a_photo_without_a_face_says_so(visit: Any, tmp_path: Path) -> None:
-    photo = tmp_path / "photo.png"
-    Image.new("RGB", (900, 700), "grey").save(photo)
-    page = visit("#vae/0")
-    portrait(page)
-    page.get_by_role("button", name="Use a photo").click()
-    page.locator("#file").set_input_files(photo)
-    page.get_by_role("button", name="Find the face and redraw it").click()
-
-    expect(page.get_by_text("No face was found in the photo; choose another, or place it yourself.")).to_be_visible()
 
 
 def test_a_second_visit_needs_no_network(browser: Browser, folder: Path, hosting: Any) -> None:

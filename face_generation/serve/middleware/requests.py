@@ -24,10 +24,11 @@ log = structlog.get_logger()
 class Requests:
     """The outermost middleware, which turns every error into an answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, timeout: float) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, timeout: float, *, in_browser: bool) -> None:
         self.app = app
         self.metrics = metrics
         self.timeout = timeout
+        self.in_browser = in_browser  # whether pages draw by themselves
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,7 +41,7 @@ class Requests:
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         if method == "HEAD":  # every GET has a HEAD
             scope["method"] = "GET"
-        extra = [*security.headers(path), (b"x-request-id", request_id.encode())]
+        extra = [*security.headers(path, in_browser=self.in_browser), (b"x-request-id", request_id.encode())]
         status = 0
         gone = answered = False
 

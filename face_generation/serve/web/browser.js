@@ -13,7 +13,6 @@ import { Problem } from "./backend.js";
  */
 
 const CATALOGUE = "bundles/catalogue.json";
-const SERVICE_WORKER = "service-worker.js";
 
 /**
  * @param {(loaded: number, total: number) => void} onProgress Told how many bytes of the model have come.
@@ -21,8 +20,10 @@ const SERVICE_WORKER = "service-worker.js";
  */
 export function inBrowser(onProgress) {
   const { open, work } = working(onProgress);
-  // Keeps the page for visits without a network; browsers have none where there is no HTTPS.
-  navigator.serviceWorker?.register(SERVICE_WORKER).catch((error) => console.info("the page is not kept:", error));
+  // Keeps the page for visits without a network, where there is one; browsers take none where there is no HTTPS.
+  const keeper = document.documentElement.dataset.keeper;
+  if (keeper)
+    navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
 
   /** @param {Bundle} bundle @param {Face} face @param {AbortSignal} [signal] */
   const portrait = (bundle, face, signal) => work("draw", [bundle.name, face], { first: true, signal });
@@ -107,7 +108,7 @@ function working(onProgress) {
       for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
       now = undefined;
     });
-    started.postMessage({ id: 0, name: "open", args: [files] });
+    started.postMessage({ id: 0, name: "open", args: [new URL(".", document.baseURI).href, files] });
     return started;
   }
 

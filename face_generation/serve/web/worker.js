@@ -17,7 +17,6 @@ import { encodeWebp } from "./webp.js";
  * @typedef {import("./loader.js").Files} Files
  */
 
-const ROOT = new URL("..", import.meta.url).href; // of the site
 const [SCRIPT, WASM] = ["runtime/ort.wasm.bundle.min.mjs", "runtime/ort-wasm-simd-threaded.wasm"];
 const DETECTOR = "detector/yunet_n.onnx";
 const MOST_THREADS = 4; // more are of no use for networks of this size
@@ -33,9 +32,9 @@ const generators = new Map();
 
 /** What can be asked of this worker. */
 const tasks = {
-  /** @param {Files} files */
-  async open(files) {
-    loader = new Loader(ROOT, files, (loaded, total) => self.postMessage({ loaded, total }));
+  /** @param {string} root Where the page is. @param {Files} files */
+  async open(root, files) {
+    loader = new Loader(root, files, (loaded, total) => self.postMessage({ loaded, total }));
   },
 
   /** @param {string} bundle @param {Face} face */
@@ -92,7 +91,7 @@ async function detecting() {
 /** ONNX Runtime, in as many threads as the browser lets the page have. */
 function started() {
   runtime ??= (async () => {
-    const [wasm, module] = await Promise.all([loader.bring(WASM), import(ROOT + SCRIPT)]);
+    const [wasm, module] = await Promise.all([loader.bring(WASM), import(loader.root + SCRIPT)]);
     const { env } = /** @type {Runtime} */ (module);
     env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     env.wasm.wasmBinary = wasm.buffer;

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from face_generation.errors import UserError
-from face_generation.site.download import Archive, download
+from face_generation.serve.browser.download import Archive, download
 
 VERSION = "1.30.0"
 ARCHIVE = Archive(

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from face_generation.errors import UserError
-from face_generation.site.download import Archive, download
+from face_generation.serve.browser.download import Archive, download
 
 CONTENT = Random(0).randbytes(1_000_000)
 REMEDY = "say runtime=FOLDER"

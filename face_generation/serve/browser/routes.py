@@ -1,0 +1,36 @@
+"""Has the service give its visitors what they draw with, and the page that does so."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from face_generation.serve.browser.files import drawing_files, page
+from face_generation.serve.catalogue import Catalogue
+from face_generation.serve.documents import FRESH, Document
+from face_generation.serve.pages import FOR_EVER, document, start_page
+from face_generation.serve.settings import Settings
+
+
+def install(app: FastAPI, catalogue: Catalogue, settings: Settings) -> None:
+    """Adds the files to an app, from memory, and shows its visitors the page that draws by itself.
+
+    Raises:
+        UserError: The runtime does not come, or is another one.
+    """
+    router = APIRouter(include_in_schema=False)
+    runtime = Path(settings.runtime).expanduser() if settings.runtime else None
+    for path, body in drawing_files(catalogue, settings.limits, runtime).items():
+        router.add_api_route(f"/{path}", _giving(document(path, body)))
+    app.include_router(router)
+    app.state.page = start_page(page())
+
+
+def _giving(file: Document) -> Callable[[Request], Awaitable[Response]]:
+    _ = file.compressed  # takes a second for the runtime: now, so that no request waits for it
+
+    async def give(request: Request) -> Response:
+        as_listed = request.url.query == file.tag[:12]  # loader.js asks so for what the catalogue lists
+        return file.answer(request, FOR_EVER if as_listed else FRESH)
+
+    return give

@@ -1,0 +1,12 @@
+"""Prints the versions in poetry.lock as constraints for `pip install --constraint`."""
+
+import tomllib
+from pathlib import Path
+
+LOCK = Path(__file__).parents[2] / "poetry.lock"
+
+for package in tomllib.loads(LOCK.read_text(encoding="utf-8"))["package"]:
+    markers = package.get("markers", "")
+    if isinstance(markers, dict):  # they differ by group
+        markers = markers.get("main", "")
+    print(f"{package['name']}=={package['version']}" + f"; {markers}" * bool(markers))
