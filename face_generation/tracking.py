@@ -17,7 +17,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import requests
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from mlflow.exceptions import MlflowException
@@ -145,12 +144,9 @@ class Tracker(MLFlowLogger):
         self._send(lambda: self.experiment.log_batch(self.run_id, values))
 
     @rank_zero_only
-    def log_picture(self, name: str, picture: NDArray[np.uint8] | Figure, step: int) -> None:
-        """Logs an array H×W×3, which the UI shows as a series over steps, or a chart."""
-        if isinstance(picture, Figure):
-            self._send(lambda: self.experiment.log_figure(self.run_id, picture, f"charts/{name}.png"))
-        else:
-            self._send(lambda: self.experiment.log_image(self.run_id, picture, key=name, step=step))
+    def log_picture(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
+        """Logs an array H×W×3, which the UI shows as a series over steps."""
+        self._send(lambda: self.experiment.log_image(self.run_id, picture, key=name, step=step))
 
     @rank_zero_only
     def log_file(self, path: Path) -> None:
