@@ -108,9 +108,7 @@ def test_what_is_still_written_is_not_swept(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_scratch_folder_of_a_killed_process_goes_with_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_processs_scratch_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     killed("with scratch('work') as folder:\n    (folder / 'content').write_bytes(b'content')\n", tmp_path)
     assert len(list(tmp_path.iterdir())) == 1

@@ -95,6 +95,13 @@ def test_defaults_in_code_are_those_of_the_configuration() -> None:
                     assert value == parameter.default, f"{path.name}: {block['_target_']}, {name}"
 
 
+def test_names_of_tests_are_short() -> None:
+    nodes = [node for path in ROOT.glob("tests/**/*.py") for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    names = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
+
+    assert [name for name in names if len(name) >= 60] == []
+
+
 def test_the_readme_has_the_figures_of_the_shipped_bundles() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     vae, dcgan = (Bundle.load(name).evaluation for name in ("vae", "dcgan"))

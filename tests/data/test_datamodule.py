@@ -82,7 +82,7 @@ def test_processes_share_an_epoch(splits: Path, world_size: int) -> None:
     assert len({len(share) for share in shuffled}) == 1  # or a process would wait for the others for ever
 
 
-def test_float_images_are_between_minus_one_and_one_and_channels_last() -> None:
+def test_float_images_are_in_minus_one_to_one_and_channels_last() -> None:
     images = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(2, 16, 16, 3)
     floats = to_float(images)
 
@@ -187,7 +187,7 @@ CAN_MOUNT = sys.platform == "linux" and subprocess.run([*MOUNT, "mount -t tmpfs 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no file systems can be mounted here")
 @pytest.mark.parametrize(("megabytes", "workers"), [(8, 0), (64, 2)])
-def test_loaders_do_without_processes_where_shared_memory_is_small(
+def test_loaders_need_no_processes_if_shared_memory_is_small(
     synthetic_splits: Path, megabytes: int, workers: int
 ) -> None:
     """40 images are 2.7 MB, and up to 12 such batches wait."""

@@ -182,7 +182,7 @@ def test_server_without_ranges_starts_over(file_at, server, tmp_path):
     assert_whole_and_alone(tmp_path)
 
 
-def test_web_page_instead_of_the_file_is_named_and_harms_nothing(file_at, server, tmp_path):
+def test_a_web_page_in_place_of_the_file_is_named(file_at, server, tmp_path):
     server.honours_range = False
     server.cut_after = 1_100_000
     with pytest.raises(UserError):
@@ -218,7 +218,7 @@ def test_next_source_is_tried(file_at, tmp_path):
     assert_whole_and_alone(tmp_path)
 
 
-def test_without_a_source_the_message_tells_how_to_do_it_by_hand(file_at, server, tmp_path):
+def test_without_a_source_the_message_tells_what_to_do(file_at, server, tmp_path):
     with pytest.raises(UserError) as failure:
         download(file_at("missing", "quota"), tmp_path)
 

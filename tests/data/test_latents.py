@@ -30,7 +30,7 @@ def module(tiny_bundle: Path, synthetic_splits: Path, cache: Path) -> LatentData
     return data
 
 
-def test_batches_are_what_the_encoder_makes_of_images_and_of_their_mirror_images(
+def test_batches_are_encoded_images_and_mirror_images(
     module: LatentDataModule, tiny_bundle: Path, synthetic_splits: Path
 ) -> None:
     generator = Generator.load(tiny_bundle)
@@ -43,9 +43,7 @@ def test_batches_are_what_the_encoder_makes_of_images_and_of_their_mirror_images
     assert np.array_equal(attributes.numpy(), values[[3, 7]])
 
 
-def test_the_shapes_are_those_of_the_bundle_and_the_moments_those_of_the_latents(
-    module: LatentDataModule, tiny_bundle: Path
-) -> None:
+def test_shapes_come_from_the_bundle_and_moments_from_latents(module: LatentDataModule, tiny_bundle: Path) -> None:
     shapes = module.shapes
     bundle = Generator.load(tiny_bundle).bundle
     assert shapes["latent_shape"] == [*bundle.latent_shape, 1, 1]

@@ -38,7 +38,7 @@ def test_the_archive_has_faces_of_celebas_size(faces: Path) -> None:
     assert len(set(pictures.values())) == COUNT
 
 
-def test_the_partition_is_contiguous_and_ends_lines_as_the_official_one(faces: Path) -> None:
+def test_the_partition_is_contiguous_with_official_line_ends(faces: Path) -> None:
     splits = list(read_partition("list_eval_partition.txt", (faces / "list_eval_partition.txt").read_bytes()).values())
     assert splits == ["train"] * 48 + ["val"] * 6 + ["test"] * 6
     assert (faces / "list_eval_partition.txt").read_bytes().startswith(b"000001.jpg 0\r\n000002.jpg 0\r\n")
@@ -74,7 +74,7 @@ def test_a_face_does_not_depend_on_the_count(faces: Path, tmp_path: Path) -> Non
     assert all(many[name] == data for name, data in few.items())
 
 
-def test_the_same_seed_writes_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
+def test_only_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     for folder, seed in (("one", 1), ("again", 1), ("two", 2)):
         write_synthetic_faces(tmp_path / folder, 4, seed)
 

@@ -78,7 +78,7 @@ def test_a_direction_changes_what_it_names_and_leaves_the_rest(
         assert abs(other) < 0.3 * named
 
 
-def test_principal_directions_are_unit_steps_apart_from_the_attributes(content: dict[str, Any]) -> None:
+def test_principal_directions_are_orthogonal_unit_steps(content: dict[str, Any]) -> None:
     principal = np.array([direction["vector"] for direction in content["principal"]])
     attributes = np.array([attribute["vector"] for attribute in content["attributes"]])
     assert [direction["name"] for direction in content["principal"]] == [

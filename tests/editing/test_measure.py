@@ -109,9 +109,7 @@ def content(bundle: Bundle, splits: Path, cache: Path) -> dict[str, Any]:
         return find_directions(Generator(bundle), splits, cache=cache)
 
 
-def test_an_edit_changes_what_it_names_and_leaves_what_goes_with_it(
-    content: dict[str, Any], bundle: Bundle, splits: Path
-) -> None:
+def test_an_edit_changes_what_it_names_and_nothing_else(content: dict[str, Any], bundle: Bundle, splits: Path) -> None:
     """By the pixels, which no classifier has a say in."""
     assert {attribute["name"] for attribute in content["attributes"]} == set(CHANNEL)
     latents = Generator(bundle).latents(50, seed=0)
@@ -151,7 +149,7 @@ def test_what_an_edit_changes_is_measured(content: dict[str, Any], bundle: Bundl
         assert edit["identity"] >= 0
 
 
-def test_without_measuring_there_are_attributes_where_there_is_an_encoder(
+def test_without_measuring_an_encoder_still_gives_attributes(
     content: dict[str, Any], bundle: Bundle, splits: Path, tmp_path: Path
 ) -> None:
     unmeasured = find_directions(Generator(bundle), splits, measure=False, cache=tmp_path)["attributes"]

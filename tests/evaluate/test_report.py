@@ -23,7 +23,7 @@ MODELS = {
 REAL = {"fid": Gap("no weights"), "kid": Gap("no images"), "swd": Estimate(5, 4, 6), "recall": Estimate(0.9, 0.8, 1)}
 
 
-def test_the_table_has_the_order_of_the_catalogue_and_marks_the_best_model() -> None:
+def test_the_table_has_the_registrys_order_and_marks_the_best() -> None:
     sharp = {"one": Estimate(0.5, 0.4, 0.6), "two": Estimate(1.4, 1.3, 1.5), "real": Estimate(1, 0.9, 1.1)}
     columns = {label: {**figures, "sharpness": sharp[label]} for label, figures in {**MODELS, "real": REAL}.items()}
     rows = {row.metric.key: row.cells for row in table.rows(columns, "real")}
@@ -45,9 +45,7 @@ def test_the_table_has_the_order_of_the_catalogue_and_marks_the_best_model() -> 
         (Estimate(0.01, -0.5, 0.6), "0.01", "-0.50 to 0.60"),
     ],
 )
-def test_figures_have_three_digits_and_intervals_as_many_decimals(
-    estimate: Estimate, value: str, interval: str
-) -> None:
+def test_figures_have_three_digits_and_intervals_as_many(estimate: Estimate, value: str, interval: str) -> None:
     (row,) = table.rows({"one": {"kid": estimate}}, "real")
 
     assert [(cell.value, cell.interval) for cell in row.cells if cell] == [(value, interval)]
@@ -178,7 +176,7 @@ def test_the_page_needs_nothing_but_itself(yardstick: Yardstick, tiny_bundle: Pa
     assert f"python -m face_generation.evaluate bundle={tiny_bundle} 'broken=…' truncation=0.8" in page.text
 
 
-def test_a_page_without_embeddings_and_encoders_leaves_those_parts_out(yardstick: Yardstick, tmp_path: Path) -> None:
+def test_parts_without_embeddings_and_encoders_are_left_out(yardstick: Yardstick, tmp_path: Path) -> None:
     images = np.array(yardstick.held_out.images)
     model = Measured("photos", images, MODELS["one"], None, candidate=Candidate("photos", "photos"))
     write_report(tmp_path / "report.html", [model], Measured("real", images, REAL, None), {}, yardstick, "", "")

@@ -18,7 +18,7 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
     return Bundle.load(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
 
 
-def test_a_sheet_has_a_hundred_faces_of_their_own_above_their_numbers(bundle: Bundle) -> None:
+def test_a_sheet_has_a_hundred_new_faces_above_numbers(bundle: Bundle) -> None:
     generator = Generator(bundle)
     sheet, _ = sheets.draw(generator, seed=5, truncation=0.8)  # the other one is at the default of bundles, 1
 

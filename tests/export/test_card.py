@@ -34,7 +34,7 @@ def test_figures_that_were_losses_are_named(bundle: Bundle) -> None:
     assert "The losses were: pixels, likelihood, AlexNet." in card
 
 
-def test_a_card_says_that_no_figure_was_a_loss_or_that_nobody_knows(bundle: Bundle) -> None:
+def test_a_card_says_if_no_figure_or_an_unknown_one_was_a_loss(bundle: Bundle) -> None:
     assert "are no independent evidence: none. The losses were: EfficientNet-Lite0." in card_of(
         bundle, ["EfficientNet-Lite0"]
     )

@@ -208,7 +208,7 @@ def prior(provenance: Provenance, latents: LatentDataModule, synthetic_splits: P
     return folder
 
 
-def test_a_prior_becomes_a_bundle_with_the_networks_of_its_autoencoder(prior: Path, bundle: Path) -> None:
+def test_a_priors_bundle_has_its_autoencoders_networks(prior: Path, bundle: Path) -> None:
     ours, its = Bundle.load(prior), Bundle.load(bundle)
     for name in ("decoder.onnx", "encoder.onnx"):
         assert ours.files[name] == its.files[name]
@@ -260,7 +260,7 @@ def test_a_prior_keeps_to_the_decoder_that_it_was_trained_with(
         export_bundle(checkpoint.build(described), tmp_path / "prior", "prior", described, synthetic_splits)
 
 
-def test_data_and_licence_of_the_autoencoder_stay_with_the_prior(
+def test_a_priors_bundle_keeps_the_autoencoders_licence(
     provenance: Provenance, latents: LatentDataModule, synthetic_splits: Path, tmp_path: Path
 ) -> None:
     described = provenance("prior", **latents.shapes) | {"data": "My photos.", "licence": "mine"}

@@ -25,7 +25,7 @@ def test_names(generator: Generator, tiny_bundle: Path) -> None:
     assert Generator.load(tiny_bundle).attributes.names == []
 
 
-def test_without_a_word_attributes_are_as_frequent_as_in_training_faces(generator: Generator) -> None:
+def test_attributes_not_asked_for_are_as_frequent_as_in_faces(generator: Generator) -> None:
     said = generator.said(600, seed=0)
 
     assert said.dtype == np.int8
@@ -34,7 +34,7 @@ def test_without_a_word_attributes_are_as_frequent_as_in_training_faces(generato
     assert max(counts.values()) < 2 * min(counts.values())
 
 
-def test_what_is_not_asked_for_comes_from_a_face_that_has_what_is(generator: Generator) -> None:
+def test_other_attributes_come_from_a_matching_training_face(generator: Generator) -> None:
     said = generator.said(100, seed=0, attributes={"smiling": 1, "male": -1})
 
     assert {tuple(row) for row in said.tolist()} == {(1, -1, -1, -1), (1, 1, -1, -1)}
@@ -53,7 +53,7 @@ def test_at_truncation_0_is_one_face_of_what_was_asked_for(generator: Generator)
     assert not np.array_equal(one, generator.sample(1, 5, truncation=0, attributes={"male": True})[0])
 
 
-def test_the_prior_makes_latents_of_normal_vector_and_attributes(generator: Generator, told_bundle: Path) -> None:
+def test_the_prior_uses_normal_vector_and_attributes(generator: Generator, told_bundle: Path) -> None:
     latents = generator.latents(2, 7, truncation=0.5, attributes={"smiling": 1})
 
     prior = onnxruntime.InferenceSession(told_bundle / "prior.onnx", providers=["CPUExecutionProvider"])
@@ -66,7 +66,7 @@ def test_the_prior_makes_latents_of_normal_vector_and_attributes(generator: Gene
     assert np.array_equal(latents, np.stack(rows))
 
 
-def test_what_is_asked_for_changes_the_face_and_nothing_else_does(generator: Generator) -> None:
+def test_only_what_is_asked_for_changes_the_face(generator: Generator) -> None:
     smiling = generator.sample(3, 1, attributes={"smiling": 1, "male": -1})
 
     assert np.array_equal(generator.sample(3, 1, attributes={"male": False, "smiling": True}), smiling)

@@ -179,7 +179,7 @@ def test_imports_neither_torch_nor_mlflow() -> None:
     assert result.stdout.split() == []
 
 
-def test_drawing_writes_nothing_into_the_home_folder_and_reports_to_nobody(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_drawing_leaves_no_trace_at_home_and_sends_no_reports(tmp_path: Path, tiny_bundle: Path) -> None:
     script = f"from face_generation.generator import Generator; Generator.load({str(tiny_bundle)!r}).sample(1)"
     variables = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
 

@@ -15,7 +15,7 @@ def test_a_turn_by_a_right_angle() -> None:
     assert slerp(start, end, 1 / 3) == pytest.approx([(2 + 2 / 3) * np.cos(np.pi / 6), (2 + 2 / 3) * 0.5])
 
 
-def test_the_way_turns_evenly_and_keeps_the_length_of_normal_vectors() -> None:
+def test_the_way_turns_evenly_and_keeps_length() -> None:
     start, end = normal(512, 1), normal(512, 2)
     way = slerp(start, end, np.linspace(0, 1, 11)).astype(np.float64)
     assert way.shape == (11, 512)

@@ -208,7 +208,7 @@ def test_a_photo_of_an_iphone() -> None:
         read_photo(data, 80, formats=UPLOADS)
 
 
-def test_jpegs_of_200_megapixels_are_shrunk_while_they_are_decoded() -> None:
+def test_huge_jpegs_are_shrunk_while_they_are_decoded() -> None:
     data = file_of(Image.new("RGB", (16_320, 12_240), (200, 150, 120)), "JPEG", quality=60)
     assert np.abs(read_photo(data, 64).astype(int) - (200, 150, 120)).max() < 4
 

@@ -207,7 +207,7 @@ def test_faces_that_were_asked_for(draw: Callable[..., str], told_bundle: Path) 
     assert np.array_equal(pixels("plots/interpolation.png")[:, -150:], end)
 
 
-def test_a_folder_of_faces_has_a_table_of_what_they_were_asked_to_have(
+def test_a_folder_of_faces_has_a_table_of_what_was_asked(
     draw: Callable[..., str], folder: Path, told_bundle: Path
 ) -> None:
     bundle, asked = f"bundle={told_bundle}", "attributes={smiling: 1}"

@@ -29,13 +29,13 @@ def nats_per_value(seen: Tensor, target: Tensor) -> Tensor:
     return -torch.distributions.Normal(seen, squared_error.sqrt()).log_prob(target).mean()
 
 
-def test_the_likelihood_of_pixels_is_that_of_a_gaussian_with_the_best_variance() -> None:
+def test_pixels_have_a_gaussian_with_the_best_variance() -> None:
     images, reconstructions = torch.rand(2, 4, 3, 30, 30)
     nats = PixelLikelihood()(reconstructions, images)
     torch.testing.assert_close(nats, 2700 * nats_per_value(reconstructions, images))
 
 
-def test_the_likelihood_of_features_is_the_mean_of_that_of_each_map() -> None:
+def test_the_feature_likelihood_is_the_mean_over_maps() -> None:
     images, reconstructions = torch.rand(2, 4, 3, 64, 64)
     network = FeatureNetwork()
     maps = [nats_per_value(*pair) for pair in zip(network(reconstructions), network(images), strict=True)]
@@ -68,7 +68,7 @@ def test_pairs_are_told_apart_by_what_they_differ_in_alone() -> None:
 
 
 @pytest.mark.parametrize(("both", "penalised"), [(False, 1), (True, 2)])
-def test_the_gradient_penalty_is_the_squared_norm_of_the_gradient(both: bool, penalised: int) -> None:
+def test_the_penalty_is_the_squared_norm_of_the_gradient(both: bool, penalised: int) -> None:
     """Of a discriminator that is linear in the image, where the gradient is known."""
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(27, 1))
     penalty = GradientPenalty(weight=3.0, interval=4, both=both)(discriminator, *torch.randn(2, 5, 3, 3, 3))

@@ -44,7 +44,7 @@ def test_the_interval_of_a_share_stays_within_0_and_1() -> None:
     assert estimate.high == 1.0
 
 
-def test_the_interval_of_a_count_holds_the_share_as_often_as_it_says() -> None:
+def test_intervals_of_counts_hold_the_share_as_often_as_said() -> None:
     """With a probability of at least 95 %, whatever the true share is."""
     for probability in (0.01, 0.05, 0.3):
         counts = np.random.default_rng(0).binomial(100, probability, size=2000)
@@ -66,7 +66,7 @@ def test_the_interval_of_a_ratio_is_that_of_the_delta_method() -> None:
 
 
 @pytest.mark.parametrize(("shift", "widest"), [(0.3, 1.5), (1.0, 1.2)], ids=["close", "apart"])
-def test_the_interval_of_a_set_distance_is_as_wide_as_fresh_draws_spread(shift: float, widest: float) -> None:
+def test_intervals_of_distances_are_as_wide_as_fresh_draws(shift: float, widest: float) -> None:
     """Or somewhat wider, where the sets are close."""
     fresh = [frechet_distance(normal(60, 8, 2 * i), normal(90, 8, 2 * i + 1, shift)) for i in range(300)]
     sigmas = [

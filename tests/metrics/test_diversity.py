@@ -16,7 +16,7 @@ def noise(n: int, seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(256, size=(n, SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def test_of_even_images_ms_ssim_is_the_likeness_of_their_brightness() -> None:
+def test_ms_ssim_of_even_images_compares_brightness() -> None:
     """Even images have the same structure, none, at all scales, and differ only in luminance, which counts at the last
     scale with weight 0.1333 (Wang et al. 2003)."""
     darkness, brightness, constant = 50.0, 200.0, (0.01 * 255) ** 2

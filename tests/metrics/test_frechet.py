@@ -25,7 +25,7 @@ def by_the_book(a: Floats, b: Floats) -> float:
     return float(shift @ shift + np.trace(covariance_a + covariance_b) - 2 * np.sqrt(eigenvalues).sum())
 
 
-def test_of_gaussians_along_the_axes_it_is_the_difference_of_means_and_deviations() -> None:
+def test_gaussians_differ_by_means_and_deviations() -> None:
     mean_a, mean_b = np.array([0.0, 1.0, 2.0]), np.array([3.0, 1.0, 0.0])
     stds_a, stds_b = np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.5, 5.0])
     distance = frechet_distance(gaussian(50, mean_a, np.diag(stds_a)), gaussian(80, mean_b, np.diag(stds_b), seed=1))

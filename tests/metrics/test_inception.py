@@ -68,7 +68,7 @@ def test_features_come_from_the_file_that_was_given(weights: Path, images: NDArr
 
 
 @pytest.mark.usefixtures("nothing_to_fetch")
-def test_weights_that_cannot_be_fetched_are_a_gap_that_says_what_to_do() -> None:
+def test_weights_that_cannot_be_fetched_are_a_gap_with_a_remedy() -> None:
     with pytest.raises(Gap, match=rf"cannot be fetched \(.+\); fetch https://.*{PUBLISHED} .*inception_weights=<file>"):
         inception.load()
 

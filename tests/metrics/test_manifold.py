@@ -72,7 +72,7 @@ def test_noise_costs_precision() -> None:
     assert of_real.low > 0.8
 
 
-def test_intervals_hold_the_figures_and_are_as_wide_as_fresh_draws_spread() -> None:
+def test_intervals_are_as_wide_as_fresh_draws_spread() -> None:
     drawn = [both(normal(60, 8, 2 * i), 0.8 * normal(60, 8, 2 * i + 1), seed=i) for i in range(30)]
     for estimates in zip(*drawn, strict=True):
         sigmas = [(estimate.high - estimate.low) / 3.92 for estimate in estimates]

@@ -69,7 +69,7 @@ def test_mirror_images_are_nearer_than_other_faces(drawn: NDArray[np.uint8]) -> 
     assert distances.diagonal().max() < 0.6  # where the recogniser draws the line between one person and two
 
 
-def test_embedding_is_nearly_that_of_the_face_that_landmarks_cut_out(drawn: NDArray[np.uint8]) -> None:
+def test_the_fixed_box_embeds_like_a_box_from_landmarks(drawn: NDArray[np.uint8]) -> None:
     folder = Path(find_spec("face_recognition_models").submodule_search_locations[0]) / "models"
     landmarks = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
     recogniser = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
@@ -102,7 +102,7 @@ def test_cache_is_read_for_the_same_images_and_for_no_others(drawn: NDArray[np.u
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_set_of_several_parts_goes_on_from_those_that_are_kept(
+def test_a_set_continues_from_the_parts_that_are_kept(
     drawn: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recognition, "PART", 2)

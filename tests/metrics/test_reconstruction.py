@@ -48,7 +48,7 @@ def test_psnr_of_the_original_itself_is_a_gap(originals: NDArray[np.uint8]) -> N
         psnr(originals, reconstructions, seed=0)
 
 
-def test_ssim_of_the_original_itself_is_one_and_falls_with_noise(originals: NDArray[np.uint8]) -> None:
+def test_ssim_of_the_original_is_one_and_falls_with_noise(originals: NDArray[np.uint8]) -> None:
     same, little, much = (ssim(originals, noisy(originals, deviation), seed=0).value for deviation in (0, 10, 40))
 
     assert same == pytest.approx(1, abs=1e-6)
@@ -114,7 +114,7 @@ def test_lpips_with_weights_where_its_gap_says(originals: NDArray[np.uint8]) -> 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("alexnet")
-def test_a_device_that_cannot_take_the_network_is_not_called_a_fetch_that_failed(
+def test_a_device_error_is_not_called_a_failed_fetch(
     originals: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconstruction, "_device", lambda: "nowhere")

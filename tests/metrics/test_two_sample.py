@@ -29,7 +29,7 @@ def test_it_is_what_the_shift_allows() -> None:
         assert estimate.high - estimate.low < 0.06
 
 
-def test_of_one_distribution_it_is_chance_although_the_classifier_fits_noise() -> None:
+def test_one_distribution_gives_chance_despite_overfitting() -> None:
     values = [auc(crowd(40, seed=2 * i), crowd(40, seed=2 * i + 1), seed=i).value for i in range(20)]
 
     assert np.mean(values) == pytest.approx(0.5, abs=0.06)

@@ -156,7 +156,7 @@ def test_images_without_detail_are_a_gap() -> None:
         sliced_wasserstein(np.full((4, SIZE, SIZE, 3), 200, dtype=np.uint8), blotches(4, seed=1), seed=0)
 
 
-def test_images_of_other_sizes_have_the_same_levels_while_patches_fit() -> None:
+def test_other_sizes_have_the_same_levels_while_patches_fit() -> None:
     images, real = blotches(4, seed=1), blotches(4, seed=2)
 
     assert list(sliced_wasserstein(images[:, :64, :64], real[:, :64, :64], seed=0)) == KEYS

@@ -35,7 +35,7 @@ def test_several_batches_get_the_same_augmentation() -> None:
     assert not torch.equal(augment(faces()), draw_augmentation(4, torch.device("cpu"))(faces()))
 
 
-def test_it_shifts_by_an_eighth_at_most_and_cuts_at_most_a_quarter_out() -> None:
+def test_shifts_are_an_eighth_and_holes_a_quarter_at_most() -> None:
     torch.manual_seed(1)
     zeros = (augmented_once(torch.ones(64, 3, 150, 150)) == 0).all(1).float().mean((1, 2))
 

@@ -65,7 +65,7 @@ CAN_MOUNT = sys.platform == "linux" and subprocess.run([*MOUNT, "mount -t tmpfs 
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no file systems can be mounted here")
-def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(saved: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_keeps_the_old_checkpoint(saved: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; import torch\n"
         "from face_generation.errors import exit_on_user_error\n"

@@ -157,13 +157,13 @@ def test_spectral_normalisation_bounds_every_layer() -> None:
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, rel=0.01)
 
 
-def test_the_plain_discriminator_is_normalised_in_every_layer_but_the_first() -> None:
+def test_the_plain_discriminator_normalises_all_but_the_first() -> None:
     kinds = [type(layer).__name__ for layer in DCGANDiscriminator((8,) * 5, 150, "batch").layers]
     later = ["Conv2d", "BatchNorm2d", "LeakyReLU"]
     assert kinds == ["Conv2d", "LeakyReLU", *later * 4, "Flatten", "Linear"]
 
 
-def test_validation_measures_the_statistics_of_the_averaged_generator(
+def test_validation_measures_statistics_of_averaged_weights(
     build_model: Build, tmp_path: Path, synthetic: SyntheticDataModule
 ) -> None:
     """What it draws one image at a time has the contrast of what it draws in a batch that is normalised by itself."""

@@ -21,7 +21,7 @@ def test_updates_of_matrices_are_about_orthogonal(shape: tuple[int, int]) -> Non
     assert (values > 0.6).float().mean() > 0.9  # of a square one, some are too near to zero
 
 
-def test_a_step_of_a_matrix_has_the_size_of_adamws_and_vectors_are_adamws() -> None:
+def test_matrices_step_as_far_as_adamw_and_vectors_use_it() -> None:
     layer = nn.Linear(64, 128)
     before = copy.deepcopy(layer.state_dict())
     plain = copy.deepcopy(layer)

@@ -133,7 +133,7 @@ def test_velocities_have_the_shape_of_latents(shape: tuple[int, int, int], patch
     assert len(network.position) == tokens
 
 
-def test_velocities_depend_on_everything_that_is_told_and_on_every_place() -> None:
+def test_velocities_depend_on_all_inputs_and_places() -> None:
     network = transformer()
     latents, time, attributes = torch.randn(1, 3, 6, 6), torch.rand(1), torch.ones(1, 4)
     with torch.no_grad():
@@ -243,7 +243,7 @@ def test_the_dcgans_feature_maps_have_exact_sizes() -> None:
     assert feature_sizes(generator, generator.features, torch.zeros(2, LATENT_DIM)) == [10, 19, 38, 75, 150]
 
 
-def test_no_weights_make_the_dcgan_draw_a_checkerboard_on_a_plain_area() -> None:
+def test_the_dcgan_cannot_draw_a_checkerboard() -> None:
     generator = DCGANGenerator(LATENT_DIM, (12, *CHANNELS[::-1], 4), 150).eval()
     generator.stem[0] = nn.Sequential(nn.Linear(LATENT_DIM, 12), nn.Unflatten(1, (12, 1, 1)), nn.Upsample(5))
     generator.stem[1] = nn.Identity()

@@ -75,7 +75,7 @@ def run(workspace: Path) -> Path:
     return workspace / "whole"
 
 
-def test_a_run_leaves_checkpoints_metrics_and_a_bundle_that_draws(run: Path) -> None:
+def test_a_run_leaves_checkpoints_metrics_and_a_bundle(run: Path) -> None:
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "final.ckpt"}
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics.keys() == {f"val/{name}" for name in ("loss", "pixels", "features", "kl", "psnr", "ssim")}
