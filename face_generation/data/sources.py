@@ -93,7 +93,7 @@ class Source:
         if path.is_dir():
             self._add_folder(path)
         elif not path.is_file():
-            raise UserError(f"{path} does not exist, or is no folder or file; download the data first: {DOWNLOAD}")
+            raise UserError(f"{path} does not exist, or is not a folder or file; download the data first: {DOWNLOAD}")
         elif path.suffix.lower() == ".parquet":
             self._add(_on_disk(path.name, path))
         elif part := PART.fullmatch(path.name):

@@ -103,7 +103,7 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
         raise UserError(
             f"{label} names {len(rows):,} of the {len(source.images):,} images in {source.path}: it has names such as "
             f"{next(iter(partition))}, and not that of {min(missing)}; use the {PARTITION_FILE} that belongs to them, "
-            "or take it away"
+            "or remove it"
         )
     _require_distinct(source, rows, f"{label} calls two images")
     return {path: partition[row] for path, row in rows.items()}, label
@@ -130,7 +130,7 @@ def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | No
             return None
         raise UserError(
             f"CelebA's image numbers place {len(numbers):,} of the {len(source.images):,} images in {source.path}, and "
-            f"not {min(missing)}; add a {PARTITION_FILE} that names all, or take the others away"
+            f"not {min(missing)}; add a {PARTITION_FILE} that names all, or remove the others"
         )
     return {path: official_split(number) for path, number in numbers.items()}, "CelebA's image numbers"
 
@@ -201,7 +201,7 @@ def _attributes(
         raise UserError(
             f"{label} names {len(rows):,} of the {len(names):,} images in {source.path}: it has names such as "
             f"{next(iter(values))}, and not that of {min(names.keys() - rows.keys())}; use the {ATTRIBUTE_FILE} that "
-            "belongs to them, or take it away"
+            "belongs to them, or remove it"
         )
     _require_distinct(source, rows, f"{label} calls two images")
     part = "" if len(rows) == len(names) else f", for {len(rows):,} of {len(names):,} images"

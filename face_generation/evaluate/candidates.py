@@ -108,12 +108,12 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
             if image.mode != "RGB" or image.size != (size, size):
                 raise UserError(
                     f"{path} is an image of {image.width}×{image.height} pixels in mode {image.mode}, not of "
-                    f"{size}×{size} in RGB; convert it, or take it away"
+                    f"{size}×{size} in RGB; convert or remove it"
                 )
             return np.asarray(image)
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is no image; take it away") from error
+        raise UserError(f"{path} is not an image; remove it") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path} is a damaged image, or too large ({error}); take it away") from error
+        raise UserError(f"{path} is a damaged image, or too large ({error}); remove it") from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for damaged files
-        raise UserError(f"{path} is a damaged image ({error}); fetch it again, or take it away") from error
+        raise UserError(f"{path} is a damaged image ({error}); fetch it again, or remove it") from error

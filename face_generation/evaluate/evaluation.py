@@ -104,7 +104,7 @@ def _check_bundles(found: Sequence[Candidate], option: str) -> None:
     for candidate in found:
         if candidate.bundle is None:
             raise UserError(
-                f"{option} writes into bundles, by name or folder, and {candidate.source} is none; export it first: "
+                f"{option} writes into bundles, by name or folder, and {candidate.source} is not one; export it first: "
                 "python -m face_generation.export"
             )
         if not os.access(candidate.bundle.folder, os.W_OK):

@@ -225,7 +225,7 @@ def _find(where: str) -> Path:
     if (folder / MANIFEST).is_file():
         return folder
     if folder.is_dir():
-        raise UserError(f"the folder {where} is no bundle: it has no {MANIFEST}; export one there first")
+        raise UserError(f"the folder {where} is not a bundle: it has no {MANIFEST}; export one there first")
     names = ", ".join(shipped()) or "none"
     raise UserError(f"no bundle {where!r}; give a shipped one ({names}), a folder, or an address: models:/… or hf://…")
 

@@ -21,7 +21,7 @@ def fetch(uri: str) -> Path:
     """
     repository, _, revision = uri.removeprefix("hf://").partition("@")
     if not uri.startswith("hf://") or not REPOSITORY.fullmatch(repository):
-        raise UserError(f"{uri} is no address on the hub; give hf://owner/name or hf://owner/name@revision")
+        raise UserError(f"{uri} is not an address on the hub; give hf://owner/name or hf://owner/name@revision")
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError

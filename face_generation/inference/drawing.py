@@ -66,7 +66,7 @@ def sample(config: DictConfig) -> None:
         raise UserError(f"grid must be true or false, not {config.grid!r}")
     one_picture = n == 1 or config.grid
     if one_picture and n > pictures.MAX_GRID:
-        raise UserError(f"a grid holds {pictures.MAX_GRID} faces at most; leave grid=true away for a folder of files")
+        raise UserError(f"a grid holds {pictures.MAX_GRID} faces at most; leave grid=true out for a folder of files")
     output, suffix = picture_target(config, "plots/gen_example") if one_picture else folder_target(config)
 
     generator = Generator.load(config.bundle)
@@ -192,7 +192,9 @@ def as_in_picture(config: DictConfig) -> DictConfig:
         bundle = recipe["bundle"]
     elif Bundle.load(bundle).version != recipe["version"]:
         drawn_by = f"bundle {recipe['bundle']}, version {recipe['version']}"
-        raise UserError(f"{path} was drawn by {drawn_by}, and {bundle} is another one; name that one as bundle=…")
+        raise UserError(
+            f"{path} was drawn by {drawn_by}, and {bundle} is another one; give the right one as bundle=…"
+        )
     options = {name: value for name, value in recipe.items() if name in SAID}
     return OmegaConf.merge(config, options, {"bundle": bundle, "same_as": None})  # type: ignore[return-value]
 
@@ -246,7 +248,7 @@ def picture_target(
         output = output.with_suffix(f".{config.format or 'png'}")
     suffix = known_format(output.suffix[1:].lower(), formats)
     if config.format and formats[suffix] != formats[known_format(config.format, formats)]:
-        raise UserError(f"output={output} and format={config.format} contradict each other; leave one of them away")
+        raise UserError(f"output={output} and format={config.format} contradict each other; leave one of them out")
     return output, suffix
 
 

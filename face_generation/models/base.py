@@ -42,7 +42,7 @@ class FaceModel(pl.LightningModule):
         Raises:
             UserError: The model does not draw in steps.
         """
-        raise UserError(f"a {type(self).__name__} does not draw in steps; leave {' and '.join(sampling)} away")
+        raise UserError(f"a {type(self).__name__} does not draw in steps; leave out {' and '.join(sampling)}")
 
     def compile_networks(self) -> None:
         """Compiles the networks that take most of the training time, with torch.compile."""

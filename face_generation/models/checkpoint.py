@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path} ({error.strerror}); give a checkpoint that can be read") from error
     except Exception as error:  # damage in the tables of the archive raises errors of many classes
         raise UserError(
-            f"{path} is damaged, cut short, or no checkpoint; give another one, such as a final.ckpt"
+            f"{path} is damaged, cut short, or not a checkpoint; give another one, such as a final.ckpt"
         ) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() >= KEYS:
         raise UserError(f"{path} is not a checkpoint of this package; give one that face_generation.train wrote")
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
         for name, tensor in checkpoint.get(weights, {}).items():
             if not torch.isfinite(tensor).all():
                 raise UserError(
-                    f"{path} has weights that are no numbers ({name}), because its training went wrong; give an older "
+                    f"{path} has weights that are not numbers ({name}), because its training went wrong; give an older "
                     "checkpoint, or train again with a smaller learning rate"
                 )
     return checkpoint

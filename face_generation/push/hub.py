@@ -28,7 +28,7 @@ def push(bundle: Bundle, repository: str, private: bool = False) -> str:
         UserError: The name is malformed, nobody is logged in, or the hub refuses.
     """
     if not REPOSITORY.fullmatch(repository):
-        raise UserError(f"repository={repository} is no name on the hub; give owner/name")
+        raise UserError(f"repository={repository} is not a name on the hub; give owner/name")
     try:
         from huggingface_hub import CommitOperationAdd, HfApi
         from huggingface_hub.errors import HfHubHTTPError

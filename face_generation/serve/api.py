@@ -595,7 +595,7 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
         known[name] = [*known.get(name, ()), *value.split(",")] if name in NAMES else value
     version = options.pop("version", served.version)
     if version != served.version:
-        raise Problem(404, f"the model has changed since version {version}; leave version away for today's face")
+        raise Problem(404, f"the model has changed since version {version}; leave version out for today's face")
     try:
         face = Face.model_validate({**options, "edits": edits}, strict=False)  # query options are text
     except ValidationError as error:

@@ -57,7 +57,7 @@ class Face(Request):
         if self.latents is not None and self.toward is None and self.asked:
             raise ValueError("with and without are for the faces of seeds; edit latents instead")
         if both := set(self.with_) & set(self.without):
-            raise ValueError(f"a face is asked to be with and without {', '.join(sorted(both))}; leave one away")
+            raise ValueError(f"a face is asked to be with and without {', '.join(sorted(both))}; leave one out")
         return self
 
 

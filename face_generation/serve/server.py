@@ -60,7 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(where[:2], family=family, backlog=BACKLOG)
     except socket.gaierror as error:
-        raise UserError(f"host={host} is no address ({error.strerror}); try host=127.0.0.1") from error
+        raise UserError(f"host={host} is not an address ({error.strerror}); try host=127.0.0.1") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} of {host} is in use; choose another, such as port={port + 1}") from error

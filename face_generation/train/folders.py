@@ -36,7 +36,7 @@ def holding(folder: Path, *, again: bool) -> Iterator[Path]:
         except Timeout as error:
             if again:
                 raise UserError(
-                    f"another run trains in {folder} at this moment; wait for its end, or begin one in a folder of its "
+                    f"another run is training in {folder}; wait for its end, or begin one in a folder of its "
                     "own, without ckpt_path and hydra.run.dir"
                 ) from error
             continue

@@ -495,7 +495,7 @@ def member(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (shutil.rmtree, "does not exist, or is no folder or file; download the data first"),
+        (shutil.rmtree, "does not exist, or is not a folder or file; download the data first"),
         (lambda data: (data / ARCHIVE).unlink(), "has neither img_align_celeba.zip nor images"),
         (lambda data: (data / ARCHIVE).write_text("\n<!DOCTYPE html><html>Quota exceeded"), "is a web page"),
         (cut_off, "is cut off, or not a zip; remove it and download it again"),

@@ -270,7 +270,7 @@ def test_a_shipped_name_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (["bundle=grey"], "grey/a.png is an image of 150×150 pixels in mode L, not of 150×150 in RGB"),
         (["bundle=small"], "small/a.jpg is an image of 64×64 pixels in mode RGB, not of 150×150 in RGB"),
         (["bundle=broken"], "broken/a.png is a damaged image"),
-        (["bundle=text"], "text/a.webp is no image; take it away"),
+        (["bundle=text"], "text/a.webp is not an image; remove it"),
         (["bundle=huge"], "huge/a.png is a damaged image, or too large (Image size (400000000 pixels) exceeds"),
         (["bundle=fine", "card=true"], "card=true writes into bundles, by name or folder, and fine is none"),
         (["bundle=fine", "broken=3"], "broken=… writes into bundles, by name or folder, and fine is none"),

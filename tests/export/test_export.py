@@ -160,7 +160,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "sprung",))
 
     torch.save({"model": Trap()}, tmp_path / "some.ckpt")
-    with pytest.raises(UserError, match="damaged, cut short, or no checkpoint"):
+    with pytest.raises(UserError, match="damaged, cut short, or not a checkpoint"):
         checkpoint.load(tmp_path / "some.ckpt")
     assert not (tmp_path / "sprung").exists()
 

@@ -56,7 +56,7 @@ def test_weights_that_are_no_numbers_are_refused(saved: Path, tmp_path: Path) ->
     content["state_dict"][name] = torch.full_like(content["state_dict"][name], torch.nan)
     checkpoint.write(tmp_path / "nan.ckpt", content)
 
-    with pytest.raises(UserError, match=f"nan.ckpt has weights that are no numbers .{name}."):
+    with pytest.raises(UserError, match=f"nan.ckpt has weights that are not numbers .{name}."):
         checkpoint.read(tmp_path / "nan.ckpt")
 
 

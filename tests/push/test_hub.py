@@ -191,8 +191,8 @@ def test_a_bundle_goes_to_the_hub_and_draws_from_there(run: Any, hub: Hub, told_
     ("module", "options", "message"),
     [
         ("inference", ["bundle=hf://me/nothing"], "hf://me/nothing is not on the hub, or private; check the name"),
-        ("inference", ["bundle=hf://me"], "hf://me is no address on the hub; give hf://owner/name"),
-        ("push", ["bundle=vae", "repository=faces"], "repository=faces is no name on the hub; give owner/name"),
+        ("inference", ["bundle=hf://me"], "hf://me is not an address on the hub; give hf://owner/name"),
+        ("push", ["bundle=vae", "repository=faces"], "repository=faces is not a name on the hub; give owner/name"),
         ("push", ["bundle=vae", "repository=me/faces"], "the hub took no upload to me/faces"),
         ("push", ["bundle=nobody", "repository=me/faces"], "no bundle 'nobody'"),
     ],

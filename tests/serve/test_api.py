@@ -393,7 +393,7 @@ def test_mistakes_in_an_order(http: httpx.Client, path: str, order: dict, messag
         ("with=bald", "the bundle told cannot be asked for 'bald'; there are smiling, eyeglasses, male"),
         ("without=blurry", "cannot be asked for 'blurry'"),
         ("with=", "cannot be asked for ''"),
-        ("with=male&without=smiling,male", "with and without male; leave one away"),
+        ("with=male&without=smiling,male", "with and without male; leave one out"),
     ],
 )
 def test_mistakes_in_what_is_asked_for(http: httpx.Client, query: str, message: str) -> None:

@@ -93,7 +93,7 @@ def test_port_in_use(mistake: Callable[..., str]) -> None:
     [
         (["port=70000"], "port should be less than or equal to 65535, not 70000"),
         (["port=abc"], "port should be a valid integer, not 'abc'"),
-        (["host=nowhere.invalid"], "host=nowhere.invalid is no address"),
+        (["host=nowhere.invalid"], "host=nowhere.invalid is not an address"),
         (["host=203.0.113.1"], "cannot serve at 203.0.113.1:8000: Cannot assign requested address"),
         (["bundles=[]"], "bundles should have at least 1 item, not 0"),
         (["workers=0"], "workers should be greater than or equal to 1, not 0"),

@@ -26,7 +26,7 @@ def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(folders, "PATIENCE", 0.1)
     with (
         folders.holding(tmp_path, again=True),
-        pytest.raises(UserError, match="another run trains in"),
+        pytest.raises(UserError, match="another run is training in"),
         folders.holding(tmp_path, again=True),
     ):
         pass

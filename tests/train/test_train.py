@@ -259,7 +259,7 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["data.folder=nowhere"], "no packed splits in nowhere"),
         (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
-        (["ckpt_path=splits/train.npy"], "damaged, cut short, or no checkpoint"),
+        (["ckpt_path=splits/train.npy"], "damaged, cut short, or not a checkpoint"),
         (["ckpt_path=whole/checkpoints/last.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
         (
             ["ckpt_path=whole/checkpoints/last.ckpt", "data.batch_size=8", "trainer.max_epochs=3"],

@@ -72,7 +72,7 @@ def read_keys(file: Path) -> dict[str, bytes]:
         if not words or words[0].startswith("#"):
             continue
         if len(words) != 2 or words[0] in keys or not line.isascii():
-            raise UserError(f"line {number} of {file} is no new name and its key, in ASCII; write them as: name key")
+            raise UserError(f"line {number} of {file} is not a new name and its key, in ASCII; write them as: name key")
         keys[words[0]] = words[1].encode()
     return keys
 
