@@ -192,9 +192,7 @@ def as_in_picture(config: DictConfig) -> DictConfig:
         bundle = recipe["bundle"]
     elif Bundle.load(bundle).version != recipe["version"]:
         drawn_by = f"bundle {recipe['bundle']}, version {recipe['version']}"
-        raise UserError(
-            f"{path} was drawn by {drawn_by}, and {bundle} is another one; give the right one as bundle=…"
-        )
+        raise UserError(f"{path} was drawn by {drawn_by}, and {bundle} is another one; give the right one as bundle=…")
     options = {name: value for name, value in recipe.items() if name in SAID}
     return OmegaConf.merge(config, options, {"bundle": bundle, "same_as": None})  # type: ignore[return-value]
 
