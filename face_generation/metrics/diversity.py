@@ -15,8 +15,8 @@ MS_SSIM = Metric(
     "ms_ssim",
     "MS-SSIM between samples",
     "lower",
-    "Mean multi-scale structural similarity of random pairs of samples: lower is more diverse. Far above the value of "
-    "real faces, the model keeps drawing the same picture.",
+    "Mean multi-scale structural similarity of random pairs of samples. Lower is more diverse. If it is far above the "
+    "value of real faces, the model keeps drawing the same picture.",
     "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs",
     judges=("MS-SSIM",),
 )
@@ -24,8 +24,8 @@ FACE_DIVERSITY = Metric(
     "face_diversity",
     "Diversity of faces",
     "one",
-    "Mean distance between the face embeddings of pairs of samples, over that of pairs of real faces: well below 1, "
-    "all samples look like the same few people.",
+    "Mean distance between the face embeddings of pairs of samples, divided by that of pairs of real faces. If it is "
+    "well below 1, all samples look like the same few people.",
     "",
     judges=(RECOGNISER,),
 )

@@ -10,8 +10,8 @@ FACE_FRECHET = Metric(
     "face_frechet",
     "Fréchet distance of faces",
     "lower",
-    "As FID, over the embeddings of a face recogniser instead of Inception's features: whether the samples are as "
-    "varied a crowd of people as the real faces, and the same crowd.",
+    "Like FID, but with the embeddings of a face recogniser in place of Inception's features. It says whether samples "
+    "show as varied people as real faces, and the same kinds of people.",
     "Heusel et al. 2017; features of King 2017, High Quality Face Recognition with Deep Metric Learning",
     judges=(RECOGNISER,),
 )

@@ -25,8 +25,8 @@ FID = Metric(
     "fid",
     "FID",
     "lower",
-    "Fréchet Inception distance: how far apart two Gaussians are, fitted to the Inception features of samples and of "
-    "real images. It grows as fewer images are used, so compare only with the floor, and at equal numbers.",
+    "Fréchet Inception distance: the distance between Gaussians that are fitted to the Inception features of samples and "
+    "of real images. It grows as fewer images are used, so compare it only at equal numbers.",
     "Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule",
     judges=(NETWORK,),
 )
@@ -34,8 +34,8 @@ KID = Metric(
     "kid",
     "KID ×1000",
     "lower",
-    "Kernel Inception distance: how differently samples and real images lie in the space of Inception features, times "
-    "1000. Unlike FID it does not depend on how many images are used; 0 is no difference.",
+    "Kernel Inception distance, times 1000: how much samples and real images differ in Inception features. 0 is no "
+    "difference. Unlike FID, it does not depend on the number of images.",
     "Bińkowski et al. 2018, Demystifying MMD GANs",
     judges=(NETWORK,),
 )

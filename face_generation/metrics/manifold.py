@@ -15,7 +15,7 @@ PRECISION = Metric(
     "precision",
     "Precision",
     "higher",
-    "Share of samples that lie among the real faces, nearer to one than its third nearest real neighbour is: realism.",
+    "Share of samples that lie among the real faces, nearer to one than its third nearest neighbour: realism.",
     PAPER,
     judges=(RECOGNISER,),
 )
@@ -23,7 +23,7 @@ RECALL = Metric(
     "recall",
     "Recall",
     "higher",
-    "Share of real faces that lie among the samples, by the same measure: coverage of the variety of real faces.",
+    "Share of real faces that lie among the samples, by the same measure: how much of their variety is covered.",
     PAPER,
     judges=(RECOGNISER,),
 )

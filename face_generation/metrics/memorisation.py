@@ -16,8 +16,8 @@ NEAREST_TRAIN = Metric(
     "nearest_train",
     "Nearest training face",
     "one",
-    "Median distance from a sample to the nearest training face, over the same for held-out real faces: well below 1 "
-    "is memorising.",
+    "Median distance from a sample to the nearest training face, divided by that of held-out real faces. Well below 1 "
+    "means memorising.",
     "",
     judges=(RECOGNISER,),
 )
@@ -25,8 +25,8 @@ COPIES = Metric(
     "copies",
     "Copies",
     "lower",
-    "Share of samples nearer to a training face than all but 1 % of held-out real faces are. New faces give 0.01; well "
-    "above it, training faces are being copied.",
+    "Share of samples that are nearer to a training face than all but 1 % of held-out real faces. New faces give 0.01. "
+    "Well above it, training faces are being copied.",
     "",
     judges=(RECOGNISER,),
 )

@@ -26,7 +26,7 @@ SSIM = Metric(
     "ssim",
     "SSIM",
     "higher",
-    "Structural similarity of reconstructions to their originals: 1 is identical.",
+    "Structural similarity of reconstructions to their originals. 1 is identical.",
     "Wang et al. 2004, Image Quality Assessment: From Error Visibility to Structural Similarity",
     judges=("SSIM",),
 )
@@ -34,8 +34,8 @@ LPIPS = Metric(
     "lpips",
     "LPIPS",
     "lower",
-    "Distance between reconstructions and originals in the features of an image classifier, which follows what people "
-    "call similar better than pixels do: 0 is identical.",
+    "Distance between reconstructions and originals in the features of an image classifier, which agree with people "
+    "better than pixels do. 0 is identical.",
     "Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
     judges=("AlexNet",),
 )
@@ -43,7 +43,7 @@ FACE_DISTANCE = Metric(
     "face_distance",
     "Face distance",
     "lower",
-    "Distance between the face embeddings of a reconstruction and its original: below about 0.6 the recogniser takes "
+    "Distance between the face embeddings of a reconstruction and its original. Below about 0.6, the recogniser takes "
     "them for the same person.",
     "King 2017, High Quality Face Recognition with Deep Metric Learning",
     judges=(RECOGNISER,),

@@ -10,7 +10,7 @@ SHARPNESS = Metric(
     "sharpness",
     "Sharpness",
     "one",
-    "Energy of the images' Laplacian over that of real faces: below 1 is blurred, above 1 noisy or too crisp.",
+    "Energy of the images' Laplacian divided by that of real faces. Below 1 is blurred, above 1 noisy or too crisp.",
     "Pech-Pacheco et al. 2000, Diatom Autofocusing in Brightfield Microscopy",
     judges=("Laplacian",),
 )

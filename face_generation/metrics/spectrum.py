@@ -13,8 +13,8 @@ GRID_ARTEFACT = Metric(
     "grid_artefact",
     "Grid artefact, dB",
     "lower",
-    "How far the highest peak of a grid with a period of 8 pixels or fewer stands out in the spectrum of the samples, "
-    "beyond what it does in that of real faces: about 0 is no grid.",
+    "How far the highest peak of a grid with a period of up to 8 pixels stands out in the spectrum of samples, more "
+    "than in that of real faces. About 0 means that there is no grid.",
     "Durall et al. 2020, Watch Your Up-Convolution",
     judges=("spectrum",),
 )

@@ -25,9 +25,9 @@ AUC = Metric(
     "two_sample_auc",
     "Told from photos, AUC",
     "lower",
-    "How surely a linear classifier tells samples from real faces by the features of a network that was trained on "
-    "photos: how often it ranks a sample and a real face rightly, of those that it has not learned from. 0.5 is no "
-    "better than chance. It grows with the number of images, so compare only at equal numbers.",
+    "How surely a linear classifier tells samples from real faces, by the features of a network that was trained on "
+    "photos: how often it ranks a sample and a real face rightly that it has not learned from. 0.5 is chance. It grows "
+    "with the number of images, so compare it only at equal numbers.",
     PAPER,
     judges=(NETWORK,),
 )
@@ -35,7 +35,7 @@ AUC_THIRD = Metric(
     "two_sample_auc_third",
     "Told from photos at a third, AUC",
     "lower",
-    "The same for images that were shrunk to a third of their size, and so without the fine texture that gives most "
+    "The same for images that were shrunk to a third of their size, which removes the fine texture that gives most "
     "samples away.",
     PAPER,
     judges=(NETWORK,),

@@ -27,7 +27,7 @@ SWD = Metric(
     "SWD ×1000",
     "lower",
     "Sliced Wasserstein distance between small patches of samples and of real faces, times 1000: the mean of the four "
-    "scales below. It sees texture and colour, not whether the parts make a face.",
+    "scales below. It sees texture and colour, but not whether the parts make a face.",
     PAPER,
     JUDGES,
 )
