@@ -25,7 +25,7 @@ FID = Metric(
     "fid",
     "FID",
     "lower",
-    "Fréchet Inception distance: the distance between Gaussians that are fitted to the Inception features of samples and "
+    "Fréchet Inception distance: the distance between Gaussians fitted to the Inception features of samples and "
     "of real images. It grows as fewer images are used, so compare it only at equal numbers.",
     "Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule",
     judges=(NETWORK,),
