@@ -1,5 +1,6 @@
 """The logger by itself, on a store in a file: what a run says about itself, and a store that fails for a while."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,10 +20,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs, which takes MLflow seconds to make."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
 @pytest.fixture
-def store(folder: Path) -> str:
+def store(folder: Path, empty_store: Path) -> str:
     """The address of the store of this test: MLflow keeps those open that it knows."""
-    return f"sqlite:///{folder}/mlflow.db"
+    return f"sqlite:///{shutil.copy(empty_store, folder)}"
 
 
 @pytest.fixture

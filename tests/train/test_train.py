@@ -88,7 +88,7 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle(run: Path) -> None:
     assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
-@pytest.mark.parametrize("batches", [4, 1000])
+@pytest.mark.parametrize("batches", [4, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, batches: int) -> None:
     """Killed in the middle of an epoch, or as soon as the first one has its last batch, before it is validated:
     weights, their average and the optimizer's state end alike, bit for bit."""
@@ -172,7 +172,7 @@ def test_the_stages_of_the_recipe(workspace: Path) -> None:
     assert metrics.keys() == {"val/loss", "val/loss_told", "val/loss_untold"}
 
 
-@pytest.mark.parametrize("choice", ["model=dcgan", "experiment=dcgan_2016"])
+@pytest.mark.parametrize("choice", ["model=dcgan", pytest.param("experiment=dcgan_2016", marks=pytest.mark.slow)])
 def test_a_dcgan_becomes_a_bundle_that_draws_and_has_no_encoder(workspace: Path, choice: str) -> None:
     folder = workspace / choice
     done = train(workspace, choice, f"hydra.run.dir='{choice}'", recipe=SMALL_DCGAN)
