@@ -33,7 +33,7 @@ def to_float(images: Tensor) -> Tensor:
 class PackedDataModule(pl.LightningDataModule):
     """Train, validation and test loaders over the packed splits in a folder.
 
-    Batches cross to the device as uint8 and become floats, and are flipped at random (training only), there.
+    Batches cross to the device as uint8. There they become floats and, in training, are flipped at random.
 
     Args:
         folder: Where `train.npy`, `val.npy` and `test.npy` are.
