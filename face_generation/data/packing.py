@@ -32,6 +32,7 @@ from face_generation.data.splitting import Plan, plan
 from face_generation.data.summary import Summary, checksum
 from face_generation.errors import UserError
 from face_generation.files import require_space
+from face_generation.generator.parallel import cores
 from face_generation.generator.photos import TooLarge, aligned_faces, centred_square, open_photo
 
 IMAGE_SIZE = 150  # pixels, both sides, where nobody asks for another size
@@ -261,4 +262,4 @@ def _write_table(path: Path, plan: Plan, split: str, summary: Summary) -> None:
 
 def _cores() -> int:
     """Cores that this process may use, up to 16: more threads would only wait for Python's lock, and take memory."""
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(16, cores())
