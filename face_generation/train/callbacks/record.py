@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import OmegaConf
 
+from face_generation.files import writing
 from face_generation.train.folders import CONFIG
 from face_generation.train.loggers import log_file, log_split
 
@@ -38,7 +39,8 @@ class RecordRun(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
-        OmegaConf.save(self.settings, self.folder / CONFIG)
+        with writing(self.folder / CONFIG) as file:
+            file.write(OmegaConf.to_yaml(self.settings).encode())
         for logger in trainer.loggers:
             logger.log_hyperparams(self.settings | self.changed)
             log_file(logger, self.folder / CONFIG)
