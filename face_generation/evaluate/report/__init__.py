@@ -18,6 +18,7 @@ from face_generation.evaluate.measurement import Images, Measured, Yardstick
 from face_generation.evaluate.report import charts, exhibits, table
 from face_generation.evaluate.sheets import Sheet
 from face_generation.files import writing
+from face_generation.generator import pictures
 from face_generation.metrics import BETTER
 from face_generation.metrics.memorisation import RARE, Neighbours
 
@@ -101,7 +102,7 @@ def _samples(model: Measured, seed: int) -> dict[str, Any]:
     shown = model.images[:SAMPLES]
     drawn = model.candidate and model.candidate.generator
     which = f"seeds {seed} to {seed + len(shown) - 1}" if drawn else f"the first {len(shown)} files"
-    return {"label": model.label, "which": which, "picture": _picture(exhibits.tile(shown, COLUMNS))}
+    return {"label": model.label, "which": which, "picture": _picture(pictures.grid(shown, len(shown), COLUMNS))}
 
 
 def _sheets(model: Measured, sheets: Sequence[Sheet], seed: int) -> list[dict[str, Any]]:
@@ -135,8 +136,9 @@ def _reconstructions(models: Sequence[Measured], originals: Images) -> list[dict
             rows = []
             for start in range(0, min(PAIRS, len(originals)), COLUMNS):
                 row = slice(start, min(PAIRS, start + COLUMNS))
-                rows += [exhibits.tile(faces[row], COLUMNS) for faces in (originals, model.reconstructions)]
-            found.append({"label": model.label, "picture": _picture(exhibits.tile(rows, 1))})
+                for faces in (originals, model.reconstructions):
+                    rows.append(pictures.grid(faces[row], len(faces[row]), COLUMNS))
+            found.append({"label": model.label, "picture": _picture(pictures.grid(rows, len(rows), 1))})
     return found
 
 
@@ -161,7 +163,7 @@ def _memorisation(models: Sequence[Measured], floor: Measured, training: Images)
 def _closest(images: Images, training: Images, found: Neighbours) -> list[dict[str, Any]]:
     return [
         {
-            "picture": _picture(exhibits.tile([images[i], training[found.indices[i]]], 1)),
+            "picture": _picture(pictures.grid([images[i], training[found.indices[i]]], 2, 1)),
             "distance": found.distances[i],
         }
         for i in found.closest(CLOSEST)
