@@ -80,15 +80,15 @@ function recipes(bundle, face) {
  * @param {(loaded: number, total: number) => void} onProgress
  */
 function working(onProgress) {
-  /** @type {import("./loader.js").Files} */
+  /** @type {import("./loader.js").Files|undefined} */
   let files;
-  /** @type {Worker|undefined} */
-  let worker;
   /** @type {Task[]} */
   const waiting = [];
   /** @type {Task|undefined} */
   let now;
   let count = 0; // the number of the task that is under way
+  /** @type {Worker|undefined} */
+  let worker = start(); // at once, so that it loads while the page does
 
   function start() {
     const started = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -108,8 +108,13 @@ function working(onProgress) {
       for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
       now = undefined;
     });
-    started.postMessage({ id: 0, name: "open", args: [new URL(".", document.baseURI).href, files] });
+    if (files) letOpen(started, files);
     return started;
+  }
+
+  /** @param {Worker} started @param {import("./loader.js").Files} listed */
+  function letOpen(started, listed) {
+    started.postMessage({ id: 0, name: "open", args: [new URL(".", document.baseURI).href, listed] });
   }
 
   function next() {
@@ -129,6 +134,7 @@ function working(onProgress) {
     /** @param {import("./loader.js").Files} listed Which the worker may fetch. */
     open(listed) {
       files = listed;
+      if (worker) letOpen(worker, listed);
     },
 
     /**
