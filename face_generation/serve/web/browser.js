@@ -22,8 +22,7 @@ export function inBrowser(onProgress) {
   const { open, work } = working(onProgress);
   // Keeps the page for visits without a network, where there is one; browsers take none where there is no HTTPS.
   const keeper = document.documentElement.dataset.keeper;
-  if (keeper)
-    navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
+  if (keeper) navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
 
   /** @param {Bundle} bundle @param {Face} face @param {AbortSignal} [signal] */
   const portrait = (bundle, face, signal) => work("draw", [bundle.name, face], { first: true, signal });
