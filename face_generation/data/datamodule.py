@@ -40,7 +40,7 @@ class PackedDataModule(pl.LightningDataModule):
         batch_size: Images per step and process.
         num_workers: Loader processes. 0 loads in the training process, which is fast enough on local disks.
         flip: Mirror each training image with probability one half.
-        seed: Seed of the shuffle and the flips. Both depend only on it, the epoch or step, and the rank.
+        seed: Seed of the shuffle and the flips. Both depend only on it and the epoch or step.
         description: What the images are, for the card of a model trained on them. `None` takes it from the splits.
         licence: Terms of use of the images, and so of such a model. `None` takes them from the splits.
 
@@ -143,12 +143,13 @@ class PackedDataModule(pl.LightningDataModule):
         return DataLoader(split, self.batch_size, sampler=sampler, **self._options(split))
 
     def _flipped(self, count: int) -> Tensor:
-        """Which of `count` images to mirror, as booleans: a function of the seed, the step and the rank."""
+        """Which of `count` images to mirror, as booleans: a function of the seed, the step, and the image's place in
+        the batch of all processes."""
         assert self.trainer is not None
+        rank, processes = self._place()
         step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        entropy = np.random.SeedSequence((self.seed, step, self.trainer.global_rank))
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-        return (torch.rand(count, generator=generator) < 0.5) & self.flip
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0]))
+        return (torch.rand(count * processes, generator=generator)[rank::processes] < 0.5) & self.flip
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,7 +1,8 @@
 """The loss of the prior: flow matching."""
 
-import torch
 from torch import Tensor, nn
+
+from face_generation import randomness
 
 
 class FlowMatching(nn.Module):
@@ -21,7 +22,8 @@ class FlowMatching(nn.Module):
 
     def forward(self, network: nn.Module, latents: Tensor, attributes: Tensor) -> Tensor:
         """Normalised latents N×C×H×W and their attributes N×K, as told → mean squared error per dimension, a scalar."""
-        noise = torch.randn_like(latents)
-        time = (self.time_mean + self.time_std * torch.randn(len(latents), device=latents.device)).sigmoid()
+        noise = randomness.normal(*latents.shape, device=latents.device)
+        time = randomness.normal(len(latents), device=latents.device)
+        time = (self.time_mean + self.time_std * time).sigmoid()
         velocity = network(noise.lerp(latents, time.view(-1, 1, 1, 1)), time, attributes)
         return (velocity.float() - (latents - noise)).square().mean()

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from face_generation import randomness
+
 SHIFT = 1 / 8  # largest shift, as a share of the image size
 CUTOUT = 1 / 2  # side of the hole, as a share of the image size
 
@@ -17,10 +19,10 @@ def draw_augmentation(count: int, device: torch.device) -> Callable[[Tensor], Te
     augmentation. Every step is differentiable. When photos and a generator's images are both augmented, the
     discriminator cannot learn the photos by heart, and the generator does not learn to draw the augmentation.
     """
-    brightness, saturation, contrast = torch.rand(3, count, 1, 1, 1, device=device) - 0.5
+    brightness, saturation, contrast = (randomness.uniform(count, 3, 1, 1, 1, device=device) - 0.5).unbind(1)
     amounts = brightness, 1 + 2 * saturation, 1 + contrast
-    shift = torch.rand(count, 2)
-    centre = torch.rand(2, count, 1, 1, 1, device=device)
+    shift = randomness.uniform(count, 2, device=torch.device("cpu"))
+    centre = randomness.uniform(count, 2, 1, 1, 1, device=device).unbind(1)
 
     def augment(images: Tensor) -> Tensor:
         return _cutout(_translate(_recolour(images, *amounts), shift), *centre)

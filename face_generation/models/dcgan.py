@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from face_generation import randomness
 from face_generation.losses import GradientPenalty, NonSaturating, RelativisticPairing
 from face_generation.metrics import Gap
 from face_generation.metrics.wasserstein import mean_sliced_wasserstein
@@ -96,7 +97,7 @@ class DCGAN(AdversarialModel):
         return [make(self.generator.parameters()), make_discriminator(self.discriminator.parameters())]
 
     def _normal(self, count: int) -> Tensor:
-        return torch.randn(count, *self.latent_shape, device=self.device)
+        return randomness.normal(count, *self.latent_shape, device=self.device)
 
 
 def _to_bytes(images: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from face_generation import randomness
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Bundle, Generator
@@ -157,6 +158,6 @@ class Prior(FaceModel):
     def _mentioned(self, attributes: Tensor) -> Tensor:
         """Chooses at random which attributes N×K to tell: 1 if told, 0 if not."""
         nothing, everything = self.told
-        kind, share = torch.rand(2, len(attributes), 1, device=attributes.device)
+        kind, share = randomness.uniform(len(attributes), 2, 1, device=attributes.device).unbind(1)
         share = torch.where(kind < nothing, 0.0, torch.where(kind < nothing + everything, 1.0, share))
-        return (torch.rand_like(attributes) < share).float()
+        return (randomness.uniform(*attributes.shape, device=attributes.device) < share).float()

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
+from face_generation import randomness
 from face_generation.errors import UserError
 from face_generation.losses import (
     FeatureLikelihood,
@@ -147,10 +148,10 @@ class VAE(AdversarialModel):
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         schedulers: Any = self.lr_schedulers()
         mean, log_variance = self.encoder(images)
-        latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        latents = mean + self._noise(mean) * (0.5 * log_variance).exp()
         self._follow(latents.detach())
-        amount = self.noise * torch.rand(len(latents), 1, 1, 1, device=self.device) * self.latent_std
-        decoded = self.decoder(latents + amount * torch.randn_like(latents)).float()
+        amount = self.noise * randomness.uniform(len(latents), 1, 1, 1, device=self.device) * self.latent_std
+        decoded = self.decoder(latents + amount * self._noise(latents)).float()
         reconstructions = decoded.detach().requires_grad_()  # gradients of likelihood and discriminator meet here
         losses = self._losses(reconstructions, images, mean, log_variance)
         figures = dict(losses)
@@ -220,6 +221,9 @@ class VAE(AdversarialModel):
 
     def _weighted(self, losses: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+
+    def _noise(self, latents: Tensor) -> Tensor:
+        return randomness.normal(*latents.shape, device=self.device)
 
     @torch.no_grad()
     def _follow(self, latents: Tensor) -> None:

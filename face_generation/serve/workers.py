@@ -5,6 +5,7 @@ import asyncio
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -165,9 +166,9 @@ class Workers:
             if ended:
                 result = batch.finish(batch.results)
         except BaseException as raised:
-            # The traceback begins below this frame, because the frame holds the error.
-            error = raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
+            error = raised
             self._drop(batch)
+            _clear(error)
         with self._changed:
             self.running -= 1
             took = time.perf_counter() - start
@@ -176,3 +177,11 @@ class Workers:
         if ended:
             with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
                 batch.loop.call_soon_threadsafe(batch.deliver, result, error)
+        del batch, error  # as in `run`
+
+
+def _clear(error: BaseException | None) -> None:
+    """Lets go of what the functions held that an error went through, such as a photo; their lines stay known."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

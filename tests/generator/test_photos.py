@@ -253,3 +253,9 @@ def test_colours_become_srgb(icc: bytes, stored: tuple[int, int, int], kind: str
 def test_a_broken_profile_is_no_profile() -> None:
     data = file_of(Image.new("RGB", (40, 40), SKIN), "PNG", icc_profile=DISPLAY_P3[:200])
     assert (read_photo(data, 20) == SKIN).all()
+
+
+def test_a_large_profile_is_obeyed() -> None:
+    large = ADOBE_RGB + bytes(200_000)
+    data = file_of(Image.new("RGB", (40, 40), (184, 119, 96)), "PNG", icc_profile=large)
+    assert np.abs(read_photo(data, 20).astype(int) - SKIN).max() <= 3

@@ -22,8 +22,7 @@ export function inBrowser(onProgress) {
   const { open, work } = working(onProgress);
   // Keeps the page for visits without a network, where there is one; browsers take none where there is no HTTPS.
   const keeper = document.documentElement.dataset.keeper;
-  if (keeper)
-    navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
+  if (keeper) navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
 
   /** @param {Bundle} bundle @param {Face} face @param {AbortSignal} [signal] */
   const portrait = (bundle, face, signal) => work("draw", [bundle.name, face], { first: true, signal });
@@ -80,15 +79,15 @@ function recipes(bundle, face) {
  * @param {(loaded: number, total: number) => void} onProgress
  */
 function working(onProgress) {
-  /** @type {import("./loader.js").Files} */
+  /** @type {import("./loader.js").Files|undefined} */
   let files;
-  /** @type {Worker|undefined} */
-  let worker;
   /** @type {Task[]} */
   const waiting = [];
   /** @type {Task|undefined} */
   let now;
   let count = 0; // the number of the task that is under way
+  /** @type {Worker|undefined} */
+  let worker = start(); // at once, so that it loads while the page does
 
   function start() {
     const started = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -108,8 +107,13 @@ function working(onProgress) {
       for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
       now = undefined;
     });
-    started.postMessage({ id: 0, name: "open", args: [new URL(".", document.baseURI).href, files] });
+    if (files) letOpen(started, files);
     return started;
+  }
+
+  /** @param {Worker} started @param {import("./loader.js").Files} listed */
+  function letOpen(started, listed) {
+    started.postMessage({ id: 0, name: "open", args: [new URL(".", document.baseURI).href, listed] });
   }
 
   function next() {
@@ -129,6 +133,7 @@ function working(onProgress) {
     /** @param {import("./loader.js").Files} listed Which the worker may fetch. */
     open(listed) {
       files = listed;
+      if (worker) letOpen(worker, listed);
     },
 
     /**
