@@ -8,6 +8,7 @@ import argparse
 import os
 import shutil
 import statistics
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -16,10 +17,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-VISITS = 5  # by as many people: each comes once with nothing kept, and once more
-TIMES = 20  # that a slider is moved, and another face is opened
+PEOPLE = 3  # each comes once with nothing kept, and once more
+TIMES = 10  # that a slider is moved, and another face is opened, at each visit
+STAY = 3000  # milliseconds; after a while the browser keeps what it has compiled
 TARGETS = {  # milliseconds, with the number of threads
     "first face, first visit": {1: 3000},
     "first face, second visit": {2: 1000},
@@ -40,11 +42,11 @@ CHANGED = """(action) => new Promise((resolve) => {
 
 
 class Handler(SimpleHTTPRequestHandler):
-    fetched: ClassVar[Counter[str]] = Counter()  # bytes, by the folder that they are in
+    fetched: ClassVar[list[tuple[str, int]]] = []  # folders of files, and how many bytes they have
 
     def copyfile(self, source, outputfile) -> None:
         kind = self.path.lstrip("/").partition("/")[0] or "index.html"
-        self.fetched[kind] += os.fstat(source.fileno()).st_size
+        self.fetched.append((kind, os.fstat(source.fileno()).st_size))
         super().copyfile(source, outputfile)
 
     def log_message(self, *_: object) -> None:
@@ -59,20 +61,14 @@ def first_face(page: Page, address: str) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def visit(browser: Browser, address: str, times: dict[tuple[str, int], list[float]], uses: int) -> None:
-    """Somebody comes twice. The browser lets the page draw in threads the second time only."""
-    context = browser.new_context()
-    page = context.new_page()
-    for name in ("first face, first visit", "first face, second visit"):
-        milliseconds = first_face(page, address)
-        threads = min(4, os.cpu_count() or 1) if page.evaluate("crossOriginIsolated") else 1
-        times.setdefault((name, threads), []).append(milliseconds)
-        for action in ("slider", "another face"):
-            measured = [page.evaluate(CHANGED, action) for _ in range(uses)]
-            times.setdefault((action, threads), []).extend(measured)
-        page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
-        page.goto("about:blank")
-    context.close()
+def visit(page: Page, address: str, name: str, times: dict[tuple[str, int], list[float]]) -> None:
+    """Opens the page and uses it. The browser lets it draw in threads from the second visit on."""
+    milliseconds = first_face(page, address)
+    threads = min(4, os.cpu_count() or 1) if page.evaluate("crossOriginIsolated") else 1
+    times.setdefault((name, threads), []).append(milliseconds)
+    for action in ("slider", "another face"):
+        measured = [page.evaluate(CHANGED, action) for _ in range(TIMES)]
+        times.setdefault((action, threads), []).extend(measured)
 
 
 def main() -> None:
@@ -85,23 +81,33 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        launch = partial(
+            playwright.chromium.launch_persistent_context,
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu"],
+        )
         address = f"http://127.0.0.1:{server.server_port}/#{arguments.bundle}/7"
-        for number in range(VISITS):
-            visit(browser, address, times, TIMES if number == VISITS - 1 else 0)
-        version = browser.version
-        browser.close()
+        for _ in range(PEOPLE):
+            with tempfile.TemporaryDirectory() as profile, launch(profile) as browser:
+                page = browser.new_page()
+                visit(page, address, "first face, first visit", times)
+                page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
+                page.wait_for_timeout(STAY)
+                page.goto("about:blank")
+                visit(page, address, "first face, second visit", times)
     server.shutdown()
 
-    print(f"Chromium {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print("| ms | threads | median | most | target |\n| --- | ---: | ---: | ---: | ---: |")
     for (name, threads), values in times.items():
-        if values:
-            target = TARGETS[name].get(threads, "")
-            print(f"| {name} | {threads} | {statistics.median(values):.0f} | {max(values):.0f} | {target} |")
+        target = TARGETS[name].get(threads, "")
+        print(f"| {name} | {threads} | {statistics.median(values):.0f} | {max(values):.0f} | {target} |")
     print("\n| first visit | bytes |\n| --- | ---: |")
-    for kind, size in Handler.fetched.items():
-        print(f"| {kind} | {size // VISITS:,} |")
+    fetched: Counter[str] = Counter()
+    for kind, size in Handler.fetched:
+        fetched[kind] += size
+    for kind, size in fetched.items():
+        print(f"| {kind} | {size // PEOPLE:,} |")
 
 
 if __name__ == "__main__":
