@@ -17,6 +17,8 @@ import yaml
 
 from face_generation.data.celeba import FILES
 from face_generation.data.synthetic import write_synthetic_faces
+from face_generation.data.versioning import pull_splits
+from face_generation.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 TRAIN = "python -m face_generation.train"
@@ -228,6 +230,18 @@ def test_pull_brings_back_what_was_pushed(repository: Path) -> None:
     dvc(repository, "pull")
 
     assert contents(repository) == before
+
+
+def test_a_fresh_clone_says_how_to_make_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".dvc/config", "data.dvc", "dvc.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    run(tmp_path, "git", "init", "--quiet")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UserError) as stop:
+        pull_splits(Path("splits"))
+    assert "(failed to pull data from the cloud); make them with: python scripts/download_data.py" in str(stop.value)
 
 
 def test_training_pulls_splits_that_are_missing(repository: Path) -> None:
