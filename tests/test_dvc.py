@@ -113,7 +113,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, small_networks: dict[str, l
     no_weights = shutil.ignore_patterns("__pycache__", "bundles")
     for folder in ("face_generation", "scripts", "configs"):
         shutil.copytree(ROOT / folder, repository / folder, ignore=no_weights)
-    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc"):
+    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc", "params.yaml"):
         (repository / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, repository / name)
     stages = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
@@ -187,6 +187,22 @@ def test_a_changed_option_shows_in_the_diff_of_parameters(repository: Path) -> N
     assert list(changed) == ["configs/model/vae.yaml"]
     [(name, values)] = changed["configs/model/vae.yaml"].items()
     assert (name, values["old"], values["new"]) == ("model.kl_weight", 0.3, 0.5)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_takes_more_options_from_an_experiment(stage: str) -> None:
+    assert STAGES[stage]["cmd"].endswith(f" ${{{stage}}}")
+    assert yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage] == ""
+
+
+def test_an_experiment_runs_the_stages_that_its_option_affects(repository: Path) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    run(repository, "git", "add", "--all")
+    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+
+    done = dvc(repository, "exp", "run", "--set-param", 'evaluate="seed=1 truncation=0.8"', "--dry")
+    assert f"> {EVALUATE} samples=12 bundle=models/prior/bundle output=models/prior/evaluation seed=1 truncation=0.8" in done
+    assert done.count("Running stage") == 1
 
 
 def test_data_dvc_names_the_official_files() -> None:
