@@ -17,6 +17,8 @@ import yaml
 
 from face_generation.data.celeba import FILES
 from face_generation.data.synthetic import write_synthetic_faces
+from face_generation.data.versioning import pull_splits
+from face_generation.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 TRAIN = "python -m face_generation.train"
@@ -111,7 +113,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, small_networks: dict[str, l
     no_weights = shutil.ignore_patterns("__pycache__", "bundles")
     for folder in ("face_generation", "scripts", "configs"):
         shutil.copytree(ROOT / folder, repository / folder, ignore=no_weights)
-    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc"):
+    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc", "params.yaml"):
         (repository / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, repository / name)
     stages = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
@@ -187,6 +189,24 @@ def test_a_changed_option_shows_in_the_diff_of_parameters(repository: Path) -> N
     assert (name, values["old"], values["new"]) == ("model.kl_weight", 0.3, 0.5)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_takes_more_options_from_an_experiment(stage: str) -> None:
+    assert STAGES[stage]["cmd"].endswith(f" ${{{stage}}}")
+    assert yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage] == ""
+
+
+@pytest.mark.slow  # it evaluates
+def test_an_experiment_runs_the_stages_that_its_option_affects(repository: Path) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    run(repository, "git", "add", "--all")
+    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+
+    done = dvc(repository, "exp", "run", "--set-param", 'evaluate="seed=1 truncation=0.8"')
+    assert "output=models/prior/evaluation seed=1 truncation=0.8" in done
+    assert done.count("Running stage") == 1
+    assert json.loads(dvc(repository, "params", "diff", "--json"))["params.yaml"]["evaluate"]["old"] == ""
+
+
 def test_data_dvc_names_the_official_files() -> None:
     assert only_output(ROOT / "data.dvc") == {
         "md5": folder_md5({name: file.md5 for name, file in FILES.items()}),
@@ -228,6 +248,18 @@ def test_pull_brings_back_what_was_pushed(repository: Path) -> None:
     dvc(repository, "pull")
 
     assert contents(repository) == before
+
+
+def test_a_fresh_clone_says_how_to_make_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".dvc/config", "data.dvc", "dvc.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    run(tmp_path, "git", "init", "--quiet")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UserError) as stop:
+        pull_splits(Path("splits"))
+    assert "(failed to pull data from the cloud); make them with: python scripts/download_data.py" in str(stop.value)
 
 
 def test_training_pulls_splits_that_are_missing(repository: Path) -> None:

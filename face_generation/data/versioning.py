@@ -43,11 +43,12 @@ def add_and_push(path: Path) -> None:
 
 
 class _Failed(Exception):
-    """DVC's own last line about what went wrong."""
+    """DVC's own words about what went wrong."""
 
 
 def _dvc(*arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [f"exit {done.returncode}"]
-        raise _Failed(errors[0].removeprefix("ERROR: "))
+        gist, _, _ = errors[0].removeprefix("ERROR: ").partition(" - Checkout failed")  # a list of files comes after it
+        raise _Failed(gist)
