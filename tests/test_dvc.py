@@ -251,7 +251,7 @@ def test_pull_brings_back_what_was_pushed(repository: Path) -> None:
 
 
 def test_a_fresh_clone_says_how_to_make_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (".dvc/config", "data.dvc", "dvc.yaml"):
+    for name in (".dvc/config", "data.dvc", "dvc.yaml", "params.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     run(tmp_path, "git", "init", "--quiet")

@@ -113,7 +113,7 @@ def test_weights_are_stored_in_half_precision(vae: VAE, bundle: Path) -> None:
 def test_the_card_says_what_the_bundle_is(bundle: Path) -> None:
     card = (bundle / "README.md").read_text()
 
-    for text in ("# small", "VAE", "150×150", "| val/loss | 1 |", "MIT", "Not for identifying"):
+    for text in ("# small", "VAE", "150×150", "| val/loss | 1 |", "MIT", "must not be used to identify"):
         assert text in card
 
 
