@@ -41,7 +41,7 @@ class PackedDataModule(pl.LightningDataModule):
         num_workers: Loader processes. 0 loads in the training process, which is fast enough on local disks.
         flip: Mirror each training image with probability one half.
         seed: Seed of the shuffle and the flips. Both depend only on it and the epoch or step.
-        description: What the images are, for the card of a model trained on them. `None` takes it from the splits.
+        description: Says in the model's card what it was trained on. `None` takes the text of the splits.
         licence: Terms of use of the images, and so of such a model. `None` takes them from the splits.
 
     Raises:

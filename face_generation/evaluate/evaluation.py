@@ -157,7 +157,7 @@ def _make(folder: Path) -> None:
 
 
 def _comparison(yardstick: Yardstick, reference: Sequence[str]) -> str:
-    """Says what is compared with what, for the head of the report."""
+    """Makes the first lines of the report, which say what is compared with what."""
     n, seed = yardstick.n, yardstick.seed
     real, held_out, test, train = (
         len(images.images) for images in (yardstick.reference, yardstick.held_out, yardstick.test, yardstick.train)

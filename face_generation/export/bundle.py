@@ -152,7 +152,8 @@ def _write(
     """Writes the networks, the manifest and the preview."""
     model = model.cpu().eval()
     training = {key: provenance[key] for key in ("data", "config", "git_commit", "changes") if key in provenance}
-    training |= {"model": type(model).__name__, "losses": list(model.losses), "config": published(training["config"])}
+    training |= {"model": type(model).__name__, "losses": list(model.losses)}
+    training |= {key: published(training[key]) for key in ("config", "changes") if key in training}
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
     normal = torch.zeros(2, math.prod(model.latent_shape))
     if isinstance(model, Prior):
@@ -192,21 +193,17 @@ def _write(
     return Bundle.write(folder, **manifest)
 
 
-def published(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a training as a manifest shows it to everybody.
+def published(value: Any) -> Any:
+    """A configuration, or a part of one, as a manifest shows it to everybody.
 
-    The logger is left out, because it shapes no weights and may name servers. An absolute path is cut to its last name,
+    A logger is left out, because it shapes no weights and may name servers. An absolute path is cut to its last name,
     because the rest says where somebody works.
     """
-
-    def shown(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: shown(each) for key, each in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [shown(each) for each in value]
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-    return {key: shown(value) for key, value in config.items() if key != "logger"}
+    if isinstance(value, Mapping):
+        return {key: published(each) for key, each in value.items() if key != "logger"}
+    if isinstance(value, (list, tuple)):
+        return [published(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _both(prior: str, autoencoder: str | None) -> str:
