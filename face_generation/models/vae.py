@@ -1,18 +1,20 @@
 """The autoencoder of the main model: a convolutional VAE whose latents hold who somebody is."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
 from face_generation import randomness
+from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.losses import (
     FeatureLikelihood,
@@ -27,7 +29,6 @@ from face_generation.models.calibration import fresh_statistics
 from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 
 log = logging.getLogger(__name__)
-TINY = 1e-12
 CALIBRATION_BATCHES = 20
 STATISTICS_RATE = 0.01  # update rate of the latents' running mean and deviation: an average over a hundred batches
 
@@ -37,9 +38,10 @@ class VAE(AdversarialModel):
 
     It is trained like the autoencoders of VQGAN and latent diffusion (Esser et al. 2021; Rombach et al. 2022). At first
     the losses are the likelihood of pixels and features and the KL divergence. Later a discriminator joins, which
-    compares reconstructions with their originals and makes them sharp. The KL divergence has little weight, so latents
-    are far from N(0, I), and a prior (`Prior`) learns their distribution afterwards. Without a prior, faces are drawn
-    from a Gaussian with the latents' mean and standard deviation of each channel.
+    compares reconstructions with their originals and makes them sharp. From then on the encoder stays as it is and only
+    the decoder learns, so that latents hold what the likelihood asks for. The KL divergence has little weight, so
+    latents are far from N(0, I), and a prior (`Prior`) learns their distribution afterwards. Without a prior, faces are
+    drawn from a Gaussian with the latents' mean and standard deviation of each channel.
 
     Args:
         image_size: Height and width of the images, in pixels; even.
@@ -47,12 +49,13 @@ class VAE(AdversarialModel):
         decoder: Makes the decoder from the image size.
         discriminator, adversarial, penalty, augment: As for `AdversarialModel`.
         optimizer: Makes the optimizer of encoder and decoder from their parameters.
+        decoder_optimizer: Makes the optimizer of the decoder, once the discriminator has joined.
         discriminator_optimizer: Makes the optimizer of the discriminator.
         scheduler: Makes the schedule of a learning rate from its optimizer and the number of steps.
         pixel_weight, feature_weight, kl_weight: Weights of the losses, which are all in nats.
-        adversarial_weight: Norm of the discriminator's gradient at the reconstructions, relative to that of the
-            likelihood's, like the adaptive weight of VQGAN. So it means the same for any discriminator.
-        adversarial_epoch: First epoch with the discriminator.
+        adversarial_weight: Weight of the discriminator's loss beside the other losses' nats per value. It is constant,
+            unlike the adaptive weight of VQGAN, which pulls hardest when the discriminator knows least.
+        adversarial_epoch: First epoch with the discriminator, and without training of the encoder.
         noise: Largest standard deviation of the noise on decoded latents, relative to that of the latents. A decoder
             that has learned with noise forgives a prior's small errors (Zheng et al. 2025).
         clip: Largest norm of the gradients of encoder and decoder. Longer gradients are shortened.
@@ -73,6 +76,7 @@ class VAE(AdversarialModel):
         adversarial: NonSaturating | RelativisticPairing,
         penalty: GradientPenalty,
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        decoder_optimizer: Callable[[Iterable[Tensor]], Optimizer],
         discriminator_optimizer: Callable[[Iterable[Tensor]], Optimizer],
         scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
         pixel_weight: float,
@@ -99,7 +103,7 @@ class VAE(AdversarialModel):
             )
         self.pixels, self.kl = PixelLikelihood(), KLDivergence()
         self.features = FeatureLikelihood() if feature_weight else None
-        self.make_optimizers = optimizer, discriminator_optimizer
+        self.make_optimizers = optimizer, decoder_optimizer, discriminator_optimizer
         self.make_scheduler = scheduler
         self.losses = ("pixels", "likelihood", *(["EfficientNet-Lite0"] if feature_weight else []))
         self.weights = {"pixels": pixel_weight, "features": feature_weight, "kl": kl_weight}
@@ -137,17 +141,24 @@ class VAE(AdversarialModel):
             network.compile()
 
     def on_fit_start(self) -> None:
-        if self.adversarial_weight and self.adversarial_epoch >= (self.trainer.max_epochs or 0) > 0:
+        if self.adversarial_weight and self._first_epochs == self.trainer.max_epochs:
             log.warning(
                 "No discriminator joins, because training ends before epoch %d: faces will be soft. "
                 "Train longer, or set model.adversarial_epoch.",
                 self.adversarial_epoch,
             )
 
+    def on_train_epoch_start(self) -> None:
+        if self._sharpening:
+            self.encoder.eval()
+            self._measure_statistics(self.encoder)
+
     def training_step(self, images: Tensor, batch_idx: int) -> None:
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         schedulers: Any = self.lr_schedulers()
-        mean, log_variance = self.encoder(images)
+        learning = [self.decoder] if self._sharpening else [self.encoder, self.decoder]
+        with torch.set_grad_enabled(self.encoder in learning):
+            mean, log_variance = self.encoder(images)
         latents = mean + self._noise(mean) * (0.5 * log_variance).exp()
         self._follow(latents.detach())
         amount = self.noise * randomness.uniform(len(latents), 1, 1, 1, device=self.device) * self.latent_std
@@ -159,28 +170,24 @@ class VAE(AdversarialModel):
         kl = self.weights["kl"] * losses.pop("kl") / values
         likelihood = self._weighted(losses) / values
         (gradient,) = torch.autograd.grad(likelihood, reconstructions)
-        if self.adversarial_weight and self.current_epoch >= self.adversarial_epoch:
-            figures |= self.train_discriminator(optimizers[1], images, reconstructions)
-            schedulers[1].step()
+        if self._sharpening:
+            figures |= self.train_discriminator(optimizers[2], images, reconstructions)
+            schedulers[2].step()
             figures["adversarial"] = self.adversarial_loss(images, reconstructions)
             (pull,) = torch.autograd.grad(figures["adversarial"], reconstructions)
-            gradient = gradient + self.adversarial_weight * gradient.norm() / (pull.norm() + TINY) * pull
-        optimizers[0].zero_grad()
+            figures["adversarial_gradient"] = pull.norm() / gradient.norm()
+            gradient = gradient + self.adversarial_weight * pull
+        current = int(self._sharpening)
+        optimizers[current].zero_grad()
         self.manual_backward((decoded * gradient).sum() + kl)
-        figures["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self._autoencoder(), self.clip)
-        optimizers[0].step()
-        schedulers[0].step()
+        figures["gradient_norm"] = torch.nn.utils.clip_grad_norm_(_parameters(learning), self.clip)
+        optimizers[current].step()
+        schedulers[current].step()
         figures["loss"] = likelihood + kl
         self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()})
 
-    @torch.no_grad()
     def on_validation_epoch_start(self) -> None:
-        """Measures the statistics of batch normalisations for the averaged weights, which validation uses."""
-        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        batches = islice(datamodule.ordered_loader("train"), CALIBRATION_BATCHES)
-        with fresh_statistics(self.encoder, self.decoder):
-            for batch in batches:
-                self.decoder(self.encoder(datamodule.on_after_batch_transfer(batch.to(self.device), 0))[0])
+        self._measure_statistics(self.encoder, self.decoder)  # of the averaged weights, which validation uses
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
         mean, log_variance = self.encoder(images)
@@ -193,24 +200,43 @@ class VAE(AdversarialModel):
         self.log_dict({f"val/{name}": value for name, value in figures.items()}, sync_dist=True, batch_size=len(images))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        make, make_discriminator = self.make_optimizers
-        optimizers = [make(self._autoencoder()), make_discriminator(self.discriminator.parameters())]
+        make, make_decoders, make_discriminators = self.make_optimizers
+        optimizers = [
+            make(_parameters([self.encoder, self.decoder])),
+            make_decoders(self.decoder.parameters()),
+            make_discriminators(self.discriminator.parameters()),
+        ]
 
-        def batches() -> int:
-            return int(self.trainer.estimated_stepping_batches)
+        def steps(last: bool) -> int:
+            share = self._first_epochs / (self.trainer.max_epochs or 1)
+            return round(int(self.trainer.estimated_stepping_batches) * (1 - share if last else share))
 
-        def adversarial_batches() -> int:
-            return round(batches() * (1 - self.adversarial_epoch / (self.trainer.max_epochs or 1)))
-
-        counts = batches, adversarial_batches
         every_step: Any = [
-            {"scheduler": self.make_scheduler(*each), "interval": "step"}
-            for each in zip(optimizers, counts, strict=True)
+            {"scheduler": self.make_scheduler(optimizer, partial(steps, last)), "interval": "step"}
+            for optimizer, last in zip(optimizers, (False, True, True), strict=True)
         ]
         return optimizers, every_step
 
-    def _autoencoder(self) -> list[Tensor]:
-        return [*self.encoder.parameters(), *self.decoder.parameters()]
+    @property
+    def _first_epochs(self) -> int:
+        """Epochs before the discriminator joins."""
+        epochs = self.trainer.max_epochs or 0
+        return min(self.adversarial_epoch, epochs) if self.adversarial_weight else epochs
+
+    @property
+    def _sharpening(self) -> bool:
+        """Whether the discriminator has joined."""
+        return self.adversarial_weight > 0 and self.current_epoch >= self.adversarial_epoch
+
+    @torch.no_grad()
+    def _measure_statistics(self, *networks: nn.Module) -> None:
+        """Measures the statistics of the networks' batch normalisations on the first training images."""
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        with fresh_statistics(*networks):
+            for batch in islice(datamodule.ordered_loader("train"), CALIBRATION_BATCHES):
+                mean, _ = self.encoder(to_float(batch.to(self.device)))
+                if self.decoder in networks:
+                    self.decoder(mean)
 
     def _losses(self, reconstructions: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor) -> dict[str, Tensor]:
         """The losses in nats per image, by the names of `weights`."""
@@ -231,3 +257,7 @@ class VAE(AdversarialModel):
         rate = STATISTICS_RATE if self.global_step else 1.0
         self.latent_mean.lerp_(latents.mean((0, 2, 3)).view(-1, 1, 1), rate)
         self.latent_std.lerp_(latents.std((0, 2, 3)).view(-1, 1, 1), rate)
+
+
+def _parameters(networks: Sequence[nn.Module]) -> list[Tensor]:
+    return [parameter for network in networks for parameter in network.parameters()]
