@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -282,6 +283,7 @@ def test_a_damaged_network_is_refused(
     shutil.copytree(folder, tmp_path / "site")
     network = tmp_path / "site" / "bundles" / "told" / "decoder.onnx"
     network.write_bytes(damage(network.read_bytes()))
+    os.utime(network, (0, 0))  # browsers keep an old file in their HTTP cache without asking for a newer one
     context = browser.new_context()
     page = context.new_page()
     with hosting(tmp_path / "site") as address:

@@ -34,14 +34,17 @@ export class Loader {
     const address = this.#address(path);
     const found = await kept?.match(address);
     if (found) return new Uint8Array(await found.arrayBuffer());
-    const content = await this.#fetch(path, address, listed.bytes);
-    if (!(await isRight(content, listed)))
-      throw new Problem(
-        500,
-        `the file ${path} is damaged or was cut off on its way; reload the page to fetch it again`,
-      );
-    await kept?.put(address, new Response(content)).catch(() => {}); // no room: it comes again next time
-    return content;
+    // The browser's HTTP cache may have a damaged answer, so the second try passes it by.
+    for (const cache of /** @type {RequestCache[]} */ (["default", "reload"])) {
+      const content = await this.#fetch(path, address, listed.bytes, cache);
+      if (!(await isRight(content, listed))) continue;
+      await kept?.put(address, new Response(content)).catch(() => {}); // no room: it comes again next time
+      return content;
+    }
+    throw new Problem(
+      500,
+      `the file ${path} is damaged or was cut off on its way; try again, or tell whoever runs this site`,
+    );
   }
 
   /** @param {string} path */
@@ -74,14 +77,15 @@ export class Loader {
    * @param {string} path
    * @param {string} address
    * @param {number} bytes
+   * @param {RequestCache} cache
    */
-  async #fetch(path, address, bytes) {
+  async #fetch(path, address, bytes, cache) {
     let received = 0;
     this.running += 1;
     this.total += bytes;
     this.onProgress(this.loaded, this.total);
     try {
-      const answer = await fetch(address);
+      const answer = await fetch(address, { cache });
       if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
       const content = new Uint8Array(bytes);
       for (const reader = answer.body.getReader(); ;) {
