@@ -3,7 +3,8 @@
 #   docker run --rm -p 8000:8000 face-generation bundles=[vae]
 # What follows the image's name are options of configs/serve.yaml.
 
-FROM python:3.11-slim AS build
+# Pinned, so that the same sources make the same image; Dependabot proposes newer ones.
+FROM python:3.11.16-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS build
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
 WORKDIR /source
@@ -16,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python packages/serve/locked.py > locked.txt \
     && pip install --constraint=locked.txt ./packages/serve && pip uninstall --yes pip setuptools
 
-FROM python:3.11-slim
+FROM python:3.11.16-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 # A number tells Kubernetes that it is not root. Nothing is written, so the root file system may be read-only.

@@ -1,6 +1,7 @@
 """Sends the service the worst photos there are, several at a time, beside clients who want faces. Linux only.
 
-The process has to live within the memory of a small container, to give back what it took, and to draw on.
+The process has to live within the memory of a small container, to give back what it took, and to draw on. As root it
+runs in a control group of that size, which kills it if it takes more. Otherwise its resident memory is compared.
 
 python benchmarks/photos.py
 python benchmarks/photos.py --seconds 10 workers=2
@@ -13,7 +14,8 @@ import struct
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from service import TIMEOUT, Connection, Load, closed_loop, memory, serving, sin
 from face_generation.generator import Generator
 
 LIMIT = 1024  # MiB that the process may ever have, as in compose.yaml and deploy/kubernetes.yaml
+GROUPS = Path("/sys/fs/cgroup")
 BACK = 1.1  # times the memory before, at most, when all is over
 SLOWER = 3.0  # times the 99th percentile of single faces without photos, at most
 SENDERS = 8  # of photos
@@ -116,6 +119,26 @@ async def both(port: int, requests: dict[str, bytes], seconds: float) -> tuple[L
     return await asyncio.gather(closed_loop(port, CLIENTS, seconds, single, 200), senders(port, requests, seconds))
 
 
+@contextmanager
+def control_group() -> Iterator[Path | None]:
+    """A control group with `LIMIT` of memory and no swap; `None` where this process may not make one."""
+    second = (GROUPS / "cgroup.controllers").exists()
+    group = (GROUPS if second else GROUPS / "memory") / "face-generation-photos"
+    limits = {"memory.max": LIMIT << 20, "memory.swap.max": 0}
+    if not second:
+        limits = {"memory.limit_in_bytes": LIMIT << 20, "memory.memsw.limit_in_bytes": LIMIT << 20}
+    try:
+        group.mkdir(exist_ok=True)
+        for name, value in limits.items():
+            (group / name).write_text(str(value))
+    except OSError as error:
+        print(f"no control group ({error.strerror}); run as root for one")
+        yield None
+        return
+    yield group
+    group.rmdir()
+
+
 def peak(process: int) -> float:
     """The most memory that a process ever had, MiB."""
     status = Path(f"/proc/{process}/status").read_text()
@@ -131,7 +154,7 @@ def main() -> None:
     photos = {name: photo() for name, photo in WORST.items()}
     requests = {name: upload(photo, "align=true") for name, photo in photos.items()}
     good = upload(saved(Image.fromarray(Generator.load("vae").sample(1)[0]), "PNG"), "align=true")
-    with serving(arguments.options) as (process, port):
+    with control_group() as group, serving(arguments.options, group) as (process, port):
         asyncio.run(senders(port, {"good": good}, 2))
         alone = asyncio.run(closed_loop(port, CLIENTS, arguments.seconds / 2, single, 200))
         before = memory(process)
@@ -149,7 +172,7 @@ def main() -> None:
     unexpected = sum(load.statuses.total() - len(load.latencies) for load in (alone, beside))
     print(f"faces that were not drawn: {unexpected}")
     print(f"memory: {before:.0f} MB before, {after:.0f} MB after ({after / before:.2f} times; target {BACK:g})")
-    print(f"most memory: {most:.0f} MiB of {LIMIT}")
+    print(f"most memory: {most:.0f} MiB of {LIMIT}, {'in' if group else 'without'} a control group of that size")
 
 
 if __name__ == "__main__":

@@ -104,13 +104,14 @@ def batch() -> bytes:
 
 
 @contextmanager
-def serving(options: list[str]) -> Iterator[tuple[int, int]]:
-    """A server's process id and port."""
+def serving(options: list[str], group: Path | None = None) -> Iterator[tuple[int, int]]:
+    """A server's process id and port. It starts in the control group, if one is given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "face_generation.serve", f"port={port}", "bundles=[vae]", *options]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    join = (lambda: (group / "cgroup.procs").write_text("0")) if group else None
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=join)
     try:
         while True:
             try:

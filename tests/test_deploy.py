@@ -141,6 +141,13 @@ def test_the_image_is_built_of_files_that_docker_is_sent() -> None:
     assert all((ROOT / name).exists() for names in copied for name in names)
 
 
+def test_the_image_stands_on_one_base_pinned_by_digest() -> None:
+    bases = {rest.partition(" AS ")[0] for word, rest in dockerfile() if word == "FROM"}
+
+    assert len(bases) == 1
+    assert re.fullmatch(r"python:3\.11\.\d+-slim@sha256:[0-9a-f]{64}", *bases)
+
+
 def test_the_dockerfile_passes_its_linter() -> None:
     linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if linter is None:
