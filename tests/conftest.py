@@ -186,7 +186,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "latent_std": [2.0, 1.0],
         "attributes": ["smiling", "male", "young"],
         "autoencoder": "vae",
-        "decoder_sha256": Bundle.load("vae").files["decoder.onnx"],
+        "encoder_sha256": Bundle.load("vae").files["encoder.onnx"],
     },
 }
 

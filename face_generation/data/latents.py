@@ -19,7 +19,7 @@ from face_generation.data.summary import Summary, check
 from face_generation.errors import UserError
 from face_generation.files import sweep, writing
 from face_generation.generator import Generator
-from face_generation.generator.bundle import DECODER, ENCODER, MANIFEST
+from face_generation.generator.bundle import ENCODER, MANIFEST
 
 SPLITS = ("train", "val")  # those that a prior needs
 CHUNK = 256  # images that are encoded at a time
@@ -140,7 +140,7 @@ class LatentDataModule(PackedDataModule):
             "latent_std": std.tolist(),
             "attributes": [name.lower() for name in packed_attributes(self.folder, "train")[0]],
             "autoencoder": self.autoencoder,
-            "decoder_sha256": self.bundle.files[DECODER],
+            "encoder_sha256": self.bundle.files[ENCODER],
         }
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # type: ignore[override]

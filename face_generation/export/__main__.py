@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from face_generation.command import command
 
 
-@command("export", texts=("ckpt", "out", "splits", "bundle"))
+@command("export", texts=("ckpt", "out", "splits", "autoencoder", "bundle"))
 def main(config: DictConfig) -> None:
     from pathlib import Path  # here, because torch takes seconds, and --help needs none
 
@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
         bundle = extend_bundle(config.bundle, splits)
     else:
         model, provenance = checkpoint.load(Path(config.ckpt))
-        sampling = {name: config[name] for name in ("steps", "guidance") if config[name] is not None}
+        sampling = {name: config[name] for name in ("autoencoder", "steps", "guidance") if config[name] is not None}
         if sampling:
             model.resample(**sampling)
         out = Path(config.out).expanduser()

@@ -36,13 +36,13 @@ class FaceModel(pl.LightningModule):
         """Measures what cannot be averaged like weights, such as statistics of feature maps, with the current weights.
         Called when a checkpoint is loaded."""
 
-    def resample(self, **sampling: float) -> None:
+    def resample(self, **sampling: Any) -> None:
         """Changes how faces are drawn, such as the number of steps, without training.
 
         Raises:
-            UserError: The model does not draw in steps.
+            UserError: The model is no prior, so it draws in one way.
         """
-        raise UserError(f"a {type(self).__name__} does not draw in steps; leave out {' and '.join(sampling)}")
+        raise UserError(f"a {type(self).__name__} draws in one way; leave out {' and '.join(sampling)}")
 
     def compile_networks(self) -> None:
         """Compiles the networks that take most of the training time, with torch.compile."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from face_generation import randomness
 from face_generation.data.datamodule import to_float
 from face_generation.errors import UserError
 from face_generation.generator import Bundle, Generator
-from face_generation.generator.bundle import DECODER
+from face_generation.generator.bundle import ENCODER
 from face_generation.losses import FlowMatching
 from face_generation.models.base import FaceModel
 from face_generation.networks import FlowSampler, FlowTransformer
@@ -35,7 +36,7 @@ class Prior(FaceModel):
             latents.
         attributes: Names of the attributes that the prior can be told.
         autoencoder: Name or folder of the bundle whose latents it learns.
-        decoder_sha256: Checksum of that bundle's decoder. Another decoder would not draw these latents.
+        encoder_sha256: Checksum of that bundle's encoder. A decoder of another would not draw these latents.
         network: Makes the network from `latent_shape` and the number of attributes.
         loss: Loss of the network's velocities.
         optimizer: Makes the optimizer from the parameters.
@@ -56,7 +57,7 @@ class Prior(FaceModel):
         latent_std: Sequence[float],
         attributes: Sequence[str],
         autoencoder: str,
-        decoder_sha256: str,
+        encoder_sha256: str,
         network: Callable[..., FlowTransformer],
         loss: FlowMatching,
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
@@ -72,7 +73,7 @@ class Prior(FaceModel):
         channels, height, width = latent_shape
         self.latent_shape = (channels, height, width)
         self.attributes = list(attributes)
-        self.autoencoder, self.decoder_sha256 = autoencoder, decoder_sha256
+        self.autoencoder, self.encoder_sha256 = autoencoder, encoder_sha256
         self.told = (told_nothing, told_all)
         self.network = network(latent_shape=self.latent_shape, attributes=len(attributes))
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (latent_mean, latent_std))
@@ -85,11 +86,11 @@ class Prior(FaceModel):
         """Loads the bundle whose latents the prior learned.
 
         Raises:
-            UserError: The bundle is gone, or has another decoder.
+            UserError: The bundle is gone, or has another encoder.
         """
         bundle = Bundle.load(self.autoencoder)
-        if bundle.files[DECODER] != self.decoder_sha256:
-            raise UserError(f"{self.autoencoder} has another decoder than when the prior was trained; train it again")
+        if bundle.files[ENCODER] != self.encoder_sha256:
+            raise UserError(f"{self.autoencoder} has another encoder than when the prior was trained; train it again")
         return bundle
 
     @cached_property
@@ -109,7 +110,8 @@ class Prior(FaceModel):
         images = self._generator.decode(latents.float().cpu().numpy())
         return to_float(torch.from_numpy(np.asarray(images)))
 
-    def resample(self, **sampling: float) -> None:
+    def resample(self, autoencoder: str | None = None, **sampling: Any) -> None:
+        self.autoencoder = autoencoder or self.autoencoder
         for name, value in sampling.items():
             setattr(self.to_latents, name, value)
         if self.to_latents.steps < 1 or self.to_latents.guidance < 0:

@@ -252,12 +252,32 @@ def test_a_prior_that_can_be_told_nothing_draws(
     assert Generator(bundle).sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
-def test_a_prior_keeps_to_the_decoder_that_it_was_trained_with(
+def test_a_prior_keeps_to_the_encoder_that_it_was_trained_with(
     provenance: Provenance, latents: LatentDataModule, synthetic_splits: Path, tmp_path: Path
 ) -> None:
     described = provenance("prior", **latents.shapes | {"autoencoder": "vae"})
-    with pytest.raises(UserError, match="another decoder"):
+    with pytest.raises(UserError, match="another encoder"):
         export_bundle(checkpoint.build(described), tmp_path / "prior", "prior", described, synthetic_splits)
+
+
+def test_a_prior_draws_with_a_decoder_that_learned_on(
+    provenance: Provenance, described: dict[str, Any], latents: LatentDataModule, bundle: Path, vae: VAE, tmp_path: Path
+) -> None:
+    later = copy.deepcopy(vae)
+    later.decoder.to_rgb.weight.data.mul_(2)
+    its = export_bundle(later, tmp_path / "later", "later", described)
+    whence = provenance("prior", **latents.shapes | {"attributes": []})
+    model = checkpoint.build(whence)
+    model.resample(autoencoder=str(its.folder))
+    ours = export_bundle(model, tmp_path / "prior", "prior", whence)
+
+    assert its.files["encoder.onnx"] == Bundle.load(bundle).files["encoder.onnx"]
+    assert ours.files["decoder.onnx"] == its.files["decoder.onnx"] != Bundle.load(bundle).files["decoder.onnx"]
+
+
+def test_only_a_prior_takes_another_autoencoder(vae: VAE) -> None:
+    with pytest.raises(UserError, match="leave out autoencoder and steps"):
+        vae.resample(autoencoder="vae", steps=2)
 
 
 def test_a_priors_bundle_keeps_the_autoencoders_licence(
