@@ -25,7 +25,7 @@ from face_generation.train.__main__ import main
 SMALL_VAE = [
     "model.encoder.latent_channels=2",
     "model.encoder.channels=[8,8,8,8]",
-    "model.decoder.channels=[8,8,8,8]",
+    "model.decoder.channels=[8,8,8,8,8]",
     "model.discriminator.channels=[8,8]",
 ]
 SMALL = [
@@ -255,7 +255,7 @@ def test_two_processes_train_together(workspace: Path) -> None:
     [
         (["model.latents=8"], "Could not override 'model.latents'"),
         (["model=gan"], "Could not find 'model/gan'"),
-        (["model.decoder.channels=[8,8,8]"], "as many channels"),
+        (["model.decoder.channels=[8,8,8]"], "one number more"),
         (["data.folder=nowhere"], "no packed splits in nowhere"),
         (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
@@ -367,7 +367,7 @@ def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
 @pytest.mark.slow
 def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
-    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8]", f"data.folder={workspace}/splits"]
+    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8,8]", f"data.folder={workspace}/splits"]
     for trials in (1, 4):
         done = train(tmp_path, *recipe, f"hydra.sweeper.n_trials={trials}", "trainer.max_epochs=1")
         assert done.returncode == 0, done.stdout + done.stderr
