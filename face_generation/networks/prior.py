@@ -147,8 +147,11 @@ class FlowSampler(nn.Module):
         return (x.unflatten(1, self.network.latent_shape) * self.std + self.mean).flatten(1)
 
     def schedule(self) -> Tensor:
-        """The evaluations of the network, (2·steps − 1)×4. The columns are the time, how far ahead the velocity before is
-        followed to the place that is looked at, and how far the velocity before and the new one are followed then."""
+        """The evaluations of the network, (2·steps − 1)×4.
+
+        The columns are the time, how far the last velocity is followed to the place where the network is evaluated, and
+        how far the last velocity and the new one are followed after that.
+        """
         step = 1 / self.steps
         rows = []
         for i in range(self.steps - 1):

@@ -20,11 +20,6 @@ import { RandomState } from "./random.js";
 
 const [PRIOR, DECODER, ENCODER] = ["prior.onnx", "decoder.onnx", "encoder.onnx"];
 const [ATTRIBUTES, DIRECTIONS] = ["attributes.npz", "directions.json"];
-/**
- * How much is optimised before a network runs. The prior has so many nodes that all of it would take longer than the run.
- * @type {Object<string, "basic"|"all">}
- */
-const PREPARED = { [PRIOR]: "basic", [DECODER]: "all", [ENCODER]: "all" };
 const KEPT = 1024; // new faces whose latents are kept: an edited or mixed one needs the prior no second time
 
 export class Generator {
@@ -227,19 +222,16 @@ export class Generator {
     const known = this.#sessions.get(file);
     if (known) return known;
     const bytes = content ?? this.loader.bring(`${this.folder}/${file}`);
-    const session = bytes.then((network) => this.#open(network, PREPARED[file]));
+    const session = bytes.then((network) => this.#open(network));
     session.catch(() => this.#sessions.delete(file));
     this.#sessions.set(file, session);
     return session;
   }
 
-  /**
-   * @param {Uint8Array} network
-   * @param {"basic"|"all"} graphOptimizationLevel
-   */
-  async #open(network, graphOptimizationLevel) {
+  /** @param {Uint8Array} network */
+  async #open(network) {
     try {
-      return await this.runtime.InferenceSession.create(network, { graphOptimizationLevel });
+      return await this.runtime.InferenceSession.create(network);
     } catch (error) {
       console.info(error);
       throw new Problem(500, "this device could not start the model: it may have too little memory; close other tabs");
