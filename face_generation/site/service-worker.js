@@ -13,8 +13,9 @@ const ISOLATED = {
 self.addEventListener("install", (event) => event.waitUntil(keep()));
 self.addEventListener("activate", (event) => event.waitUntil(forget()));
 self.addEventListener("fetch", (event) => {
-  const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(self.registration.scope)) event.respondWith(answer(event.request));
+  const { method, url, cache } = event.request;
+  const ours = method === "GET" && url.startsWith(self.registration.scope);
+  if (ours && cache !== "only-if-cached") event.respondWith(answer(event.request)); // that asks the browser's own cache
 });
 
 async function keep() {

@@ -31,7 +31,7 @@ export class Loader {
     const listed = this.files[path];
     if (!listed) throw new Problem(500, `the site lists no ${path}; whoever runs it must build it again`);
     const kept = await this.kept;
-    const address = this.#address(path);
+    const address = this.address(path);
     const found = await kept?.match(address);
     if (found) return new Uint8Array(await found.arrayBuffer());
     // The browser's HTTP cache may have a damaged answer, so the second try passes it by.
@@ -47,6 +47,14 @@ export class Loader {
     );
   }
 
+  /**
+   * Whether the browser keeps a file since an earlier visit.
+   * @param {string} path
+   */
+  async keeps(path) {
+    return Boolean(await (await this.kept)?.match(this.address(path)));
+  }
+
   /** @param {string} path */
   async text(path) {
     return new TextDecoder().decode(await this.bring(path));
@@ -56,7 +64,7 @@ export class Loader {
    * Another address whenever the content is another.
    * @param {string} path
    */
-  #address(path) {
+  address(path) {
     return `${this.root}${path}?${this.files[path].sha256.slice(0, 12)}`;
   }
 
@@ -65,7 +73,7 @@ export class Loader {
     if (!globalThis.caches) return undefined; // without HTTPS
     try {
       const store = await caches.open(`models ${this.root}`);
-      const used = new Set(Object.keys(this.files).map((path) => this.#address(path)));
+      const used = new Set(Object.keys(this.files).map((path) => this.address(path)));
       for (const { url } of await store.keys()) if (!used.has(url)) await store.delete(url);
       return store;
     } catch {

@@ -25,6 +25,8 @@ const MOST_THREADS = 4; // more are of no use for networks of this size
 let loader;
 /** @type {Promise<Runtime>|undefined} */
 let runtime;
+/** @type {(WebAssembly.Module|undefined)[]} What the browser compiled on an earlier visit. It only has to be there. */
+const held = [];
 /** @type {Promise<import("./generator.js").Session>|undefined} */
 let detector;
 /** @type {Map<string, Promise<Generator>>} */
@@ -91,7 +93,9 @@ async function detecting() {
 /** ONNX Runtime, in as many threads as the browser lets the page have. */
 function started() {
   runtime ??= (async () => {
+    const again = await loader.keeps(WASM);
     const [wasm, module] = await Promise.all([loader.bring(WASM), import(loader.root + SCRIPT)]);
+    if (again) held.push(await compiled(loader.address(WASM)));
     const { env } = /** @type {Runtime} */ (module);
     env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     env.wasm.wasmBinary = wasm.buffer;
@@ -99,6 +103,21 @@ function started() {
   })();
   runtime.catch(() => (runtime = undefined));
   return runtime;
+}
+
+/**
+ * The code that the browser made of a file on an earlier visit; undefined where it has none. The browser keeps it beside
+ * its own copy of the file. While this module is there, V8 uses it for whoever compiles the same bytes. Other engines
+ * would compile them twice, so only browsers with V8 are asked; they alone have `userAgentData`.
+ * @param {string} address
+ */
+async function compiled(address) {
+  if (!("userAgentData" in navigator)) return undefined;
+  try {
+    return await WebAssembly.compileStreaming(fetch(address, { mode: "same-origin", cache: "only-if-cached" }));
+  } catch {
+    return undefined; // the browser has thrown its copy away
+  }
 }
 
 self.addEventListener("message", async ({ data: { id, name, args } }) => {
