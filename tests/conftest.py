@@ -244,7 +244,7 @@ SMALL_NETWORKS = {
         "model.decoder.channels=[8,8,8,8,8]",
         "model.discriminator.channels=[8,8]",
     ],
-    "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2", "model.steps=1"],
+    "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2"],
     "dcgan": [
         "model.generator.latent_dim=8",
         "model.generator.channels=[8,8,8,8,8,8]",
