@@ -32,11 +32,11 @@ def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, pat
 def write_sampler(sampler: FlowSampler, path: Path) -> None:
     """Writes a sampler as ONNX: `normal`, and `attributes` if it takes any → `latents`.
 
-    The network stands in the file once, in a loop over its evaluations. If it stood there for each of them, a program
-    would need five times as long to load it.
+    The file has the network once, in a loop over its evaluations. A program would need several times as long to load a
+    file that has it for each evaluation.
     """
     count, size = sampler.network.attributes[0].in_features // 2, math.prod(sampler.network.latent_shape)
-    # The exporter would take one tensor given twice for one input.
+    # Each input has a tensor of its own, because the exporter would take the same tensor for the same input.
     inputs = {name: torch.zeros(2, width) for name, width in (("x", size), ("velocity", size), ("attributes", count))}
     inputs["row"] = torch.zeros(4)
     model = _exported(_Evaluation(sampler), inputs, ["moved", "new"], fixed=("row",))
@@ -91,7 +91,7 @@ class _Evaluation(nn.Module):
 def _exported(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], fixed: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """What the exporter makes of a module, without its notes. Inputs have any number of rows but those named `fixed`."""
+    """Exports a module, without the exporter's notes. All inputs can have any number of rows, except `fixed` ones."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     gc.freeze()  # the exporter makes many objects, and collecting all others with them takes a fifth of its time
     try:
