@@ -1,4 +1,4 @@
-"""Diversity, on images and embeddings whose likeness is known."""
+"""Diversity, on images and embeddings whose similarity is known."""
 
 import itertools
 
