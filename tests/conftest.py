@@ -36,10 +36,10 @@ TOLD_FACES = [[1, -1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, 1], 
 
 
 def pytest_configure() -> None:
-    """Prepares test processes, and the programs that they start.
+    """Makes test processes, and the programs that they start, what tests expect.
 
-    Programs that a shell starts in the background ignore Ctrl-C, and so do programs that these start. This is undone.
-    If there is a test process for each core, each uses one thread.
+    A shell has what it starts in the background ignore Ctrl-C, which programs started from there inherit: undone here.
+    Where there is a test process a core, each keeps to one thread.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -1,4 +1,4 @@
-"""What operators rely on: limits under load, a graceful stop, metrics, logs, the key, and proxies."""
+"""What those who run the service count on: limits under load, a graceful stop, metrics, logs, the key, proxies."""
 
 import json
 import re
@@ -129,7 +129,7 @@ def test_who_goes_away_in_the_midst_of_an_upload(small: Any) -> None:
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 def test_graceful_stop(serving: Callable[..., Any], tmp_path: Path, name: signal.Signals) -> None:
-    """Requests that were accepted are finished, and new ones are told that the service stops."""
+    """What is under way is finished, and what comes in the meantime is told so."""
     with serving(tmp_path, "bundles=[vae]", "workers=1", "limits.faces=100") as server:
         with ThreadPoolExecutor(1) as pool:
             order = {"faces": [{"seed": 0, "count": 100}], "as": "zip"}
@@ -202,7 +202,7 @@ def test_log(small: Any) -> None:
 
 @pytest.fixture
 def fragile_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """A bundle whose decoder fails if a latent has a number of 4 or more."""
+    """A bundle whose decoder fails where a latent has a number of 4 or more."""
     folder = Path(shutil.copytree(tiny_bundle, tmp_path / "fragile"))
     model = onnx.load(folder / "decoder.onnx")
     node = helper.make_node
@@ -305,7 +305,7 @@ def test_other_peoples_pages(serving: Callable[..., Any], tiny_bundle: Path, tmp
 
 
 def test_prefix(guarded: Any) -> None:
-    """It works whether a proxy strips the prefix or not."""
+    """Whether a proxy strips it or not."""
     for path in ("/", "/health", "/static/nothing", f"{TINY}/card", "/api/v1/docs", "/api/v1/openapi.json"):
         stripped, whole = (
             guarded.http.get(prefix + path, headers={"X-API-Key": KEY, "X-Request-ID": "same"})

@@ -90,8 +90,8 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle(run: Path) -> None:
 
 @pytest.mark.parametrize("batches", [4, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, batches: int) -> None:
-    """The kill comes in the middle of an epoch, or after the last batch of the first epoch, before its validation. The
-    weights, their average and the optimizer's state are the same at the end, bit for bit."""
+    """Killed in the middle of an epoch, or as soon as the first one has its last batch, before it is validated:
+    weights, their average and the optimizer's state end alike, bit for bit."""
     options = ["logger=none", f"runs_dir=killed{batches}", f"callbacks.last.every_n_batches={batches}"]
     process = subprocess.Popen(command(*options), cwd=workspace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
