@@ -1107,7 +1107,7 @@ def test_says_when_the_model_was_replaced(visit: Any, serving: Any, tmp_path: Pa
         server.stop()
     with serving(tmp_path, f"bundles={other}", port=server.port):
         page.keyboard.press("n")
-        expect(page.get_by_role("alert")).to_contain_text("another model")
+        expect(page.get_by_role("alert")).to_contain_text("models have changed")
         page.get_by_role("button", name="Reload").click()
         grid(page)
         expect(page.get_by_role("alert")).to_be_hidden()
