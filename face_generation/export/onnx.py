@@ -32,11 +32,11 @@ def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, pat
 def write_sampler(sampler: FlowSampler, attributes: int, path: Path) -> None:
     """Writes a sampler as ONNX: `normal`, and `attributes` if it takes any → `latents`.
 
-    The network stands in the file once, in a loop over its evaluations. If it stood there for each of them, a program
-    would need five times as long to load it.
+    The file has the network once, in a loop over its evaluations. A program would need several times as long to load a
+    file that has it for each evaluation.
     """
     size = math.prod(sampler.network.latent_shape)
-    # The exporter would take one tensor given twice for one input.
+    # Each input has a tensor of its own, because the exporter would take the same tensor for the same input.
     inputs = {"x": torch.zeros(2, size), "velocity": torch.zeros(2, size), "row": torch.zeros(4)}
     if attributes:
         inputs["attributes"] = torch.zeros(2, attributes)
@@ -94,7 +94,7 @@ class _Evaluation(nn.Module):
 def _exported(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], fixed: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """What the exporter makes of a module, without its notes. Inputs that are not fixed have any number of rows."""
+    """Exports a module, without the exporter's notes. Inputs have any number of rows, except for `fixed` ones."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     gc.freeze()  # the exporter makes many objects, and collecting all others with them takes a fifth of its time
     try:

@@ -20,7 +20,7 @@ class Decoder(nn.Module):
             agree on one face.
 
     The last step to full resolution resizes, as all others do. With a sub-pixel convolution there, the decoder answered
-    a discriminator with grids, because it could draw them with twelve constants.
+    a discriminator with grids, because twelve constants are enough to draw them.
     """
 
     def __init__(self, latent_channels: int, channels: Sequence[int], image_size: int, blocks: int = 1) -> None:

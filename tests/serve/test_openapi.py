@@ -1,4 +1,4 @@
-"""The API as its OpenAPI document tells it: fuzzed from it, and tried out on the page that shows it."""
+"""The OpenAPI document: the API is fuzzed from it, and tried out on the page that shows it."""
 
 from collections import Counter
 from typing import Any
