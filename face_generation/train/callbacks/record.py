@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from face_generation.files import writing
 from face_generation.train.folders import CONFIG
-from face_generation.train.loggers import log_file, log_split
+from face_generation.train.loggers import begin, log_file, log_split
 
 
 class RecordRun(pl.Callback):
@@ -42,7 +42,7 @@ class RecordRun(pl.Callback):
         with writing(self.folder / CONFIG) as file:
             file.write(OmegaConf.to_yaml(self.settings).encode())
         for logger in trainer.loggers:
-            logger.log_hyperparams(self.settings | self.changed)
+            begin(logger, self.settings | self.changed)
             log_file(logger, self.folder / CONFIG)
             for split in self.splits:
                 log_split(logger, *split)
