@@ -47,6 +47,7 @@ SMALL_DCGAN = [
     "logger=none",
     "measure_edits=false",
 ]
+ENDS = [signal.SIGTERM, signal.SIGHUP]  # other ways to end a process: `kill`, and a terminal that closes
 SHORT = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none", "measure_edits=false", "data.num_workers=0"]
 SMALL_PRIOR = ["model.network.width=16", "model.network.depth=1", "data.batch_size=16"]
 
@@ -129,7 +130,7 @@ def test_a_resumed_run_takes_changed_options_and_says_so(workspace: Path, run: P
     assert "From here on model.optimizer.adamw_lr is 0.0001; it was 0.002" in done.stdout
     last = checkpoint.read(workspace / "changed/checkpoints/last.ckpt")
     assert [group["initial_lr"] for group in last["optimizer_states"][0]["param_groups"]] == [1e-4]
-    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [4e-4]]
+    assert [schedule["base_lrs"] for schedule in last["lr_schedulers"]] == [[1e-4], [2e-4], [5e-4]]
     assert {"batch": 12, "option": "model.optimizer.adamw_lr", "before": 2e-3, "now": 1e-4} in last["provenance"][
         "changes"
     ]
@@ -269,8 +270,10 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.adamw_lr=1e30", "model.clip=1e30"], "the loss is"),
         (["trainer.max_epochs=abc"], "trainer.max_epochs=abc; give a whole number"),
-        (["trainer.precision=17"], "error: trainer: Precision 17 is invalid"),
-        (["trainer.gradient_clip_val=1.0"], "a VAE steps its two optimizers by itself"),
+        (["trainer.max_time=abc"], "error: trainer: "),
+        (["trainer.gradient_clip_val=1.0"], "a VAE steps its optimizers by itself"),
+        (["model.optimizer._target_=torch.optim.SGD"], "SGD.__init__() got an unexpected keyword argument 'adamw_lr'"),
+        (["callbacks=early_stopping", "monitor=val/los", "trainer.max_epochs=1"], "conditioned on metric `val/los`"),
         (["start=nowhere"], "no finished training in nowhere"),
         (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["start=whole/checkpoints/final.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
@@ -343,23 +346,24 @@ def test_lightnings_switches_and_several_loggers(workspace: Path, tmp_path: Path
     assert "Profiler Report" in done.stdout + done.stderr
 
 
-def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
-    options = ["trainer.max_epochs=1000", "runs_dir=stopped runs"]
-    process = subprocess.Popen(command(*options), cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+@pytest.mark.parametrize("number", [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.slow) for each in ENDS)])
+def test_a_stopped_run_says_how_to_go_on(workspace: Path, tmp_path: Path, number: signal.Signals) -> None:
+    options = [f"data.folder={workspace}/splits", "trainer.max_epochs=1000", "runs_dir=stopped runs"]
+    process = subprocess.Popen(command(*options), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not list(workspace.glob("stopped runs/*/checkpoints/last.ckpt")):
+    while not list(tmp_path.glob("stopped runs/*/checkpoints/last.ckpt")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, printed = process.communicate(timeout=100)
 
     assert process.returncode == 130
     (line,) = (line for line in printed.decode().splitlines() if line.startswith("interrupted"))
     before, typed = line.split("python -m face_generation.train ")
     assert before == "interrupted; go on with: "
-    assert shlex.split(typed) == [*SMALL, "trainer.max_epochs=1000", "runs_dir='stopped runs'", "ckpt_path=last"]
-    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    assert shlex.split(typed) == [*SMALL, *options[:2], "runs_dir='stopped runs'", "ckpt_path=last"]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
     assert stopped.info.status == "KILLED"
 
