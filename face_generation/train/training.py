@@ -82,7 +82,7 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         "git_commit": git_commit(),
     }
     changed = _note_changes(resume_from, provenance)
-    model: FaceModel = instantiate(config.model, **datamodule.shapes, _convert_="all")
+    model = _build(config, provenance)
     if config.start and resume_from is None:
         path = checkpoint.finished(Path(config.start))
         checkpoint.begin_with(path, model)
@@ -101,7 +101,8 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
             return None
         if not trainer.is_global_zero:
             return None
-        metrics = _finish(config, trainer, _trained(config, trainer, model), datamodule, provenance)
+        trained = _trained(config, trainer, model, provenance)
+        metrics = _finish(config, trainer, trained, datamodule, provenance)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         for logger in trainer.loggers:
@@ -274,12 +275,21 @@ def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[s
     return {f"{name.replace('.', '/')} from step {batch}": now for name, (_, now) in changed.items()}
 
 
-def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:
-    """Loads the model from the best checkpoint, or from the last if no monitored figure tells the best. Returns `model`
-    if there was nothing to train."""
+def _build(config: DictConfig, provenance: Mapping[str, Any]) -> FaceModel:
+    return instantiate(config.model, **provenance["shapes"], _convert_="all")
+
+
+def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel, provenance: Mapping[str, Any]) -> FaceModel:
+    """Builds a model with the weights of the best checkpoint, or of the last if no monitored figure tells the best.
+    Returns `model` if there was nothing to train."""
     found = [c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
     path = Path(next(filter(None, found), f"{config.run_dir}/checkpoints/last.ckpt"))
-    return checkpoint.load(path)[0] if path.exists() else model
+    if not path.exists():
+        return model
+    trained = _build(config, provenance)  # as configured, so it may have parts that `checkpoint.load` does not trust
+    checkpoint.begin_with(path, trained)
+    trained.calibrate()
+    return trained
 
 
 def _finish(

@@ -320,7 +320,8 @@ def test_what_could_not_start_leaves_nothing(
 def test_a_dry_run_logs_exports_and_keeps_nothing(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_here([f"data.folder={workspace}/splits", "trainer.fast_dev_run=true"], monkeypatch, tmp_path)
+    devices = "+callbacks.devices._target_=pytorch_lightning.callbacks.DeviceStatsMonitor"  # which wants a logger
+    run_here([f"data.folder={workspace}/splits", "trainer.fast_dev_run=true", devices], monkeypatch, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out.endswith("dry run: all of it works; nothing was logged, exported or kept\n")
@@ -328,7 +329,9 @@ def test_a_dry_run_logs_exports_and_keeps_nothing(
 
 def test_lightnings_switches_and_several_loggers(workspace: Path, tmp_path: Path) -> None:
     options = [
+        "model.clip={_target_:builtins.float,_args_:[1.0]}",  # made by something that is neither ours nor torch's
         "callbacks=early_stopping",
+        "+callbacks.devices._target_=pytorch_lightning.callbacks.DeviceStatsMonitor",
         "trainer.overfit_batches=2",
         "trainer.profiler=simple",
         "measure_edits=false",
