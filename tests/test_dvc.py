@@ -205,14 +205,17 @@ def test_a_stage_takes_more_options_from_an_experiment(stage: str) -> None:
     assert yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage] == ""
 
 
-# Makes the files and folders that a stage makes.
+# Stands in for a stage: `make.py OUTPUT… -- COMMAND` prints the command, and writes it into each output.
 MAKE = """
 import sys
 from pathlib import Path
-for path in map(Path, sys.argv[1:]):
+end = sys.argv.index("--")
+command = " ".join(sys.argv[end + 1 :])
+print(command)
+for path in map(Path, sys.argv[1:end]):
     file = path if path.suffix else path / "file.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("{}")
+    file.write_text(f'{{"command": "{command}"}}')
 """
 
 
@@ -224,7 +227,7 @@ def test_an_experiment_runs_the_stages_that_its_option_affects(tmp_path: Path) -
     content = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))
     for stage in content["stages"].values():
         made = [next(iter(each)) for kind in ("outs", "metrics") for each in stage.get(kind, [])]
-        stage["cmd"] = f"python make.py {' '.join(made)} && echo {stage['cmd']}"
+        stage["cmd"] = f"python make.py {' '.join(made)} -- {stage['cmd']}"
     (repository / "dvc.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (repository / "data").mkdir()
     (repository / "data/file").write_bytes(b"faces")
