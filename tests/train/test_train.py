@@ -372,6 +372,17 @@ def test_a_stopped_run_says_how_to_go_on(workspace: Path, tmp_path: Path, number
 
 
 @pytest.mark.slow
+def test_a_push_that_fails_leaves_a_finished_run(workspace: Path, tmp_path: Path) -> None:
+    done = train(tmp_path, f"data.folder={workspace}/splits", "trainer.max_epochs=1", "push=true")
+
+    assert done.returncode == 2
+    assert "checkpoints is here and whole, but DVC did not push it (" in done.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    assert run.info.status == "FINISHED"
+
+
+@pytest.mark.slow
 def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
     recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8]", f"data.folder={workspace}/splits"]
