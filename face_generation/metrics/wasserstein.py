@@ -45,7 +45,10 @@ IMAGES = 4000  # most images of each set, whose patches take 300 MB
 PATCH = 7  # height and width in pixels
 PATCHES = 128  # patches of an image at each level
 DIRECTIONS = 512
-CHUNK = 16  # directions that a core projects onto at a time
+CHUNK = 16  # directions at least that a core projects onto at a time
+PROJECTIONS = (
+    32_768  # of patches onto directions at a time, if that is more; a thread for fewer costs more than it saves
+)
 BATCH = 64  # images whose pyramids are built at a time, which take 17 MB
 # An interval takes hundreds of distances. Fewer patches and directions are enough for them.
 INTERVAL_PATCHES = 32
@@ -162,7 +165,8 @@ def _distance(a: Floats, b: Floats, directions: Floats) -> float:
         sorted_a, sorted_b = (_sorted_projections(*one, chunk) for one in sets)
         return np.abs(sorted_a - sorted_b).mean(axis=1)
 
-    chunks = (directions[start : start + CHUNK] for start in range(0, len(directions), CHUNK))
+    step = max(CHUNK, PROJECTIONS // (a.shape[0] * a.shape[1]))
+    chunks = (directions[start : start + step] for start in range(0, len(directions), step))
     return 1000 * float(np.concatenate(list(parallel_map(along, chunks))).mean())
 
 
