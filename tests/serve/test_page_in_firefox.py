@@ -2,16 +2,14 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
 from face_generation.site import write_site
@@ -77,30 +75,29 @@ class Window:
         self.wait(f"{elements}.filter((element) => element.checkVisibility()).length === {count}")
 
 
-@pytest.fixture
-def window(tmp_path: Path) -> Iterator[Window]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    profile = tmp_path / "profile"
-    profile.mkdir()
-    command = [FIREFOX, "--headless", "--no-remote", "--profile", profile, f"--remote-debugging-port={port}"]
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    profile = tmp_path_factory.mktemp("firefox")
+    command = [FIREFOX, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + SECONDS
-        while True:
-            try:
-                connection = connect(f"ws://127.0.0.1:{port}/session", max_size=None)
-                break
-            except (OSError, InvalidHandshake):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-        with connection:
+        while not (port := listens_at(profile)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with connect(f"ws://127.0.0.1:{port}/session", max_size=None, open_timeout=SECONDS) as connection:
             yield Window(connection)
     finally:
         process.kill()
         process.wait()
+
+
+def listens_at(profile: Path) -> int | None:
+    """The port that Firefox chose, which it writes down when it listens there."""
+    with suppress(OSError, json.JSONDecodeError):
+        return json.loads((profile / "WebDriverBiDiServer.json").read_text())["ws_port"]
+    return None
 
 
 @pytest.mark.parametrize("drawn_by", ["server", "browser"])
