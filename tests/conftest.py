@@ -19,6 +19,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from face_generation.command import configs_folder
 from face_generation.data.datamodule import SyntheticDataModule
@@ -28,6 +29,12 @@ from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 
+SECONDS = 60  # until what a browser is to show must be there, on a machine that is busy with other things as well
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
 LATENT_DIM = 8
 SIZE = 150
 PREFIX = "/some/where"  # that a host of files has its folder under
@@ -260,3 +267,60 @@ def hosting() -> Callable[[Path], AbstractContextManager[str]]:
             thread.join()
 
     return host
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. In it, and for `expect`, everything has the same time."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=1000 * SECONDS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+        expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile."""
+    context = browser.new_context()
+    context.set_default_timeout(1000 * SECONDS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """`visit(fragment, **context)` opens the page in a fresh profile, at `site` or another address. The test fails if
+    the page asks for anything elsewhere, or if the browser complains, other than about answers that are errors where
+    they are `refused`."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(fragment: str = "", *, address: str = site, refused: bool = False, **context: Any) -> Page:
+        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
+        contexts[-1].set_default_timeout(1000 * SECONDS)
+        page = contexts[-1].new_page()
+
+        def listen(message: Any) -> None:
+            if message.type in ("error", "warning") and not (
+                refused and message.text.startswith("Failed to load resource")
+            ):
+                complaints.append(message.text)
+
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
+        page.goto(address + fragment)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def elsewhere(url: str, address: str) -> list[str]:
+    return [] if url.startswith((address, "blob:", "data:")) else [url]
