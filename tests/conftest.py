@@ -1,12 +1,15 @@
 """What tests in several folders share."""
 
+import io
 import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +31,7 @@ from face_generation.generator import Bundle
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
 from face_generation.networks.prior import FlowSampler, FlowTransformer
+from face_generation.train import __main__ as training
 
 SECONDS = 60  # until what a browser is to show must be there, on a machine that is busy with other things as well
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -169,6 +173,39 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
 
+@pytest.fixture(scope="session")
+def train() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`train(folder, *options)` trains as the command does in that folder. It runs in this process, because another one
+    would first import torch and MLflow for seconds."""
+
+    def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        status: Any = 0
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as errors,
+        ):
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["train.py", *options])
+            try:
+                training.main()
+            except SystemExit as stop:
+                status = stop.code
+        return subprocess.CompletedProcess(options, status, out.getvalue(), errors.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's store without runs, to copy, because MLflow takes seconds to make one."""
+    from mlflow import MlflowClient  # here, because most tests need no MLflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
 # Networks of a few channels, whatever the size of the images.
 SMALL_NETWORKS = {
     "vae": [
@@ -177,7 +214,7 @@ SMALL_NETWORKS = {
         "model.decoder.channels=[8,8,8,8]",
         "model.discriminator.channels=[8,8]",
     ],
-    "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2"],
+    "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2", "model.steps=1"],
     "dcgan": [
         "model.generator.latent_dim=8",
         "model.generator.channels=[8,8,8,8,8,8]",
