@@ -33,6 +33,26 @@ from face_generation.models.base import FaceModel
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 from face_generation.train import __main__ as training
 
+# Files that take longest, which begin first, so that no process is left alone with one of them at the end.
+LONGEST = (
+    "train/test_train.py",
+    "serve/test_page.py",
+    "test_dvc.py",
+    "test_tracking.py",
+    "evaluate/test_evaluate.py",
+    "site/test_site.py",
+    "push/test_hub.py",
+    "models/test_dcgan.py",
+    "serve/test_openapi.py",
+    "serve/test_page_in_firefox.py",
+    "metrics/test_attributes.py",
+    "metrics/test_recognition.py",
+    "test_tracker.py",
+    "serve/test_ray.py",
+    "serve/test_operation.py",
+    "export/test_export.py",
+    "editing/test_measure.py",
+)
 SECONDS = 60  # until what a browser is to show must be there, on a machine that is busy with other things as well
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -46,16 +66,22 @@ TOLD = ("smiling", "eyeglasses", "male", "blurry")  # attributes that the prior 
 TOLD_FACES = [[1, -1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, 1], [1, 1, -1, -1], [-1, -1, 1, 0]]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Makes test processes, and the programs that they start, what tests expect.
 
     A shell has what it starts in the background ignore Ctrl-C, which programs started from there inherit: undone here.
-    Where there is a test process a core, each keeps to one thread.
+    Where there is a test process a core, each keeps to one thread. Files begin in the order of the items, below.
     """
+    config.option.loadscopereorder = False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def save_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], *, encoder: bool) -> None:
