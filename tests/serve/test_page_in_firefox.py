@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from face_generation.site import write_site
 
 FIREFOX = next(filter(None, map(shutil.which, ("firefox", "firefox-esr"))), None)
-SECONDS = 60  # until what is waited for must be there
+SECONDS = 120  # until what is waited for must be there, on a machine that is busy with other things as well
 
 pytestmark = pytest.mark.skipif(FIREFOX is None, reason="no Firefox: apt-get install firefox-esr")
 
@@ -134,3 +134,4 @@ def test_the_main_ways_work_in_firefox(
         window.click("a[href='#/yours']")
         window.wait_for("#favourites .ready")
         assert window.complaints == []
+        window.open("about:blank")  # what follows is no longer of interest
