@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -53,7 +54,7 @@ LONGEST = (
     "export/test_export.py",
     "editing/test_measure.py",
 )
-SECONDS = 60  # until what a browser is to show must be there, on a machine that is busy with other things as well
+SECONDS = 120  # until what a browser is to show must be there, on a machine that is busy with other things as well
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -203,6 +204,10 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def train() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`train(folder, *options)` trains as the command does in that folder. It runs in this process, because another one
     would first import torch and MLflow for seconds."""
+
+    lightning = logging.getLogger("pytorch_lightning")
+    lightning.handlers.clear()  # its own, which it makes if it is imported before anything else handles logs
+    lightning.propagate = True
 
     def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         status: Any = 0
