@@ -140,7 +140,7 @@ def test_a_grid_of_ordinary_faces_at_once(visit: Any) -> None:
 
 
 def test_more_faces_by_key_and_button_and_back(visit: Any) -> None:
-    page = visit("#vae?from=100")
+    page = visit("#told?from=100")
     for i, action in enumerate(
         (
             lambda: page.keyboard.press("Space"),
@@ -968,7 +968,7 @@ DRAWING = re.compile(r"/faces")  # requests for pictures
 
 @pytest.mark.parametrize("by", ["itself", "button"])
 def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     if by == "itself":
         page.context.set_offline(True)
@@ -987,7 +987,7 @@ def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
 
 
 def test_asks_again_where_that_helps(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     seen: set[str] = set()
 
@@ -1007,7 +1007,7 @@ def test_asks_again_where_that_helps(visit: Any) -> None:
 
 
 def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
     page.keyboard.press("n")
@@ -1041,7 +1041,7 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
 
 
 def test_comes_to_life_when_the_api_does(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     page.route("**/api/v1/bundles", lambda route: route.fulfill(body="<html>soon</html>", content_type="text/html"))
     page.reload()
