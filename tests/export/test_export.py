@@ -1,6 +1,7 @@
 """From a checkpoint to a bundle: the exported networks compute what the trained ones do."""
 
 import copy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,7 +118,8 @@ def test_the_card_says_what_the_bundle_is(bundle: Path) -> None:
         assert text in card
 
 
-def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str, Any], tmp_path: Path) -> None:
+def test_a_manifest_names_no_place_of_the_machine(provenance: Provenance, tmp_path: Path) -> None:
+    described = provenance("dcgan")  # which is exported fastest
     config = {
         **described["config"],
         "run_dir": "/home/ada/runs/7",
@@ -125,7 +127,8 @@ def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str,
     }
     config["data"] = {"folder": "splits", "cache": "/home/ada/latents"}
 
-    bundle = export_bundle(vae, tmp_path / "bundle", "told", {**described, "config": config})
+    model = checkpoint.build(described)
+    bundle = export_bundle(model, tmp_path / "bundle", "told", {**described, "config": config})
 
     shown = bundle.training["config"]
     assert shown["data"] == {"folder": "splits", "cache": "latents"}
@@ -136,13 +139,19 @@ def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str,
 
 
 def test_a_bundle_is_replaced_and_other_files_are_not(
-    vae: VAE, described: dict[str, Any], bundle: Path, tmp_path: Path
+    provenance: Provenance, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    assert export_bundle(vae, bundle, "renamed", described).name == "renamed"
-    (tmp_path / "thesis.txt").write_text("years of work")
+    described = provenance("dcgan")
+    model = checkpoint.build(described)
+    older = Path(shutil.copytree(tiny_bundle, tmp_path / "older"))
+    replaced = export_bundle(model, older, "renamed", described)
+    assert (replaced.folder, replaced.name, replaced.has_encoder) == (older, "renamed", False)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="holds other files"):
-        export_bundle(vae, tmp_path, "vae", described)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+        export_bundle(model, other, "dcgan", described)
+    assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None], ids=["empty", "text", "missing"])

@@ -29,7 +29,7 @@ def latents_of(attributes: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def trained(build_model: Build) -> Prior:
-    options = ["model.network.width=64", "model.network.depth=2", "model.scheduler.warmup_steps=20"]
+    options = ["model.network.width=64", "model.network.depth=2", "model.scheduler.warmup_steps=20", "model.steps=3"]
     model = build_model("prior", *options)
     attributes = torch.randint(0, 2, (4096, 3)).float() * 2 - 1
     rows = list(zip(latents_of(attributes), attributes, strict=True))

@@ -22,27 +22,21 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from face_generation.data.synthetic import Face, draw_face
 from face_generation.generator import Bundle, Generator
 from face_generation.generator.latents import slerp
 from face_generation.generator.photos import read_photo
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 COUNT = 24  # faces in the grid
+PICTURES = {"Variations": ("#ring .ready", 9), "Morph": ("#candidates .ready", 12)}  # that tabs show in the end
+SECONDS = 120  # until what is waited for must be there, on a machine that is busy with other things as well
 VAE = Bundle.load("vae")
 DIM, SIZE = VAE.latent_dim, VAE.image_size
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 LINKED = math.ceil(DIM * 4 * 8 / 6)  # characters of its latent in a link: base64 of float32
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
-REFUSED = "Failed to load resource"  # what the browser's console says of any answer that is an error
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
@@ -60,53 +54,12 @@ def drawing(serving: Any, told_bundle: Path, runtime: Path, tmp_path_factory: py
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=20_000)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-        expect.set_options(timeout=5_000)
-
-
-@pytest.fixture
-def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
-    """`visit(fragment, **context)` opens the page in a fresh profile. What a browser complains of fails the test."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def open_page(fragment: str = "", *, address: str = site, refused: bool = False, **context: Any) -> Page:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
-        page = contexts[-1].new_page()
-
-        def listen(message: Any) -> None:
-            if message.type in ("error", "warning") and not (refused and message.text.startswith(REFUSED)):
-                complaints.append(message.text)
-
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
-        page.goto(address + fragment)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
 @pytest.fixture(params=["server", "browser"])
 def visit_either(visit: Any, request: pytest.FixtureRequest) -> Callable[..., Page]:
     """`visit` of the page whose faces the server draws, and of the one that draws them in the browser."""
     if request.param == "server":
         return visit
     return partial(visit, address=f"{request.getfixturevalue('drawing').url}/")
-
-
-def elsewhere(url: str, address: str) -> list[str]:
-    parts = urlsplit(url)
-    return [] if parts.scheme in ("blob", "data") or parts.netloc == urlsplit(address).netloc else [url]
 
 
 def grid(page: Page) -> Locator:
@@ -147,7 +100,7 @@ def changes(picture: Locator, action: Callable[[], Any]) -> str:
 
 def until(value: Callable[[], Any], condition: Callable[[Any], bool]) -> Any:
     """The value, as soon as it meets a condition."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + SECONDS
     while not condition(now := value()):
         assert time.monotonic() < deadline, f"waited too long; now it is {now!r}"
         time.sleep(0.01)
@@ -187,7 +140,7 @@ def test_a_grid_of_ordinary_faces_at_once(visit: Any) -> None:
 
 
 def test_more_faces_by_key_and_button_and_back(visit: Any) -> None:
-    page = visit("#vae?from=100")
+    page = visit("#told?from=100")
     for i, action in enumerate(
         (
             lambda: page.keyboard.press("Space"),
@@ -913,7 +866,10 @@ def test_axe_finds_nothing_in_any_view(visit: Any, look: dict[str, Any]) -> None
     portrait(page)
     for tab in ("Edit", "Variations", "Morph", "Mix"):
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(300)
+        expect(page.get_by_role("tabpanel", name=tab)).to_be_visible()
+        if tab in PICTURES:
+            where, count = PICTURES[tab]
+            expect(page.locator(where)).to_have_count(count)
         check(tab)
     for button in ("Use by API", "Add a face", "Use a photo", "Help and keyboard shortcuts"):
         page.get_by_role("button", name=button).click()
@@ -991,7 +947,7 @@ def test_waits_for_a_busy_server(visit: Any, serving: Any, tmp_path: Path, tiny_
 
         def draw_without_end(seed: int) -> None:
             while not enough.is_set():
-                httpx.get(f"{server.url}/api/v1/tiny/faces/{seed}.png")
+                httpx.get(f"{server.url}/api/v1/tiny/faces/{seed}.png", timeout=SECONDS)
                 seed += 8
 
         others = [Thread(target=draw_without_end, args=(seed,)) for seed in range(8)]
@@ -999,7 +955,7 @@ def test_waits_for_a_busy_server(visit: Any, serving: Any, tmp_path: Path, tiny_
             other.start()
         try:
             page = visit(address=f"{server.url}/", refused=True)
-            expect(page.get_by_text("The server is busy")).to_be_visible(timeout=30_000)
+            expect(page.get_by_text("The server is busy")).to_be_visible()
         finally:
             enough.set()
             for other in others:
@@ -1012,7 +968,7 @@ DRAWING = re.compile(r"/faces")  # requests for pictures
 
 @pytest.mark.parametrize("by", ["itself", "button"])
 def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     if by == "itself":
         page.context.set_offline(True)
@@ -1031,7 +987,7 @@ def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
 
 
 def test_asks_again_where_that_helps(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     seen: set[str] = set()
 
@@ -1051,7 +1007,7 @@ def test_asks_again_where_that_helps(visit: Any) -> None:
 
 
 def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
     page.keyboard.press("n")
@@ -1065,7 +1021,7 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
     expect(alert).to_be_hidden()
 
     page.route(DRAWING, lambda route: route.fulfill(status=500))
-    for tab, shown in (("Variations", "#ring .ready"), ("Morph", "#candidates .ready")):
+    for tab, (shown, _) in PICTURES.items():
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tabpanel").get_by_role("alert").first).to_be_visible()
         page.unroute(DRAWING)
@@ -1085,7 +1041,7 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
 
 
 def test_comes_to_life_when_the_api_does(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     page.route("**/api/v1/bundles", lambda route: route.fulfill(body="<html>soon</html>", content_type="text/html"))
     page.reload()
