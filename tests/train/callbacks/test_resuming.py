@@ -26,6 +26,16 @@ class Small(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+class Save(pl.Callback):
+    """Saves the end of each epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
 class Seen(pl.Callback):
     """The first weights of a training."""
 
@@ -33,7 +43,7 @@ class Seen(pl.Callback):
         self.weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
 
 
-def fit(callbacks: list[pl.Callback], epochs: int, resume: Path | None = None) -> pl.Trainer:
+def fit(callbacks: list[pl.Callback], epochs: int, resume: Path | None = None) -> None:
     trainer = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -44,12 +54,11 @@ def fit(callbacks: list[pl.Callback], epochs: int, resume: Path | None = None) -
         callbacks=callbacks,
     )
     trainer.fit(Small(), DataLoader(torch.ones(8, 1), batch_size=2), ckpt_path=resume, weights_only=True)
-    return trainer
 
 
 def test_without_its_average_a_training_goes_on_with_its_weights(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    fit([EMAWeightAveraging(decay=0.99)], epochs=1).save_checkpoint(path)
+    fit([EMAWeightAveraging(decay=0.99), Save(path)], epochs=1)
     seen = Seen()
     fit([ApplyOptions(), seen], epochs=2, resume=path)
 
