@@ -57,6 +57,7 @@ def train(config: DictConfig) -> float | None:
     with _interruptible():
         if rank_zero_only.rank:  # type: ignore[attr-defined]  # the first process holds the folder
             return _train(config, resume_from)
+        folders.sweep_all(Path(config.runs_dir))
         given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
         chosen = any(override.startswith("hydra.run.dir=") for override in given)
         with folders.holding(Path(config.run_dir), again=chosen or resume_from is not None) as own:
