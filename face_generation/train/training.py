@@ -129,6 +129,7 @@ def quieten() -> None:
     for message in (
         ".*does not have many workers",  # data.num_workers
         "Checkpoint directory .* exists and is not empty",  # when a run is resumed
+        "You requested to overfit but enabled",  # shuffling, which Lightning then turns off
         ".*LeafSpec",  # a deprecation that concerns Lightning
     ):
         warnings.filterwarnings("ignore", message)
