@@ -242,7 +242,7 @@ SMALL_NETWORKS = {
     "vae": [
         "model.encoder.latent_channels=2",
         "model.encoder.channels=[8,8,8,8]",
-        "model.decoder.channels=[8,8,8,8]",
+        "model.decoder.channels=[8,8,8,8,8]",
         "model.discriminator.channels=[8,8]",
     ],
     "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2", "model.steps=1"],

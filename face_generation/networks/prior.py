@@ -141,18 +141,34 @@ class FlowSampler(nn.Module):
         """Normal vectors N×latent_dim and attributes N×K (1, -1 or 0; only if it takes any) → latents N×latent_dim."""
         if attributes is None:
             attributes = normal[:, :0]
-        x = normal.unflatten(1, self.network.latent_shape)
-        step = 1 / self.steps
-        for i in range(self.steps):
-            velocity = self._velocity(x, i * step, attributes)
-            there = x + step * velocity
-            if i < self.steps - 1:
-                velocity = (velocity + self._velocity(there, (i + 1) * step, attributes)) / 2
-                there = x + step * velocity
-            x = there
-        return (x * self.std + self.mean).flatten(1)
+        x, velocity = normal, torch.zeros_like(normal)
+        for row in self.schedule().to(normal.device):
+            x, velocity = self.evaluate(x, velocity, row, attributes)
+        return (x.unflatten(1, self.network.latent_shape) * self.std + self.mean).flatten(1)
 
-    def _velocity(self, x: Tensor, time: float, attributes: Tensor) -> Tensor:
+    def schedule(self) -> Tensor:
+        """The evaluations of the network, (2·steps − 1)×4. The columns are the time, how far ahead the velocity before is
+        followed to the place that is looked at, and how far the velocity before and the new one are followed then."""
+        step = 1 / self.steps
+        rows = []
+        for i in range(self.steps - 1):
+            rows += [(i * step, 0.0, 0.0, 0.0), ((i + 1) * step, step, step / 2, step / 2)]
+        return torch.tensor([*rows, (1 - step, 0.0, 0.0, step)])
+
+    def evaluate(self, x: Tensor, velocity: Tensor, row: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluates the network once. Moves normalised latents N×latent_dim and returns the velocity there, too.
+
+        Args:
+            velocity: The velocity of the evaluation before, N×latent_dim.
+            row: The row of `schedule()` that is due.
+            attributes: Attributes N×K.
+        """
+        time, ahead, before, now = row.unbind()
+        there = (x + ahead * velocity).unflatten(1, self.network.latent_shape)
+        new = self._velocity(there, time, attributes).flatten(1)
+        return x + before * velocity + now * new, new
+
+    def _velocity(self, x: Tensor, time: Tensor, attributes: Tensor) -> Tensor:
         # Ones are multiplied by the time, because full() with N would become a constant in an export.
         if not attributes.shape[1]:
             return self.network(x, torch.ones_like(x[:, 0, 0, 0]) * time, attributes)

@@ -31,7 +31,7 @@ Provenance = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module")
 def described(provenance: Provenance) -> dict[str, Any]:
     """Where the VAE comes from, as its checkpoint says it."""
-    options = ["model.encoder.channels=[16,16,16,16]", "model.decoder.channels=[16,16,16,16]"]
+    options = ["model.encoder.channels=[16,16,16,16]", "model.decoder.channels=[16,16,16,16,16]"]
     return provenance("vae", *options) | {"metrics": {"val/loss": 1.0}}
 
 

@@ -196,7 +196,7 @@ def test_preview_shows_pairs_and_samples(build_model: Build) -> None:
     ("options", "shapes", "message"),
     [
         ([], {"image_size": 151}, "even size"),
-        (["model.decoder.channels=[8,8,8]"], {}, "as many channels"),
+        (["model.decoder.channels=[8,8,8]"], {}, "one number more"),
         (["model.decoder.latent_channels=3"], {}, "latents of shape"),
     ],
 )

@@ -25,7 +25,7 @@ from face_generation.models import checkpoint
 SMALL_VAE = [
     "model.encoder.latent_channels=2",
     "model.encoder.channels=[8,8,8,8]",
-    "model.decoder.channels=[8,8,8,8]",
+    "model.decoder.channels=[8,8,8,8,8]",
     "model.discriminator.channels=[8,8]",
 ]
 SMALL = [
@@ -258,7 +258,7 @@ def test_two_processes_train_together(workspace: Path) -> None:
     [
         (["model.latents=8"], "Could not override 'model.latents'"),
         (["model=gan"], "Could not find 'model/gan'"),
-        (["model.decoder.channels=[8,8,8]"], "as many channels"),
+        (["model.decoder.channels=[8,8,8]"], "one number more"),
         (["data.folder=nowhere"], "no packed splits in nowhere"),
         (["ckpt_path=last", "runs_dir=empty"], "no checkpoint to go on from in empty"),
         (["ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
@@ -369,7 +369,7 @@ def test_a_push_that_fails_leaves_a_finished_run(workspace: Path, tmp_path: Path
 @pytest.mark.slow
 def test_a_search_goes_on_with_its_study(workspace: Path, tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna")
-    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8]", f"data.folder={workspace}/splits"]
+    recipe = ["hparams_search=demo", "model.decoder.channels=[8,8,8,8,8]", f"data.folder={workspace}/splits"]
     for trials in (1, 4):
         done = train_apart(tmp_path, *SMALL, *recipe, f"hydra.sweeper.n_trials={trials}", "trainer.max_epochs=1")
         assert done.returncode == 0, done.stdout + done.stderr
