@@ -710,9 +710,9 @@ def test_a_damaged_link_says_why(visit: Any, site: str) -> None:
 
 def test_a_link_of_another_version_or_with_other_edits_says_so(visit: Any) -> None:
     page = visit("#vae/1?smiling=1&charming=2&v=0123456789ab")
-    portrait(page)
     expect(page.get_by_text("The model has changed since this link was made")).to_be_visible()
     expect(page.get_by_text("edits that VAE does not know")).to_be_visible()
+    portrait(page)  # after the notices, which go after six seconds
     expect(page.get_by_role("slider", name="Smile")).to_have_value("1")
 
 
