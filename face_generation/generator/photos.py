@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
-from face_generation.generator import alignment
+from face_generation.generator import alignment, parts
 from face_generation.generator.decoding import ROOM, Room, TooLarge, decoded
 
 pi_heif.register_heif_opener()
@@ -64,6 +64,7 @@ def read_photo(
     """
     kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
     try:
+        parts.check(data)
         with open_photo(BytesIO(data), formats) as image:
             if eyes is not None:
                 faces = [face_by_eyes(image, size, eyes, room=room)]
