@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
@@ -41,7 +42,7 @@ from face_generation.serve.schemas import (
     Suffix,
 )
 from face_generation.serve.settings import Settings
-from face_generation.serve.validation import findings, sentence
+from face_generation.serve.validation import finding, findings, sentence
 from face_generation.serve.workers import Workers
 
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has the entity tag of If-None-Match"}}
@@ -351,10 +352,11 @@ async def ordered(request: Request, bundle: str, order: FacesRequest, as_: Liter
     served = service.served(bundle)
     total, most = sum(face.count for face in order.faces), service.settings.limits.faces
     if total > most:
-        raise Problem(422, f"a request has {most} faces at most, not {total}; send several")
+        raise wrong(f"a request has {most} faces at most, not {total}; send several", "body", "faces")
+    for i, several in enumerate(order.faces):
+        with placed("body", "faces", i):
+            rendering.check(served.generator, several)
     wanted = [single for several in order.faces for single in several.singles()]
-    for single in wanted:
-        rendering.check(served.generator, single)
     latents = [partial(rendering.latent, served.generator, single) for single in wanted]
     return await drawn(request, served, wanted, latents, order.format, as_, "face")
 
@@ -429,9 +431,10 @@ async def gone(
     served = service.served(bundle)
     most = service.settings.limits.frames
     if order.frames > most:
-        raise Problem(422, f"an interpolation has {most} frames at most, not {order.frames}")
-    for end in (order.from_, order.to):
-        rendering.check(served.generator, end)
+        raise wrong(f"an interpolation has {most} frames at most, not {order.frames}", "body", "frames")
+    for name, end in (("from", order.from_), ("to", order.to)):
+        with placed("body", name):
+            rendering.check(served.generator, end)
     way = np.linspace(0, 1, order.frames)
     path = [partial(rendering.between, served.generator, order.from_, order.to, t) for t in way]
     if as_ == "json" or as_ == "zip":
@@ -543,9 +546,10 @@ async def reconstructed(
     try:
         edits = EDITS.validate_json(text or "{}", strict=True)
     except ValidationError as error:
-        wrong = findings(error.errors(), "body", "edits")
-        raise Problem(422, f"edits: {sentence(error.errors())}", errors=wrong) from error
-    generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # refuses unknown edits before any work
+        found = findings(error.errors(), "body", "edits")
+        raise Problem(422, f"edits: {sentence(error.errors())}", errors=found) from error
+    with placed("body"):
+        rendering.check_edits(generator, edits)
 
     eyes = None
     if placed is not None:
@@ -579,29 +583,46 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
     """Reads the face of a seed from the options of a query. Options with other names are edits.
 
     Raises:
-        Problem: An option is unknown, given twice or out of range, or the model has another version than asked for.
-        UserError: One of the errors of `rendering.check`.
+        Problem: An option is unknown, given twice or out of range, the bundle cannot draw the face, or the model has
+            another version than asked for.
     """
     options: dict[str, Any] = {"seed": str(seed)}
     edits: dict[str, Any] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         known = options if name in FACE_OPTIONS else edits
         if name in known and name not in NAMES:
-            raise Problem(422, f"{name} is given twice; give it once")
+            raise wrong(f"{name} is given twice; give it once", "query", name)
         if known is edits and name not in served.generator.directions:
             names = ", ".join((*FACE_OPTIONS, *served.generator.directions))
-            raise Problem(422, f"there is no option {name!r}; there are {names}")
+            raise wrong(f"there is no option {name!r}; there are {names}", "query", name)
         # A list may have commas or be several options of one name, because generated clients write either.
         known[name] = [*known.get(name, ()), *value.split(",")] if name in NAMES else value
     version = options.pop("version", served.version)
     if version != served.version:
-        raise Problem(404, f"the model has changed since version {version}; leave version out for today's face")
+        detail = f"the model has changed since version {version}; leave version out for today's face"
+        raise Problem(404, detail, errors=[finding(detail, "query", "version")])
     try:
         face = Face.model_validate({**options, "edits": edits}, strict=False)  # query options are text
     except ValidationError as error:
         raise Problem(422, sentence(error.errors()), errors=findings(error.errors(), "query")) from error
-    rendering.check(served.generator, face)
+    with placed("query"):
+        rendering.check(served.generator, face)
     return face
+
+
+def wrong(detail: str, *place: str) -> Problem:
+    """The problem of a request with a mistake at a place (see `validation.finding`)."""
+    return Problem(422, detail, errors=[finding(detail, *place)])
+
+
+@contextmanager
+def placed(*place: str | int) -> Iterator[None]:
+    """Says where in the request a face is that the bundle cannot draw."""
+    try:
+        yield
+    except rendering.Misfit as error:
+        found = finding(str(error), *map(str, (*place, *error.place)))
+        raise Problem(422, str(error), errors=[found]) from error
 
 
 async def one_face(request: Request, served: ServedBundle, face: Face, suffix: str) -> bytes:

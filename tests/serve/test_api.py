@@ -561,6 +561,28 @@ def test_problems_point_to_their_place(http: httpx.Client) -> None:
     (found,) = errors(http.get(f"{TINY}/faces/1.png?truncation=11"))
     assert found == {"detail": "truncation should be less than or equal to 10, not '11'", "parameter": "truncation"}
     assert errors(http.get(f"{TINY}/faces/x.png"))[0]["parameter"] == "seed"
+    for query in ("smiling=11", "frown=1", "toward=1&toward=2", "with=beauty"):
+        (found,) = errors(http.get(f"{TINY}/faces/1.png?{query}"))
+        assert found["parameter"] == query.partition("=")[0]
+    old = http.get(f"{TINY}/faces/1.png?version=0123").json()
+    assert old["errors"] == [{"detail": old["detail"], "parameter": "version"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "pointer"),
+    [
+        ("tiny/faces", {"faces": [{"seed": 1}, {"latents": [0, 0]}]}, "#/faces/1/latents"),
+        ("tiny/faces", {"faces": [{"seed": 1, "edits": {"smiling": 1, "a/b": 1}}]}, "#/faces/0/edits/a~1b"),
+        ("told/faces", {"faces": [{"seed": 1, "without": ["male", "beauty"]}]}, "#/faces/0/without/1"),
+        ("tiny/faces.zip", {"faces": [{"seed": 1, "count": 21}]}, "#/faces"),
+        ("tiny/interpolations", {"from": {"seed": 1}, "to": {"seed": 2}, "frames": 31}, "#/frames"),
+        ("tiny/interpolations.gif", {"from": {"seed": 1}, "to": {"seed": 2, "with": ["beauty"]}}, "#/to/with/0"),
+    ],
+)
+def test_orders_that_a_bundle_cannot_draw_say_where(http: httpx.Client, path: str, order: dict, pointer: str) -> None:
+    answer = http.post(f"{API}/{path}", json=order)
+    detail = problem(answer, 422)
+    assert answer.json()["errors"] == [{"detail": detail, "pointer": pointer}]
 
 
 def test_what_may_come_from_a_photo_is_not_stored(http: httpx.Client) -> None:

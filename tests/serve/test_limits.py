@@ -51,6 +51,12 @@ def test_too_many_faces_of_a_client_are_refused(serving: Callable[..., Any], tin
         assert refused.status_code == 429
         assert 15 <= int(refused.headers["retry-after"]) <= 20
         assert refused.json()["detail"].startswith("a client may ask for 2 faces a second; ask again in ")
+        unknown = {"If-None-Match": '"unknown"'}
+        for path in ("faces/1.png", "faces/random.png", "latents/1.json"):
+            assert server.http.get(f"{TINY}/{path}", headers=unknown).status_code == 429
+        order = {"faces": [{"seed": 1}]}
+        assert server.http.post(f"{TINY}/faces", json=order, headers=unknown).status_code == 429
+        assert server.http.get(f"{TINY}/faces/1.png", headers={"If-None-Match": "*"}).status_code == 304
         assert server.http.get(f"{TINY}/faces/1.png", headers=others).status_code == 200
         assert server.http.get("/api/v1/bundles").status_code == 200
 

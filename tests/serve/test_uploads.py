@@ -119,6 +119,7 @@ def test_eyes_are_placed_by_hand(http: httpx.Client) -> None:
     assert np.abs(original - face).mean() < 4
     for wrong in ("1,1,1,1", "10,10,900,10"):
         assert "the eyes are two points in the photo" in refused(send(http, saved(canvas, "PNG"), f"?eyes={wrong}"))
+        assert send(http, saved(canvas, "PNG"), f"?eyes={wrong}").json()["errors"][0]["parameter"] == "eyes"
     assert "eyes" in refused(send(http, saved(canvas, "PNG"), "?eyes=1,2,3"))
 
 
@@ -272,6 +273,8 @@ def test_forms_that_are_not_the_one(http: httpx.Client, files: dict, data: dict,
         assert "send multipart/form-data, with the file photo, not application/x-www" in refused(answer, 415)
     else:
         assert message in refused(answer)
+    if "frown" in message:
+        assert answer.json()["errors"][0]["pointer"] == "#/edits/frown"
 
 
 @pytest.mark.parametrize(

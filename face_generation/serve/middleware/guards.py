@@ -53,9 +53,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _is_work(scope):
-            if seconds := self.rates.wait(client_of(scope)):
-                detail = f"a client may ask for {self.rates.rate:g} faces a second; ask again in {seconds} s"
-                raise Problem(429, detail, {"Retry-After": str(seconds)})
+            check_rate(self.rates, scope)
             if self.workers.room < 1:
                 raise self.workers.refusal(1)
             if self.photos.room < 1 and PHOTOS.match(scope["path"], len(scope["root_path"])):
@@ -63,9 +61,16 @@ class Admission:
         await self.app(scope, receive, send)
 
 
+def check_rate(rates: Rates, scope: Scope) -> None:
+    """Refuses a request if its client has asked for too much. Raises a `Problem`."""
+    if seconds := rates.wait(client_of(scope)):
+        detail = f"a client may ask for {rates.rate:g} faces a second; ask again in {seconds} s"
+        raise Problem(429, detail, {"Retry-After": str(seconds)})
+
+
 def _is_work(scope: Scope) -> bool:
-    if any(name == b"if-none-match" for name, _ in scope["headers"]):  # such a request may be answered without drawing
-        return False
+    if scope["method"] == "GET" and any(name == b"if-none-match" for name, _ in scope["headers"]):
+        return False  # it may be answered without drawing; if not, `cancellation.run` checks the rate
     return DRAWING.match(scope["path"], len(scope["root_path"])) is not None
 
 
