@@ -142,25 +142,31 @@ async def bundles(request: Request) -> Response:
 async def kinds_of_problems(request: Request) -> Response:
     """Lists what can go wrong: the `type` of each problem, with its meaning."""
     kinds = [problems.about(name, request.scope["root_path"]).model_dump() for name in problems.KINDS]
-    return Document(json.dumps(kinds).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
+    return open_document(request, kinds)
 
 
 @router.get(
     "/problems/{kind}",
     summary="Describe a kind of problem",
     tags=["problems"],
-    responses=documented(404),
+    response_model=KindAbout,
+    responses={**UNCHANGED, **documented(404)},
 )
 async def kind_of_problem(
     request: Request,
     kind: Annotated[
         str, Path(description="The end of a problem's `type`", json_schema_extra={"enum": list(problems.KINDS)})
     ],
-) -> KindAbout:
+) -> Response:
     """Says what the `type` of a problem means."""
     if kind not in problems.KINDS:
         raise Problem(404, f"there is no kind of problem {kind!r}; there are {', '.join(problems.KINDS)}")
-    return problems.about(kind, request.scope["root_path"])
+    return open_document(request, problems.about(kind, request.scope["root_path"]).model_dump())
+
+
+def open_document(request: Request, content: Any) -> Response:
+    """The answer with JSON that is the same for everybody, with a key or without."""
+    return Document(json.dumps(content).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
 
 
 def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:

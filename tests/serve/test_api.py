@@ -495,7 +495,8 @@ def test_latents_that_are_no_npy(http: httpx.Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [f"{API}/bundles", TINY, "/api/v1/openapi.json", f"{API}/problems", "/", f"{API}/docs"]
+    "path",
+    [f"{API}/bundles", TINY, "/api/v1/openapi.json", f"{API}/problems", f"{API}/problems/busy", "/", f"{API}/docs"],
 )
 def test_what_many_ask_for_is_kept_and_confirmed(http: httpx.Client, path: str) -> None:
     plain = http.get(path, headers={"Accept-Encoding": "identity"})
@@ -517,17 +518,26 @@ def test_what_many_ask_for_is_kept_and_confirmed(http: httpx.Client, path: str) 
     assert plain.headers["cache-control"] == wanted
 
 
-def test_what_the_page_loads_is_kept_for_ever(http: httpx.Client) -> None:
-    page = http.get("/").text
-    names = re.findall(r"\"(static/[0-9a-f]{12}/[^\"]+)\"", page)
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", f"{TINY}/faces/random.png", "/static/nothing"])
+def test_nobody_keeps_what_changes(http: httpx.Client, path: str) -> None:
+    assert http.get(path).headers.get_list("cache-control") == ["no-store"]
 
-    assert len(names) == page.count('"static/') >= 4
-    for name in names:
-        answer = http.get(f"/{name}")
+
+@pytest.mark.parametrize(("page", "folder"), [("/", "static"), ("/api/v1/docs", "docs")])
+def test_what_pages_load_is_kept_for_ever(http: httpx.Client, page: str, folder: str) -> None:
+    text = http.get(page).text
+    names = re.findall(rf"\"({folder}/[0-9a-f]{{12}}/[^\"]+)\"", text)
+
+    assert len(names) == text.count(f'"{folder}/') >= 3
+    for name in (str(httpx.URL(page).join(name)) for name in names):
+        answer = http.get(name)
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert answer.headers["content-type"].partition(";")[0] in {
             *("text/javascript", "text/css", "image/svg+xml", "image/png", "image/x-icon", "application/manifest+json"),
         }
+
+
+def test_older_names_of_files_are_confirmed_each_time(http: httpx.Client) -> None:
     for older in ("/static/0123456789ab/main.js", "/static/main.js"):
         answer = http.get(older)
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache")

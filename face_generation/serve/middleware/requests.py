@@ -17,6 +17,7 @@ from face_generation.serve.prometheus import Metrics
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CLIENT_GONE = 499  # logged as nginx does, but never sent
+NOT_KEPT = (b"cache-control", b"no-store")  # of answers that say nothing else
 LONGEST_PATH = 200  # characters of a path in the log
 log = structlog.get_logger()
 
@@ -36,8 +37,8 @@ class Requests:
             return
         start = time.perf_counter()
         method, path = scope["method"], scope["path"].removeprefix(scope["root_path"])
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        wished = Headers(scope=scope).get("x-request-id", "")
+        request_id = wished if SANE_ID.fullmatch(wished) else secrets.token_hex(8)
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         if method == "HEAD":  # every GET has a HEAD
             scope["method"] = "GET"
@@ -56,7 +57,9 @@ class Requests:
             answered = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *extra]
+                given = message.get("headers", [])
+                kept = [] if any(name == b"cache-control" for name, _ in given) else [NOT_KEPT]
+                message["headers"] = [*given, *kept, *extra]
             elif method == "HEAD":
                 message["body"] = b""
             await send(message)
