@@ -1084,6 +1084,60 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
     changes(page.locator("#portrait"), page.get_by_role("button", name="Try again").click)
 
 
+def test_kept_faces_that_do_not_come_can_be_asked_for_again(visit: Any) -> None:
+    page = visit("#vae/77", refused=True)
+    portrait(page)
+    page.get_by_role("button", name="Keep among your faces").click()
+    page.get_by_role("tab", name="Mix").click()
+    page.route(DRAWING, lambda route: route.fulfill(status=500))
+    page.get_by_role("button", name="Add a face").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("alert")).to_contain_text("The pictures did not come.")
+    page.unroute(DRAWING)
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.locator(".picture.ready")).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_be_hidden()
+
+
+def test_what_fails_out_of_sight_is_said_in_sight(visit: Any) -> None:
+    page = visit("#vae/42", refused=True, **PHONE)
+    portrait(page)
+    slider = page.get_by_role("tabpanel").get_by_role("slider").last
+    slider.scroll_into_view_if_needed()
+    page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
+    slider.fill("1")
+    expect(page.locator("#notices")).to_contain_text("The pictures did not come. The lamp is broken.")
+
+
+def test_a_notice_that_comes_again_stays_longer(visit: Any) -> None:
+    page = visit("#vae?from=0")
+    grid(page)
+    page.clock.install()
+    notice = page.get_by_text("A face’s number is a whole number")
+    for _ in range(2):
+        page.get_by_label("Face number").fill("none")
+        page.get_by_role("button", name="Open").click()
+        expect(notice).to_be_visible()
+        page.clock.run_for(4000)
+    expect(notice).to_be_visible()
+    page.clock.run_for(3000)
+    expect(notice).to_be_hidden()
+
+
+def test_a_server_that_says_nothing_is_away(visit: Any) -> None:
+    page = visit("#vae?from=0", refused=True)
+    grid(page)
+    page.clock.install()
+    page.route(DRAWING, lambda route: None)
+    page.keyboard.press("n")
+    expect(page.locator("#grid .ready")).to_have_count(0)
+    page.clock.run_for(121_000)
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    page.unroute(DRAWING)
+    page.get_by_role("button", name="Try again").click()
+    grid(page)
+
+
 def test_comes_to_life_when_the_api_does(visit: Any) -> None:
     page = visit("#vae?from=0", refused=True)
     grid(page)

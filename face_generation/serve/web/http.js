@@ -32,6 +32,7 @@ const PATIENCE = new Map([
 ]);
 const FIRST_WAIT = 0.5; // seconds; each further one is twice as long
 const LONGEST_WAIT = 15;
+const LONGEST_ANSWER = 120; // seconds; who says nothing for so long is away
 const AWAY_WAITS = [5, 60]; // seconds until a server that is away is asked again: at first, and at most
 const TILES_AT_ONCE = 5; // browsers open six connections to a host: one is left for the slider that is being moved
 const STARTS_KEPT = 16; // latents that were asked for
@@ -237,7 +238,7 @@ function requesting(host) {
       const headers = key ? { ...options.headers, "x-api-key": key } : options.headers;
       let answer;
       try {
-        answer = await fetch(`${ROOT}/${path}`, { ...options, headers });
+        answer = await fetching(`${ROOT}/${path}`, { ...options, headers });
       } catch (error) {
         if (options.signal?.aborted) throw error;
         await serverIsAway.wait();
@@ -256,6 +257,22 @@ function requesting(host) {
       } else throw await problem(answer);
     }
   };
+}
+
+/**
+ * `fetch`, which rejects where no answer begins for long: browsers themselves would wait for many minutes.
+ * @param {string} address
+ * @param {RequestInit} options
+ */
+async function fetching(address, options) {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), 1000 * LONGEST_ANSWER);
+  const signal = options.signal ? AbortSignal.any([options.signal, patience.signal]) : patience.signal;
+  try {
+    return await fetch(address, { ...options, signal });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**

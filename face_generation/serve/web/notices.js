@@ -18,18 +18,44 @@ export function setUp() {
     if (byId("messages").parentElement !== host) host.prepend(byId("messages"));
   });
   observer.observe(document.body, { subtree: true, attributeFilter: ["open"] });
+  for (const event of ["resize", "scroll"]) window.visualViewport?.addEventListener(event, lift);
 }
 
+/** Keeps notices above a keyboard on the screen, which covers the page's lower part without making it smaller. */
+function lift() {
+  if (!window.visualViewport) return;
+  const { height, offsetTop } = window.visualViewport;
+  byId("notices").style.setProperty("--covered", `${Math.max(0, innerHeight - height - offsetTop)}px`);
+}
+
+/** @type {WeakMap<Element, number>} When notices go. */
+const ends = new WeakMap();
+
 /**
- * Shows a sentence for some seconds; screen readers say it.
+ * Shows a sentence for some seconds, counted anew where it is there already; screen readers say it.
  * @param {string} text
  */
 export function notice(text, seconds = 6) {
   const box = byId("notices");
-  if ([...box.children].some((other) => other.textContent === text)) return;
-  const paragraph = make("p", {}, text);
-  box.append(paragraph);
-  setTimeout(() => paragraph.remove(), seconds * 1000);
+  let line = [...box.children].find((other) => other.textContent === text);
+  if (!line) {
+    line = make("p", {}, text);
+    box.append(line);
+  }
+  endAfter(line, seconds);
+}
+
+/**
+ * @param {Element} line
+ * @param {number} seconds In which the page can be seen.
+ */
+function endAfter(line, seconds) {
+  clearTimeout(ends.get(line));
+  const end = () => {
+    if (!document.hidden) line.remove();
+    else document.addEventListener("visibilitychange", () => endAfter(line, seconds), { once: true });
+  };
+  ends.set(line, setTimeout(end, seconds * 1000));
 }
 
 /** @param {unknown} error Whether nobody waits any more for what was to be done. */

@@ -1,7 +1,7 @@
 // Squares for pictures that are on their way: they wait, show one, or say that it did not come.
 
-import { make, showPicture } from "./dom.js";
-import { explain, isAborted } from "./notices.js";
+import { byId, make, showPicture } from "./dom.js";
+import { explain, isAborted, notice } from "./notices.js";
 
 /**
  * Shows a picture in a square as soon as it is there. Until then the square keeps the old one, marked, or shimmers.
@@ -57,6 +57,7 @@ export class Complaint {
     if (!text) return;
     this.text.textContent = `The pictures did not come. ${text}`;
     this.line.hidden = false;
+    if (!this.#isInSight()) notice(this.text.textContent, 9);
     this.button.onclick = () => {
       this.hide();
       again();
@@ -65,5 +66,12 @@ export class Complaint {
 
   hide() {
     this.line.hidden = true;
+  }
+
+  /** Whether it is on the screen, and no dialog lies over it. */
+  #isInSight() {
+    const { top, bottom } = this.line.getBoundingClientRect();
+    const dialog = byId("messages").closest("dialog"); // the uppermost one
+    return bottom > 0 && top < innerHeight && (!dialog || dialog.contains(this.line));
   }
 }
