@@ -631,13 +631,15 @@ def placed(*place: str | int) -> Iterator[None]:
         raise Problem(422, str(error), errors=[found]) from error
 
 
-async def one_face(request: Request, served: ServedBundle, face: Face, suffix: str) -> bytes:
-    """Draws the picture of a face that has been checked."""
+async def one_face(
+    request: Request, served: ServedBundle, face: Face, suffix: str, *, side: int | None = None
+) -> bytes:
+    """Draws the picture of a face that has been checked, with `side` pixels a side or as many as the bundle draws."""
     service = service_of(request)
 
     def draw() -> bytes:
-        recipe = rendering.recipe(served.generator, face)
-        return rendering.picture(served.generator, rendering.latent(served.generator, face), suffix, recipe)
+        latent, recipe = rendering.latent(served.generator, face), rendering.recipe(served.generator, face)
+        return rendering.picture(served.generator, latent, suffix, recipe, side)
 
     (picture,) = await cancellation.run(request, service.workers, [draw], list)
     service.metrics.images(served.name, "face", 1)

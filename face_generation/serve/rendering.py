@@ -80,9 +80,12 @@ def image(generator: Generator, latent: NDArray[np.float32]) -> NDArray[np.uint8
     return generator.decode(latent[None])[0]
 
 
-def picture(generator: Generator, latent: NDArray[np.float32], suffix: str, recipe: Recipe) -> bytes:
-    """Draws the face of a latent as a picture file with its recipe."""
-    return pictures.encode(image(generator, latent), suffix, recipe)
+def picture(
+    generator: Generator, latent: NDArray[np.float32], suffix: str, recipe: Recipe, side: int | None = None
+) -> bytes:
+    """Draws the face of a latent as a picture file with its recipe, resized to `side` pixels if that is given."""
+    drawn = image(generator, latent)
+    return pictures.encode(drawn if side is None else pictures.resized(drawn, side), suffix, recipe)
 
 
 def recipe(generator: Generator, face: Face | None = None) -> Recipe:

@@ -11,7 +11,7 @@ from face_generation.serve.problems import Problem
 from face_generation.serve.workers import Workers
 
 OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # need no key, because browsers send none
-DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions)")
+DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions|previews)")
 PHOTOS = re.compile(r"/api/v1/[^/]+/reconstructions")
 BODIES_AT_ONCE = 8  # how many bodies of the largest size may be in memory together
 
