@@ -12,8 +12,8 @@ SIDE = 32_767  # pixels; longer ones are no photos, and each row costs Pillow me
 MAX_PIXELS = 89_000_000  # that are decoded; Pillow would call more a decompression bomb
 PIXEL = 4  # bytes of a decoded pixel, at most
 # Bytes for a pixel while a picture is decoded, at most: decoders keep planes, a canvas and copies. Measured with
-# Pillow 13 and libheif 1.20: WebP 18, AVIF 12. PNG and JPEG are decoded line by line.
-WHILE_DECODED = {"PNG": PIXEL, "JPEG": PIXEL}
+# Pillow 13 and libheif 1.20: WebP 18, AVIF 12. PNG, JPEG and PPM are decoded line by line.
+WHILE_DECODED = {"PNG": PIXEL, "JPEG": PIXEL, "PPM": PIXEL}
 OTHERWISE = 20
 KEPT, COPIED = 2 * PIXEL, PIXEL + 3  # afterwards: itself and it turned; and a copy in Pillow and as an array
 AFTERWARDS = KEPT + COPIED

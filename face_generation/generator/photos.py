@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
-from face_generation.generator import alignment, parts
+from face_generation.generator import alignment, apart, parts
 from face_generation.generator.decoding import ROOM, Room, TooLarge, decoded
 
 pi_heif.register_heif_opener()
 
-UPLOADS = ("PNG", "JPEG", "WEBP")  # what browsers send; every other decoder stays out of strangers' reach
+# What browsers and phones send; every other decoder stays out of strangers' reach.
+UPLOADS = ("PNG", "JPEG", "WEBP", *apart.FORMATS)
+IN_WORDS = "PNG, JPEG, WebP, HEIC or AVIF" if apart.FORMATS else "PNG, JPEG or WebP"
 # Of these Pillow leaves the pixels to other programs, such as Ghostscript, or it only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
 KEPT_PROFILE = 100_000  # bytes; those of cameras are smaller, and what is larger is not kept for the next photo
@@ -54,7 +56,8 @@ def read_photo(
     Args:
         data: The file.
         size: Pixels, both sides.
-        formats: What the file may be, in Pillow's words, such as `UPLOADS`; anything that Pillow decodes if `None`.
+        formats: What a stranger's file may be, in Pillow's words, such as `UPLOADS`. HEIC and AVIF are then decoded
+            apart (see `apart`). If `None`, the file may be anything that Pillow decodes.
         room: What photos that are read side by side have together. A larger one is refused.
         align: Whether to find the face; otherwise it is the square in the photo's middle, turned upright.
         eyes: Where the eyes are, in place of finding them.
@@ -62,9 +65,13 @@ def read_photo(
     Raises:
         UserError: It is no whole picture of these formats, is too large, or has no face where one is sought (`NoFace`).
     """
-    kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
+    kinds = f"a {IN_WORDS} picture" if formats == UPLOADS else "a picture that can be read"
     try:
         parts.check(data)
+        if formats is not None:
+            if apart.is_wanted(data) and set(apart.FORMATS) & set(formats):
+                data, formats = apart.decode(data, room), apart.PLAIN
+            formats = [format for format in formats if format not in apart.FORMATS]
         with open_photo(BytesIO(data), formats) as image:
             if eyes is not None:
                 faces = [face_by_eyes(image, size, eyes, room=room)]
@@ -157,6 +164,16 @@ def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM
         left, right = (complex(*eye) * max(photo.size) / longest for eye in (eyes[:2], eyes[2:]))
         face = alignment.cut(photo, alignment.Square.by_eyes(photo, left, right), size)
     return np.asarray(_srgb(Image.fromarray(face), profile))
+
+
+def plain(image: Image.Image, room: Room) -> Image.Image:
+    """An opened image as aligned faces are sought in it: upright, in sRGB, and not much larger than is of use.
+
+    Raises:
+        TooLarge: As `decoded`.
+    """
+    with _upright(image, room) as (photo, profile):
+        return _srgb(photo, profile).copy()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from face_generation.generator.alignment import has_face
 from face_generation.generator.decoding import SIDE, Room
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
-from face_generation.generator.photos import UPLOADS, read_photo
+from face_generation.generator.photos import IN_WORDS, UPLOADS, read_photo
 from face_generation.serve import cancellation, problems, rendering, request_bodies, responses
 from face_generation.serve.catalogue import Catalogue, ServedBundle
 from face_generation.serve.documents import MINUTE, Document, is_current
@@ -466,7 +466,7 @@ PHOTO_BODY = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "photo": {"type": "string", "format": "binary", "description": "PNG, JPEG or WebP"},
+                        "photo": {"type": "string", "format": "binary", "description": IN_WORDS},
                         "edits": {"type": "string", "description": "Strengths by name, as JSON", "example": "{}"},
                     },
                     "required": ["photo"],

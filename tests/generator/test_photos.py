@@ -192,11 +192,11 @@ def test_pixels_go_with_their_room() -> None:
             either.load()
 
 
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF", "BMP"])
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM", "BMP"])
 def test_uploads_are_of_few_kinds(kind: str) -> None:
     data = file_of(gradient(100, 100), kind)
     assert read_photo(data, 50).shape == (50, 50, 3)
-    with pytest.raises(UserError, match="not a PNG, JPEG or WebP picture"):
+    with pytest.raises(UserError, match="not a PNG, JPEG, WebP, HEIC or AVIF picture"):
         read_photo(data, 50, formats=UPLOADS)
 
 
@@ -204,8 +204,6 @@ def test_a_photo_of_an_iphone() -> None:
     data = (Path(__file__).parent / "synthetic.heic").read_bytes()
     drawn = draw_face(Face.random(Random("heic"))).resize((89, 109))
     assert np.abs(read_photo(data, 80).astype(int) - read_photo(file_of(drawn), 80)).mean() < 6
-    with pytest.raises(UserError, match="not a PNG, JPEG or WebP picture"):
-        read_photo(data, 80, formats=UPLOADS)
 
 
 def test_huge_jpegs_are_shrunk_while_they_are_decoded() -> None:

@@ -1,0 +1,88 @@
+"""Decodes HEIC and AVIF pictures of strangers in a process of its own, which may take only so much memory and time.
+
+Their decoders notice too late, when memory is taken, that a picture is larger than its header says. They are also large
+programs. So the process that reads strangers' photos starts another one, which gets the file, and gives back plain
+pixels or fails. That is only possible on Linux.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from PIL import UnidentifiedImageError
+
+from face_generation.generator.decoding import Room, TooLarge
+
+FORMATS = ("HEIF", "AVIF") if sys.platform == "linux" else ()
+PLAIN = ("PPM",)  # the format of what comes back
+SECONDS = 20
+KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment, which may have secrets
+TOO_LARGE, NO_PICTURE = 3, 4  # exit statuses
+
+
+def is_wanted(data: bytes) -> bool:
+    """Whether a file is to be decoded apart, which its signature says."""
+    return bool(FORMATS) and data[4:8] == b"ftyp"
+
+
+def decode(data: bytes, room: Room) -> bytes:
+    """Decodes a picture's file to another one, of the format `PLAIN`: upright, and in sRGB.
+
+    It waits for all of the room, because nobody knows what it takes, and may take as much.
+
+    Raises:
+        OSError, subprocess.TimeoutExpired: The file is broken, or would take too much.
+        TooLarge: As `decoded`.
+        UnidentifiedImageError: It is neither HEIC nor AVIF.
+    """
+    command = [sys.executable, "-m", __name__, str(room.memory), str(room.pixels)]
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    with room.hold(room.memory):
+        done = subprocess.run(command, input=data, capture_output=True, timeout=2 * SECONDS, env=environment)
+    if done.returncode == TOO_LARGE:
+        raise TooLarge(done.stderr.decode())
+    if done.returncode == NO_PICTURE:
+        raise UnidentifiedImageError
+    if done.returncode:
+        raise OSError(f"decoding ended with status {done.returncode}")
+    return done.stdout
+
+
+def main() -> None:
+    """Decodes a file from standard input to standard output. The arguments are those of a `Room`."""
+    from PIL import AvifImagePlugin
+
+    from face_generation.generator import photos
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    room = Room(*map(int, sys.argv[1:]))
+    _limit(room.memory)
+    try:
+        with photos.open_photo(BytesIO(sys.stdin.buffer.read()), FORMATS) as image:
+            photos.plain(image, room).save(sys.stdout.buffer, *PLAIN)
+    except TooLarge as error:
+        print(error, end="", file=sys.stderr)
+        sys.exit(TOO_LARGE)
+    except UnidentifiedImageError:
+        sys.exit(NO_PICTURE)
+
+
+def _limit(memory: int) -> None:
+    """Lets this process take `memory` more bytes, `SECONDS` of CPU time, and write no files."""
+    import resource
+
+    held = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert held, "Linux says so"
+    for kind, most in (
+        (resource.RLIMIT_DATA, 1024 * int(held[1]) + memory),
+        (resource.RLIMIT_CPU, SECONDS),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+if __name__ == "__main__":
+    main()
