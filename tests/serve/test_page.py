@@ -696,6 +696,16 @@ def test_a_photo_without_a_face_says_so_where_it_is_seen(visit_either: Any, tmp_
     expect(page.get_by_role("dialog").get_by_text("No face was found")).to_be_visible()
 
 
+def test_a_photo_that_the_browser_cannot_show_is_sent(visit: Any) -> None:
+    page = visit("#vae/1", refused=True)
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(Path(__file__).parents[1] / "generator" / "synthetic.heic")
+    dialog = page.get_by_role("dialog", name="Use a photo")
+    expect(dialog.get_by_text("No face was found")).to_be_visible()  # it is a small one
+    expect(dialog.get_by_role("button", name="Choose a photo")).to_be_enabled()
+
+
 # --- drawn in the browser ------------------------------------------------------------------------------------------
 
 

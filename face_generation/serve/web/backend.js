@@ -47,6 +47,7 @@
  * @property {(bundle: Bundle, photo: Blob, options: {find: boolean}) =>
  *   Promise<{latents: number[], original: Blob}>} reconstruct What the model makes of a photo: its face is found, or the
  *   photo is the square already. `original` is that square.
+ * @property {(file: File) => boolean} reads Whether it finds faces in a photo that the browser cannot show.
  * @property {(bundle: Bundle, face: Face) => {title: string, text: string}[]} recipes How a face is drawn without the
  *   page.
  * @property {(bundle: Bundle, face: Face) => string|undefined} preview An address that leads to the face, and that shows

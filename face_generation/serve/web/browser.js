@@ -61,6 +61,7 @@ export function inBrowser(onProgress) {
       return work("animate", [thereAndBack, as, milliseconds, origin(bundle)]);
     },
     reconstruct: (bundle, photo, { find }) => work("reconstruct", [bundle.name, photo, find], { first: true }),
+    reads: () => false,
     recipes,
     preview: () => undefined,
   };

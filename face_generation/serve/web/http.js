@@ -38,6 +38,9 @@ const TILES_AT_ONCE = 5; // browsers open six connections to a host: one is left
 const STARTS_KEPT = 16; // latents that were asked for
 const KEY = "api-key"; // in sessionStorage
 
+/** Types and names of photos that the server reads and not every browser does. */
+const PHONES = /[/.](hei[cf]|avif)$/i;
+
 /** Portraits are JPEGs because WebP's blocks would be seen; they are drawn as fast. */
 const FORMATS = { tile: "webp", portrait: "jpg", file: "png" };
 
@@ -161,6 +164,7 @@ export function overHttp(host) {
       const { latents, original } = await answer.json();
       return { latents, original: fromDataUrl(original) };
     },
+    reads: ({ name, type }) => PHONES.test(type) || PHONES.test(name),
     recipes,
     preview,
   };
