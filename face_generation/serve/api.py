@@ -360,7 +360,7 @@ async def ordered(request: Request, bundle: str, order: FacesRequest, as_: Liter
     if total > most:
         raise wrong(f"a request has {most} faces at most, not {total}; send several", "body", "faces")
     for i, several in enumerate(order.faces):
-        with placed("body", "faces", i):
+        with pointing_to("body", "faces", i):
             rendering.check(served.generator, several)
     wanted = [single for several in order.faces for single in several.singles()]
     latents = [partial(rendering.latent, served.generator, single) for single in wanted]
@@ -439,7 +439,7 @@ async def gone(
     if order.frames > most:
         raise wrong(f"an interpolation has {most} frames at most, not {order.frames}", "body", "frames")
     for name, end in (("from", order.from_), ("to", order.to)):
-        with placed("body", name):
+        with pointing_to("body", name):
             rendering.check(served.generator, end)
     way = np.linspace(0, 1, order.frames)
     path = [partial(rendering.between, served.generator, order.from_, order.to, t) for t in way]
@@ -554,7 +554,7 @@ async def reconstructed(
     except ValidationError as error:
         found = findings(error.errors(), "body", "edits")
         raise Problem(422, f"edits: {sentence(error.errors())}", errors=found) from error
-    with placed("body"):
+    with pointing_to("body"):
         rendering.check_edits(generator, edits)
 
     eyes = None
@@ -611,7 +611,7 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
         face = Face.model_validate({**options, "edits": edits}, strict=False)  # query options are text
     except ValidationError as error:
         raise Problem(422, sentence(error.errors()), errors=findings(error.errors(), "query")) from error
-    with placed("query"):
+    with pointing_to("query"):
         rendering.check(served.generator, face)
     return face
 
@@ -622,7 +622,7 @@ def wrong(detail: str, *place: str) -> Problem:
 
 
 @contextmanager
-def placed(*place: str | int) -> Iterator[None]:
+def pointing_to(*place: str | int) -> Iterator[None]:
     """Says where in the request a face is that the bundle cannot draw."""
     try:
         yield
