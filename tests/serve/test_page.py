@@ -5,12 +5,13 @@ import json
 import math
 import re
 import shutil
+import socket
 import statistics
 import time
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -731,6 +732,25 @@ def test_what_pages_draw_with_is_kept_and_compressed(drawing: Any, told_bundle: 
     assert (runtime.headers["content-type"], runtime.headers["content-encoding"]) == ("application/wasm", "gzip")
     assert int(runtime.headers["content-length"]) < len(runtime.content) / 3
     assert drawing.http.get("/bundles/told/nothing.onnx").status_code == 404
+
+
+def test_visitors_who_read_slowly_hold_little(drawing: Any) -> None:
+    head = b"GET /runtime/ort-wasm-simd-threaded.wasm HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\n\r\n"
+
+    def memory() -> int:
+        status = Path(f"/proc/{drawing.process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+
+    before = memory()
+    with ExitStack() as stack:
+        for _ in range(30):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", drawing.port))
+            client.sendall(head)
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert drawing.http.get("/health").status_code == 200
+        assert memory() - before < 50e6  # 30 of these files are 430 MB
 
 
 # --- links ---------------------------------------------------------------------------------------------------------
