@@ -27,6 +27,9 @@ IN_WORDS = "PNG, JPEG, WebP, HEIC or AVIF" if apart.FORMATS else "PNG, JPEG or W
 # Of these Pillow leaves the pixels to other programs, such as Ghostscript, or it only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
 KEPT_PROFILE = 100_000  # bytes; those of cameras are smaller, and what is larger is not kept for the next photo
+# Profiles with these elements are not obeyed: one of 250 kB can name its only table a thousand times, of which
+# LittleCMS makes as many copies, a gigabyte in all. Those of cameras and screens have none.
+PROCESSING = b"mpet"
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
 
 # x and y of the eye on the left of a photo, and then of the other: in pixels of the upright photo, from the upper left.
@@ -198,6 +201,8 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=16)  # photos of a camera share a profile, and reading one takes a millisecond
 def _conversion(profile: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image | None] | None:
+    if profile and PROCESSING in profile:
+        return None
     try:
         lab = mode == "LAB"  # says by itself what its numbers mean
         source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(BytesIO(profile or b""))

@@ -215,7 +215,7 @@ SKIN = (205, 120, 95)
 
 
 def profile(*primaries: tuple[float, float, float]) -> bytes:
-    """A small ICC profile (version 2): red, green and blue as XYZ under D50, and a gamma of 2.2."""
+    """A small ICC profile: red, green and blue as XYZ under D50, and a gamma of 2.2."""
 
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
@@ -224,12 +224,18 @@ def profile(*primaries: tuple[float, float, float]) -> bytes:
     points = [b"XYZ \0\0\0\0" + fixed(*point) for point in ((0.9642, 1, 0.8249), *primaries)]
     description = b"desc" + struct.pack(">II", 0, 5) + b"wide\0" + bytes(78)
     contents = [description + b"\0" * (-len(description) % 4), *points, curve, curve, curve]
+    names = ("desc", "wtpt", "rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC")
+    return tagged(dict(zip(names, contents, strict=True)))
+
+
+def tagged(contents: dict[str, bytes]) -> bytes:
+    """An ICC profile with these tags, whose contents are of multiples of 4 bytes."""
     table, body = b"", b""
-    for name, content in zip(("desc", "wtpt", "rXYZ", "gXYZ", "bXYZ", "rTRC", "gTRC", "bTRC"), contents, strict=True):
+    for name, content in contents.items():
         table += name.encode() + struct.pack(">II", 132 + 12 * len(contents) + len(body), len(content))
         body += content
-    head = b"none" + struct.pack(">I", 0x02100000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
-    head += fixed(0.9642, 1, 0.8249) + bytes(48)
+    head = b"none" + struct.pack(">I", 0x04400000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head += struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1, 0.8249))) + bytes(48)
     size = 4 + len(head) + 4 + len(table) + len(body)
     return struct.pack(">I", size) + head + struct.pack(">I", len(contents)) + table + body
 
@@ -251,6 +257,16 @@ def test_colours_become_srgb(icc: bytes, stored: tuple[int, int, int], kind: str
 def test_a_broken_profile_is_no_profile() -> None:
     data = file_of(Image.new("RGB", (40, 40), SKIN), "PNG", icc_profile=DISPLAY_P3[:200])
     assert (read_photo(data, 20) == SKIN).all()
+
+
+def test_a_profile_that_could_take_gigabytes_is_not_obeyed() -> None:
+    table = b"clut" + struct.pack(">IHH16s", 0, 3, 3, bytes([2] * 3)) + struct.pack(">24f", *[0.5] * 24)
+    for times in (1, 3000):
+        head = b"mpet" + struct.pack(">IHHI", 0, 3, 3, times)
+        elements = head + struct.pack(">II", len(head) + 8 * times, len(table)) * times + table
+        icc = tagged({"desc": b"desc" + struct.pack(">II", 0, 5) + b"wide\0" + bytes(79), "D2B1": elements})
+        data = file_of(Image.new("RGB", (178, 218), SKIN), icc_profile=icc)
+        assert (read_photo(data, 20) == SKIN).all()
 
 
 def test_a_large_profile_is_obeyed() -> None:
