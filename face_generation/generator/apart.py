@@ -41,7 +41,14 @@ def decode(data: bytes, room: Room) -> bytes:
     command = [sys.executable, "-m", __name__, str(room.memory), str(room.pixels)]
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     with room.hold(room.memory):
-        done = subprocess.run(command, input=data, capture_output=True, timeout=2 * SECONDS, env=environment)
+        done = subprocess.run(
+            command,
+            input=data,
+            capture_output=True,
+            timeout=2 * SECONDS,
+            env=environment,
+            start_new_session=True,  # Ctrl-C lets requests finish
+        )
     if done.returncode == TOO_LARGE:
         raise TooLarge(done.stderr.decode())
     if done.returncode == NO_PICTURE:
