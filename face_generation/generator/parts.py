@@ -13,13 +13,14 @@ SEGMENTS = 1_000  # of a JPEG; one of 64 MB needs no more, and those of cameras 
 SCANS = 50  # of a JPEG; progressive ones have about 10
 JUNK = 100_000  # bytes of a JPEG's head that belong to no segment
 CHUNKS = 50_000  # of a PNG or WebP; one of 400 MB needs no more
+EXIF = 1_000_000  # bytes; cameras write 64 kB at most, and Pillow makes objects of some hundred bytes of eight of them
 
 JPEG, PNG, WEBP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
 MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # of a segment; the others stand within a scan
 LONE = frozenset([0x01, 0xC8, 0xD8, 0xD9, *range(0xF0, 0xFE)])  # markers that no length follows
 FRAMES = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
-START_OF_SCAN, END = 0xDA, 0xD9
+START_OF_SCAN, END, APP1 = 0xDA, 0xD9, 0xE1
 
 
 def check(data: bytes) -> None:
@@ -37,7 +38,7 @@ def check(data: bytes) -> None:
 
 
 def _check_jpeg(data: bytes) -> None:
-    at, segments, scans, junk = 2, 0, 0, 0
+    at, segments, scans, junk, exif = 2, 0, 0, 0, 0
     layers, progressive = 0, False
     while found := MARKER.search(data, at):
         kind = found[1][0]
@@ -53,21 +54,24 @@ def _check_jpeg(data: bytes) -> None:
             layers, progressive = int.from_bytes(data[at + 7 : at + 8]), kind in PROGRESSIVE
         elif kind == END and scans:
             return
-        counted = ((segments, SEGMENTS, "segments"), (scans, SCANS, "scans"), (junk, JUNK, "stray bytes"))
-        for number, most, what in counted:
-            if number > most:
-                raise TooLarge(f"more than {most:,} {what}")
-        if kind not in LONE:
-            at += int.from_bytes(data[at : at + 2])
+        size = 0 if kind in LONE else int.from_bytes(data[at : at + 2])
+        if kind == APP1 and data.startswith(b"Exif", at + 2):
+            exif += size
+        _expect(segments, SEGMENTS, "segments")
+        _expect(scans, SCANS, "scans")
+        _expect(junk, JUNK, "stray bytes")
+        _expect(exif, EXIF, "bytes of Exif")
+        at += size
 
 
 def _check_png(data: bytes) -> None:
     at = len(PNG)
     for _ in range(CHUNKS):
-        size, name = data[at : at + 4], data[at + 4 : at + 8]
+        size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if name in (b"", b"IEND"):
             return
-        at += 12 + int.from_bytes(size)
+        _expect(size if name == b"eXIf" else 0, EXIF, "bytes of Exif")
+        at += 12 + size
     raise TooLarge(f"more than {CHUNKS:,} chunks")
 
 
@@ -76,6 +80,12 @@ def _check_webp(data: bytes) -> None:
     for _ in range(CHUNKS):
         if at >= end:
             return
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        _expect(size if name == b"EXIF" else 0, EXIF, "bytes of Exif")
         at += 8 + size + size % 2
     raise TooLarge(f"more than {CHUNKS:,} chunks")
+
+
+def _expect(number: int, most: int, what: str) -> None:
+    if number > most:
+        raise TooLarge(f"more than {most:,} {what}")

@@ -39,6 +39,10 @@ def scanned(times: int) -> bytes:
     return jpeg[:-2] + times * last + jpeg[-2:]
 
 
+def webp(more: bytes) -> bytes:
+    return WEBP[:4] + struct.pack("<I", len(WEBP) - 8 + len(more)) + WEBP[8:] + more
+
+
 JPEG, PNG, WEBP = saved("JPEG"), saved("PNG"), saved("WEBP")
 ROWS = zlib.compress(bytes(200 * 301), 0)
 BYTE_BY_BYTE = b"".join(chunk(b"IDAT", ROWS[i : i + 1]) for i in range(len(ROWS)))
@@ -58,9 +62,12 @@ NAMELESS = b"\xff\xf0" + struct.pack(">H", 60_000)  # Pillow takes no length aft
         (PNG[:33] + chunk(b"aaAa") * 100_000 + PNG[33:], "50,000 chunks"),
         (PNG[:-12] + chunk(b"aaAa") * 100_000 + PNG[-12:], "50,000 chunks"),
         (PNG[:8] + HEADER + BYTE_BY_BYTE + chunk(b"IEND"), "50,000 chunks"),
-        (WEBP[:4] + struct.pack("<I", len(WEBP) - 8 + 800_000) + WEBP[8:] + b"abcd\0\0\0\0" * 100_000, "50,000 chunks"),
+        (in_head(JPEG, (b"\xff\xe1\xff\x02Exif\0\0" + bytes(0xFF02 - 8)) * 20), "1,000,000 bytes of Exif"),
+        (PNG[:33] + chunk(b"eXIf", bytes(2_000_000)) + PNG[33:], "1,000,000 bytes of Exif"),
+        (webp(b"EXIF" + struct.pack("<I", 2_000_000) + bytes(2_000_000)), "1,000,000 bytes of Exif"),
+        (webp(b"abcd\0\0\0\0" * 100_000), "50,000 chunks"),
     ],
-    ids="comments exif nameless junk fill scans chunks-before chunks-behind chunks-of-a-byte webp".split(),
+    ids="comments exif nameless junk fill scans before behind byte-by-byte jpeg-exif png-exif webp-exif webp".split(),
 )
 def test_a_file_of_too_many_parts_is_refused_at_once(data: bytes, parts: str) -> None:
     with pytest.raises(UserError, match=re.escape(f"the photo has more than {parts}; make it smaller")):
