@@ -271,9 +271,11 @@ function requesting(host) {
 async function fetching(address, options) {
   const patience = new AbortController();
   const timer = setTimeout(() => patience.abort(), 1000 * LONGEST_ANSWER);
-  const signal = options.signal ? AbortSignal.any([options.signal, patience.signal]) : patience.signal;
+  const { signal } = options;
+  signal?.throwIfAborted();
+  signal?.addEventListener("abort", () => patience.abort(signal.reason), { once: true });
   try {
-    return await fetch(address, { ...options, signal });
+    return await fetch(address, { ...options, signal: patience.signal });
   } finally {
     clearTimeout(timer);
   }
