@@ -269,11 +269,11 @@ function requesting(host) {
  * @param {RequestInit} options
  */
 async function fetching(address, options) {
-  const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), 1000 * LONGEST_ANSWER);
   const { signal } = options;
   signal?.throwIfAborted();
-  signal?.addEventListener("abort", () => patience.abort(signal.reason), { once: true });
+  const patience = new AbortController();
+  if (signal) signal.addEventListener("abort", () => patience.abort(signal.reason), { once: true });
+  const timer = setTimeout(() => patience.abort(), 1000 * LONGEST_ANSWER);
   try {
     return await fetch(address, { ...options, signal: patience.signal });
   } finally {
