@@ -50,7 +50,8 @@ def decode(data: bytes, room: Room) -> bytes:
             start_new_session=True,  # Ctrl-C lets requests finish
         )
     if done.returncode == TOO_LARGE:
-        raise TooLarge(done.stderr.decode())
+        *_, told = done.stderr.decode(errors="replace").splitlines()  # a decoder may have written lines before it
+        raise TooLarge(told)
     if done.returncode == NO_PICTURE:
         raise UnidentifiedImageError
     if done.returncode:

@@ -1,4 +1,5 @@
-// An animation as a GIF that loops: 256 colours for each picture, chosen by median cut (Heckbert 1982).
+// An animation as a GIF that loops: 256 colours for each picture, chosen by median cut (Heckbert 1982). With the same
+// colours for all of them, which is what the service does, they would have to be dithered.
 
 import { packet } from "./origin.js";
 
