@@ -18,7 +18,7 @@ from face_generation.generator.decoding import Room, TooLarge
 
 FORMATS = ("HEIF", "AVIF") if sys.platform == "linux" else ()
 PLAIN = ("PPM",)  # the format of what comes back
-SECONDS = 20
+SECONDS = 10  # of CPU time; twice as many may pass
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment, which may have secrets
 TOO_LARGE, NO_PICTURE = 3, 4  # exit statuses
 

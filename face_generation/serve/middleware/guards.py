@@ -82,7 +82,7 @@ class BodyLimits:
         self.json_bytes = json_bytes
         self.upload_bytes = upload_bytes
         self.most = BODIES_AT_ONCE * max(json_bytes, upload_bytes)
-        self.held = 0  # bytes of bodies whose requests are not answered yet
+        self.held = 0  # bytes of bodies whose answers have not begun
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -108,7 +108,14 @@ class BodyLimits:
                 raise Problem(503, "many uploads are under way; ask again a little later", {"Retry-After": "1"})
             return message
 
+        async def send_noting(message: Message) -> None:
+            nonlocal read
+            if message["type"] == "http.response.start":  # what follows takes as long as the client likes
+                self.held -= read
+                read = 0
+            await send(message)
+
         try:
-            await self.app(scope, receive_limited, send)
+            await self.app(scope, receive_limited, send_noting)
         finally:
             self.held -= read
