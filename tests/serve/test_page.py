@@ -1146,7 +1146,7 @@ def test_a_notice_that_comes_again_stays_longer(visit: Any) -> None:
     notice = page.get_by_text("A face’s number is a whole number")
     for _ in range(2):
         page.get_by_label("Face number").fill("none")
-        page.get_by_role("button", name="Open").click()
+        page.get_by_role("button", name="Open", exact=True).click()
         expect(notice).to_be_visible()
         page.clock.run_for(4000)
     expect(notice).to_be_visible()
