@@ -1,8 +1,9 @@
-"""Decodes HEIC and AVIF pictures of strangers in a process of its own, which may take only so much memory and time.
+"""Decodes some pictures of strangers in a process of its own, which may take only so much memory and time.
 
-Their decoders notice too late, when memory is taken, that a picture is larger than its header says. They are also large
-programs. So the process that reads strangers' photos starts another one, which gets the file, and gives back plain
-pixels or fails. That is only possible on Linux.
+The decoders of HEIC and AVIF notice too late, when memory is taken, that a picture is larger than its header says. That
+of lossless WebP makes tables that no header tells of: 370 MB for a file of 300 kB with a megapixel. So the process that
+reads strangers' photos starts another one, which gets the file, and gives back plain pixels or fails. That is only
+possible on Linux.
 """
 
 import os
@@ -16,16 +17,18 @@ from PIL import UnidentifiedImageError
 
 from face_generation.generator.decoding import Room, TooLarge
 
-FORMATS = ("HEIF", "AVIF") if sys.platform == "linux" else ()
+IS_POSSIBLE = sys.platform == "linux"
+FORMATS = ("HEIF", "AVIF") if IS_POSSIBLE else ()  # those that are only ever decoded apart
 PLAIN = ("PPM",)  # the format of what comes back
-SECONDS = 10  # of CPU time; twice as many may pass
+SECONDS = 10  # of CPU time; three times as many may pass on a busy machine
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment, which may have secrets
 TOO_LARGE, NO_PICTURE = 3, 4  # exit statuses
 
 
 def is_wanted(data: bytes) -> bool:
-    """Whether a file is to be decoded apart, which its signature says."""
-    return bool(FORMATS) and data[4:8] == b"ftyp"
+    """Whether a file is to be decoded apart: HEIC, AVIF, and a WebP with a lossless picture or alpha channel."""
+    lossless = data.startswith(b"RIFF") and (b"VP8L" in data or b"ALPH" in data)
+    return IS_POSSIBLE and (data[4:8] == b"ftyp" or lossless)
 
 
 def decode(data: bytes, room: Room) -> bytes:
@@ -36,7 +39,7 @@ def decode(data: bytes, room: Room) -> bytes:
     Raises:
         OSError, subprocess.TimeoutExpired: The file is broken, or would take too much.
         TooLarge: As `decoded`.
-        UnidentifiedImageError: It is neither HEIC nor AVIF.
+        UnidentifiedImageError: It is neither HEIC nor AVIF nor WebP.
     """
     command = [sys.executable, "-m", __name__, str(room.memory), str(room.pixels)]
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -45,7 +48,7 @@ def decode(data: bytes, room: Room) -> bytes:
             command,
             input=data,
             capture_output=True,
-            timeout=2 * SECONDS,
+            timeout=3 * SECONDS,
             env=environment,
             start_new_session=True,  # Ctrl-C lets requests finish
         )
@@ -69,7 +72,7 @@ def main() -> None:
     room = Room(*map(int, sys.argv[1:]))
     _limit(room.memory)
     try:
-        with photos.open_photo(BytesIO(sys.stdin.buffer.read()), FORMATS) as image:
+        with photos.open_photo(BytesIO(sys.stdin.buffer.read()), (*FORMATS, "WEBP")) as image:
             photos.plain(image, room).save(sys.stdout.buffer, *PLAIN)
     except TooLarge as error:
         print(error, end="", file=sys.stderr)

@@ -59,8 +59,8 @@ def read_photo(
     Args:
         data: The file.
         size: Pixels, both sides.
-        formats: What a stranger's file may be, in Pillow's words, such as `UPLOADS`. HEIC and AVIF are then decoded
-            apart (see `apart`). If `None`, the file may be anything that Pillow decodes.
+        formats: What a stranger's file may be, in Pillow's words, such as `UPLOADS`. Some are then decoded apart (see
+            `apart`). If `None`, the file is one's own, and may be anything that Pillow decodes.
         room: What photos that are read side by side have together. A larger one is refused.
         align: Whether to find the face; otherwise it is the square in the photo's middle, turned upright.
         eyes: Where the eyes are, in place of finding them.
@@ -72,7 +72,7 @@ def read_photo(
     try:
         parts.check(data)
         if formats is not None:
-            if apart.is_wanted(data) and set(apart.FORMATS) & set(formats):
+            if apart.is_wanted(data):
                 data, formats = apart.decode(data, room), apart.PLAIN
             formats = [format for format in formats if format not in apart.FORMATS]
         with open_photo(BytesIO(data), formats) as image:
