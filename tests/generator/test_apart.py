@@ -28,14 +28,12 @@ def avif(width: int, height: int) -> bytes:
 def lossless(groups: int) -> bytes:
     """A lossless WebP of 4·`groups` pixels a side with groups² sets of five Huffman codes, which all draw black."""
     bits = "".join(f"{value:0{size}b}"[::-1] for value, size in ((0x2F, 8), *((4 * groups - 1, 14),) * 2, (0, 4)))
-    bits += (
-        "00" + "1" + "000"
-    )  # no transform, no cache of colours; a picture that says which set is used, of 4×4 pixels
+    bits += "001000"  # no transform, no cache of colours; then a picture of sets, each for 4×4 pixels
     one = "1000"  # a code with a single symbol, which takes no bits
     # A code whose symbols have lengths of 0 and 8 bits, which are written as a bit each.
     eight = "0" + f"{len(ORDER) - 4:04b}"[::-1] + "".join("100" if size in (0, 8) else "000" for size in ORDER) + "0"
     bits += "0" + eight + "1" * 256 + "0" * 24 + eight + "1" * 256 + one * 3  # green and red of 8 bits, nothing else
-    bits += "".join(f"{set & 255:08b}{set >> 8:08b}" for set in range(groups**2)) + one * 5 * groups**2
+    bits += "".join(f"{each & 255:08b}{each >> 8:08b}" for each in range(groups**2)) + one * 5 * groups**2
     bits += "0" * (-len(bits) % 16)
     content = int(bits[::-1], 2).to_bytes(len(bits) // 8, "little")
     body = b"WEBPVP8L" + struct.pack("<I", len(content)) + content
