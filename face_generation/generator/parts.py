@@ -7,6 +7,8 @@ take minutes and hundreds of megabytes, although its header promises a small pic
 
 import re
 
+from PIL import UnidentifiedImageError
+
 from face_generation.generator.decoding import TooLarge
 
 SEGMENTS = 1_000  # of a JPEG; one of 64 MB needs no more, and those of cameras have some dozens
@@ -19,7 +21,8 @@ JPEG, PNG, WEBP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
 MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # of a segment; the others stand within a scan
 LONE = frozenset([0x01, 0xC8, 0xD8, 0xD9, *range(0xF0, 0xFE)])  # markers that no length follows
 FRAMES = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
-PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
+PROGRESSIVE = 0xC2
+SHOWN = frozenset([0xC0, 0xC1, PROGRESSIVE])  # frames that browsers show; others are lossless, arithmetic or in layers
 START_OF_SCAN, END, APP1 = 0xDA, 0xD9, 0xE1
 
 
@@ -28,6 +31,7 @@ def check(data: bytes) -> None:
 
     Raises:
         TooLarge: It is made of too many parts.
+        UnidentifiedImageError: It is a JPEG of a kind that only a few programs know, whose decoders are little tried.
     """
     if data.startswith(JPEG):
         _check_jpeg(data)
@@ -51,7 +55,9 @@ def _check_jpeg(data: bytes) -> None:
             if not progressive and data[at + 2 : at + 3] == bytes([layers]):
                 return  # there is no other scan, and what follows are millions of bytes
         elif kind in FRAMES:
-            layers, progressive = int.from_bytes(data[at + 7 : at + 8]), kind in PROGRESSIVE
+            if kind not in SHOWN:
+                raise UnidentifiedImageError
+            layers, progressive = int.from_bytes(data[at + 7 : at + 8]), kind == PROGRESSIVE
         elif kind == END and scans:
             return
         size = 0 if kind in LONE else int.from_bytes(data[at : at + 2])

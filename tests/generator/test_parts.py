@@ -74,6 +74,12 @@ def test_a_file_of_too_many_parts_is_refused_at_once(data: bytes, parts: str) ->
         read_photo(data, 50, align=False)
 
 
+@pytest.mark.parametrize("frame", [b"\xff\xc3", b"\xff\xc9", b"\xff\xca"], ids="lossless arithmetic both".split())
+def test_a_jpeg_that_no_browser_shows_is_refused(frame: bytes) -> None:
+    with pytest.raises(UserError, match="the photo is not a picture that can be read"):
+        read_photo(JPEG.replace(b"\xff\xc0", frame, 1), 50, align=False)
+
+
 @pytest.mark.parametrize(
     "data",
     [
