@@ -13,13 +13,14 @@ from typing import IO
 import numpy as np
 import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
 from face_generation.generator import alignment, apart, parts
 from face_generation.generator.decoding import ROOM, Room, TooLarge, decoded
 
 pi_heif.register_heif_opener()
+PngImagePlugin.MAX_TEXT_MEMORY = 8_000_000  # bytes of unpacked text, which nobody reads here; Pillow allows 64 MB
 
 # What browsers and phones send; every other decoder stays out of strangers' reach.
 UPLOADS = ("PNG", "JPEG", "WEBP", *apart.FORMATS)

@@ -116,6 +116,14 @@ def test_data_beyond_the_picture_is_never_unpacked() -> None:
     assert (read_photo(bomb, 50) == 0).all()
 
 
+def test_text_in_a_png_is_not_unpacked_without_end() -> None:
+    photo = file_of(gradient(100, 100))
+    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+    assert read_photo(photo[:33] + 5 * text + photo[33:], 50).shape == (50, 50, 3)
+    with pytest.raises(UserError, match="the photo is damaged"):
+        read_photo(photo[:33] + 20 * text + photo[33:], 50)
+
+
 def test_a_photo_without_a_face_says_what_to_do() -> None:
     with pytest.raises(UserError, match="no face was found in the photo; .* align=false"):
         photos.read_photo(file_of(gradient(300, 100)), 50)
