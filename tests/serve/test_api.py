@@ -74,7 +74,7 @@ def test_bundles(http: httpx.Client, generator: Generator) -> None:
         "frames": 30,
         "upload_bytes": 500_000,
         "upload_side": 32_767,
-        "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP"), 1_000_000),
+        "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP", "HEIF", "AVIF"), 1_000_000),
         "max_strength": 10.0,
         "max_truncation": 10.0,
     }
