@@ -169,7 +169,11 @@ def hostile(photo: Image.Image) -> dict[str, tuple[bytes, str]]:
     jpeg = saved(photo, "JPEG")
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="http://127.0.0.1/x"/></svg>'
     bomb = zlib.compress(b"\0" * 200_000_000, 9)  # 0.2 MB
+    progressive = saved(photo, "JPEG", progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     return {
+        "segments": (jpeg[:2] + b"\xff\xfe\0\2" * 100_000 + jpeg[2:], "more than 1,000 segments"),
+        "scans": (progressive[:-2] + scan * 100 + b"\xff\xd9", "more than 50 scans"),
         "truncated PNG": (good[: len(good) // 2], "the photo is damaged"),
         "truncated JPEG": (jpeg[: len(jpeg) // 2], "the photo is damaged"),
         "head only": (good[:40], "the photo"),
