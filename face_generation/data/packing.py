@@ -32,6 +32,7 @@ from face_generation.data.splitting import Plan, plan
 from face_generation.data.summary import Summary, checksum
 from face_generation.errors import UserError
 from face_generation.files import require_space
+from face_generation.generator import parts
 from face_generation.generator.parallel import cores
 from face_generation.generator.photos import TooLarge, aligned_faces, centred_square, open_photo
 
@@ -205,6 +206,7 @@ def _decode(source: Source, size: int, align: str | None, rows: Sequence[tuple[s
                 data = content.read(MAX_FILE_BYTES + 1)
             if len(data) > MAX_FILE_BYTES:
                 raise ValueError(f"larger than {MAX_FILE_BYTES:,} bytes")
+            parts.check(data)
             with open_photo(BytesIO(data)) as image:
                 cut = aligned_faces(image, size, every=align == "all") if align else [centred_square(image, size)]
             squares += cut

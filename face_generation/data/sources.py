@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from face_generation.data.annotations import Attributes
 from face_generation.data.celeba import ARCHIVE_FILE, ATTRIBUTE_FILE, ATTRIBUTES, PARTITION_FILE
-from face_generation.errors import UserError
+from face_generation.errors import UserError, printable
 from face_generation.generator import photos
 
 DOWNLOAD = "python scripts/download_data.py data"
@@ -216,7 +216,7 @@ class Source:
             return content
         copy = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 (open as long as the source)
         name = _name(file)
-        with content, tqdm.wrapattr(content, "read", file.size, desc=f"reading {name}", delay=1) as counted:
+        with content, tqdm.wrapattr(content, "read", file.size, desc=f"reading {printable(name)}", delay=1) as counted:
             shutil.copyfileobj(counted, copy, 1 << 20)
         return copy
 

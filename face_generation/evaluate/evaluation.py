@@ -16,7 +16,7 @@ import numpy as np
 from omegaconf import DictConfig, ListConfig
 
 from face_generation.data.celeba import SPLITS
-from face_generation.errors import UserError
+from face_generation.errors import UserError, printable
 from face_generation.evaluate import candidates, sheets
 from face_generation.evaluate.candidates import Candidate
 from face_generation.evaluate.measurement import Measured, Yardstick
@@ -226,6 +226,6 @@ def _log(model: Measured, report: Path) -> None:
     try:
         run.log_evaluation(figures, report)
     except UserError as error:
-        print(f"warning: {error}", file=sys.stderr)
+        print(printable(f"warning: {error}"), file=sys.stderr)  # a server has a part in it
     else:
         print(f"{model.label}: figures and report are logged to MLflow run {run.id} at {run.store}")

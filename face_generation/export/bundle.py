@@ -185,7 +185,7 @@ def _write(
     Bundle.write(folder, **manifest)
     faces = Generator.load(folder).sample(PREVIEW_FACES, seed=0)
     with writing(folder / PREVIEW) as preview:
-        preview.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg"))
+        preview.write(pictures.encode(pictures.grid(faces, PREVIEW_FACES), "jpg", {"bundle": name}))
     return Bundle.write(folder, **manifest)
 
 

@@ -33,6 +33,10 @@ PART = 0.5  # two boxes belong to one face if they share more than this part of 
 _Box = NDArray[np.float32]  # left, top, right, bottom, in pixels of the photo
 
 
+class WrongEyes(UserError):
+    """Eyes are not where eyes can be."""
+
+
 @dataclass(frozen=True)
 class Square:
     """A square in a photo, at any angle. Its point p, from 0 to 1 + 1i, is the photo's point `corner + side · p`."""
@@ -58,11 +62,11 @@ class Square:
         """The square in which two points of a photo are at the places of the eyes.
 
         Raises:
-            UserError: The points are not in the photo, or are too near to each other.
+            WrongEyes: The points are not in the photo, or are too near to each other.
         """
         inside = all(0 <= eye.real <= photo.width and 0 <= eye.imag <= photo.height for eye in (left, right))
         if not inside or not abs(right - left) >= LEAST_EYES:
-            raise UserError(
+            raise WrongEyes(
                 f"the eyes are two points in the photo, at least {LEAST_EYES:g} pixels apart; place them again"
             )
         side = complex((right - left) / (LANDMARKS[1] - LANDMARKS[0]))

@@ -247,6 +247,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in _KEYS.items():
         if not isinstance(manifest.get(key), kind):
             raise UserError(f"{path} has no valid {key!r}; export the bundle again")
+    if not manifest["name"].isprintable():  # commands print it, and a terminal obeys control characters
+        raise UserError(f"{path} has no valid 'name'; export the bundle again")
     if not all(isinstance(size, int) for size in manifest["latent_shape"]):
         raise UserError(f"{path} has no valid 'latent_shape'; export the bundle again")
     if not all(_is_attribute(each) for each in manifest["attributes"]):

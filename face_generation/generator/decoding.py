@@ -15,9 +15,9 @@ from PIL import Image, JpegImagePlugin
 SIDE = 32_767  # pixels of the longest side; real photos are shorter, and each row costs Pillow some memory
 MAX_PIXELS = 89_000_000  # how many pixels are decoded at most; Pillow calls more of them a decompression bomb
 PIXEL = 4  # bytes of a decoded pixel, at most
-# Bytes for each pixel while a picture is decoded, at most. PNG and JPEG are decoded line by line. Other decoders also
-# keep planes, a canvas and copies: with Pillow 13 and libheif 1.20, WebP takes 18 bytes and AVIF takes 12.
-WHILE_DECODED = {"PNG": PIXEL, "JPEG": PIXEL}
+# Bytes for each pixel while a picture is decoded, at most. PNG, JPEG and PPM are decoded line by line. Other decoders
+# also keep planes, a canvas and copies: with Pillow 13 and libheif 1.20, WebP takes 18 bytes and AVIF takes 12.
+WHILE_DECODED = {"PNG": PIXEL, "JPEG": PIXEL, "PPM": PIXEL}
 OTHERWISE = 20
 # Bytes for each pixel afterwards. The image and its turned copy are kept. The part that the caller takes is copied
 # twice, in Pillow and as an array.

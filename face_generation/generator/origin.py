@@ -15,12 +15,13 @@ from PIL import PngImagePlugin
 import face_generation
 
 SOFTWARE = f"face-generation {face_generation.__version__}"
-SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+SYNTHETIC, COMPOSITE = f"{TERMS}trainedAlgorithmicMedia", f"{TERMS}compositeWithTrainedAlgorithmicMedia"
 PACKET = """<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:faces="urn:face-generation"
- xmp:CreatorTool="{software}" Iptc4xmpExt:DigitalSourceType="{synthetic}" faces:recipe="{recipe}"/>
+ xmp:CreatorTool="{software}" Iptc4xmpExt:DigitalSourceType="{source}" faces:recipe="{recipe}"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
 RECIPE = re.compile(rb'faces:recipe="([^"]*)"')
 MOST = 60_000  # bytes that fit into a JPEG
@@ -33,7 +34,8 @@ Recipe = Mapping[str, Any]
 def packet(recipe: Recipe) -> bytes:
     """The XMP packet for a recipe."""
     said = html.escape(json.dumps(recipe))
-    return PACKET.format(software=SOFTWARE, synthetic=SYNTHETIC, recipe=said).encode()
+    source = COMPOSITE if recipe.get("mode") == "reconstruct" else SYNTHETIC  # that mode shows a photo as well
+    return PACKET.format(software=SOFTWARE, source=source, recipe=said).encode()
 
 
 def options(recipe: Recipe, format: str) -> dict[str, Any]:

@@ -13,18 +13,24 @@ from typing import IO
 import numpy as np
 import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from face_generation.errors import UserError
-from face_generation.generator import alignment
+from face_generation.generator import alignment, apart, parts
 from face_generation.generator.decoding import ROOM, Room, TooLarge, decoded
 
 pi_heif.register_heif_opener()
+PngImagePlugin.MAX_TEXT_MEMORY = 8_000_000  # bytes of unpacked text, which nobody reads here; Pillow allows 64 MB
 
-UPLOADS = ("PNG", "JPEG", "WEBP")  # what browsers send; strangers can reach no other decoder
+# What browsers and phones send. Strangers can reach no other decoder.
+UPLOADS = ("PNG", "JPEG", "WEBP", *apart.FORMATS)
+IN_WORDS = "PNG, JPEG, WebP, HEIC or AVIF" if apart.FORMATS else "PNG, JPEG or WebP"
 # Pillow does not decode these formats itself: it needs another program, such as Ghostscript, or only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
 KEPT_PROFILE = 100_000  # bytes; profiles of cameras are smaller. A larger one is not kept for the next photo
+# Profiles with these elements are ignored. A profile of 250 kB can name its only table a thousand times, and LittleCMS
+# then makes a thousand copies of the table, a gigabyte in all. Profiles of cameras and screens have no such elements.
+PROCESSING = b"mpet"
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
 
 # x and y of the eye on the left of a photo, then x and y of the other eye, in pixels of the upright photo from its
@@ -55,7 +61,8 @@ def read_photo(
     Args:
         data: The file.
         size: Pixels, both sides.
-        formats: Pillow's names of the formats that the file may have, such as `UPLOADS`. `None` allows all that Pillow
+        formats: Pillow's names of the formats that a stranger's file may have, such as `UPLOADS`. Some of them are
+            decoded in a separate process (see `apart`). `None` is for one's own files, and allows all that Pillow
             decodes.
         room: The memory that photos share while they are decoded. A photo that needs more than all of it is refused.
         align: Whether to find the face. Otherwise the square in the middle of the upright photo is taken.
@@ -68,8 +75,13 @@ def read_photo(
         UserError: The file is not a complete picture of these formats, it is too large, or `eyes` are not in it.
         NoFace: A face is looked for and there is none.
     """
-    kinds = "a PNG, JPEG or WebP picture" if formats == UPLOADS else "a picture that can be read"
+    kinds = f"a {IN_WORDS} picture" if formats == UPLOADS else "a picture that can be read"
     try:
+        parts.check(data)
+        if formats is not None:
+            if apart.is_wanted(data):
+                data, formats = apart.decode(data, room), apart.PLAIN
+            formats = [format for format in formats if format not in apart.FORMATS]
         with open_photo(BytesIO(data), formats) as image:
             if eyes is not None:
                 faces = [face_by_eyes(image, size, eyes, room=room)]
@@ -170,6 +182,16 @@ def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM
     return np.asarray(_srgb(Image.fromarray(face), profile))
 
 
+def plain(image: Image.Image, room: Room) -> Image.Image:
+    """Decodes an opened image as it is when faces are looked for: upright, in sRGB, and not much larger than is useful.
+
+    Raises:
+        TooLarge: As `decoded`.
+    """
+    with _upright(image, room) as (photo, profile):
+        return _srgb(photo, profile).copy()
+
+
 @contextmanager
 def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, bytes | None]]:
     """Decodes an opened image, to find faces in it. Yields it upright and in RGB, and its colour profile."""
@@ -192,6 +214,8 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=16)  # photos of a camera share a profile, and reading one takes a millisecond
 def _conversion(profile: bytes | None, mode: str) -> Callable[[Image.Image], Image.Image | None] | None:
+    if profile and PROCESSING in profile:
+        return None
     try:
         lab = mode == "LAB"  # needs no profile, because its numbers are absolute colours
         source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(BytesIO(profile or b""))

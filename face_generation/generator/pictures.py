@@ -36,6 +36,11 @@ def encode(image: NDArray[np.uint8], suffix: str, recipe: Recipe | None = None) 
     return buffer.getvalue()
 
 
+def resized(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resizes a square image, uint8 RGB N×N×3, to side×side×3."""
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
 def animate(
     frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float, recipe: Recipe | None = None
 ) -> bytes:

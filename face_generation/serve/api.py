@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
@@ -18,7 +19,7 @@ from face_generation.generator.alignment import has_face
 from face_generation.generator.decoding import SIDE, Room
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
-from face_generation.generator.photos import UPLOADS, read_photo
+from face_generation.generator.photos import IN_WORDS, UPLOADS, read_photo
 from face_generation.serve import cancellation, problems, rendering, request_bodies, responses
 from face_generation.serve.catalogue import Catalogue, ServedBundle
 from face_generation.serve.documents import MINUTE, Document, is_current
@@ -41,7 +42,7 @@ from face_generation.serve.schemas import (
     Suffix,
 )
 from face_generation.serve.settings import Settings
-from face_generation.serve.validation import findings, sentence
+from face_generation.serve.validation import finding, findings, sentence
 from face_generation.serve.workers import Workers
 
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has the entity tag of If-None-Match"}}
@@ -141,25 +142,31 @@ async def bundles(request: Request) -> Response:
 async def kinds_of_problems(request: Request) -> Response:
     """Lists what can go wrong: the `type` of each problem, with its meaning."""
     kinds = [problems.about(name, request.scope["root_path"]).model_dump() for name in problems.KINDS]
-    return Document(json.dumps(kinds).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
+    return open_document(request, kinds)
 
 
 @router.get(
     "/problems/{kind}",
     summary="Describe a kind of problem",
     tags=["problems"],
-    responses=documented(404),
+    response_model=KindAbout,
+    responses={**UNCHANGED, **documented(404)},
 )
 async def kind_of_problem(
     request: Request,
     kind: Annotated[
         str, Path(description="The end of a problem's `type`", json_schema_extra={"enum": list(problems.KINDS)})
     ],
-) -> KindAbout:
+) -> Response:
     """Says what the `type` of a problem means."""
     if kind not in problems.KINDS:
         raise Problem(404, f"there is no kind of problem {kind!r}; there are {', '.join(problems.KINDS)}")
-    return problems.about(kind, request.scope["root_path"])
+    return open_document(request, problems.about(kind, request.scope["root_path"]).model_dump())
+
+
+def open_document(request: Request, content: Any) -> Response:
+    """The answer with JSON that is the same for everybody, with a key or without."""
+    return Document(json.dumps(content).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
 
 
 def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:
@@ -351,10 +358,11 @@ async def ordered(request: Request, bundle: str, order: FacesRequest, as_: Liter
     served = service.served(bundle)
     total, most = sum(face.count for face in order.faces), service.settings.limits.faces
     if total > most:
-        raise Problem(422, f"a request has {most} faces at most, not {total}; send several")
+        raise wrong(f"a request has {most} faces at most, not {total}; send several", "body", "faces")
+    for i, several in enumerate(order.faces):
+        with pointing_to("body", "faces", i):
+            rendering.check(served.generator, several)
     wanted = [single for several in order.faces for single in several.singles()]
-    for single in wanted:
-        rendering.check(served.generator, single)
     latents = [partial(rendering.latent, served.generator, single) for single in wanted]
     return await drawn(request, served, wanted, latents, order.format, as_, "face")
 
@@ -429,9 +437,10 @@ async def gone(
     served = service.served(bundle)
     most = service.settings.limits.frames
     if order.frames > most:
-        raise Problem(422, f"an interpolation has {most} frames at most, not {order.frames}")
-    for end in (order.from_, order.to):
-        rendering.check(served.generator, end)
+        raise wrong(f"an interpolation has {most} frames at most, not {order.frames}", "body", "frames")
+    for name, end in (("from", order.from_), ("to", order.to)):
+        with pointing_to("body", name):
+            rendering.check(served.generator, end)
     way = np.linspace(0, 1, order.frames)
     path = [partial(rendering.between, served.generator, order.from_, order.to, t) for t in way]
     if as_ == "json" or as_ == "zip":
@@ -457,7 +466,7 @@ PHOTO_BODY = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "photo": {"type": "string", "format": "binary", "description": "PNG, JPEG or WebP"},
+                        "photo": {"type": "string", "format": "binary", "description": IN_WORDS},
                         "edits": {"type": "string", "description": "Strengths by name, as JSON", "example": "{}"},
                     },
                     "required": ["photo"],
@@ -543,9 +552,10 @@ async def reconstructed(
     try:
         edits = EDITS.validate_json(text or "{}", strict=True)
     except ValidationError as error:
-        wrong = findings(error.errors(), "body", "edits")
-        raise Problem(422, f"edits: {sentence(error.errors())}", errors=wrong) from error
-    generator.directions.move(np.zeros(generator.bundle.latent_dim), edits)  # refuses unknown edits before any work
+        found = findings(error.errors(), "body", "edits")
+        raise Problem(422, f"edits: {sentence(error.errors())}", errors=found) from error
+    with pointing_to("body"):
+        rendering.check_edits(generator, edits)
 
     eyes = None
     if placed is not None:
@@ -579,38 +589,57 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
     """Reads the face of a seed from the options of a query. Options with other names are edits.
 
     Raises:
-        Problem: An option is unknown, given twice or out of range, or the model has another version than asked for.
-        UserError: One of the errors of `rendering.check`.
+        Problem: An option is unknown, given twice or out of range, the bundle cannot draw the face, or the model has
+            another version than asked for.
     """
     options: dict[str, Any] = {"seed": str(seed)}
     edits: dict[str, Any] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         known = options if name in FACE_OPTIONS else edits
         if name in known and name not in NAMES:
-            raise Problem(422, f"{name} is given twice; give it once")
+            raise wrong(f"{name} is given twice; give it once", "query", name)
         if known is edits and name not in served.generator.directions:
             names = ", ".join((*FACE_OPTIONS, *served.generator.directions))
-            raise Problem(422, f"there is no option {name!r}; there are {names}")
+            raise wrong(f"there is no option {name!r}; there are {names}", "query", name)
         # A list may have commas or be several options of one name, because generated clients write either.
         known[name] = [*known.get(name, ()), *value.split(",")] if name in NAMES else value
     version = options.pop("version", served.version)
     if version != served.version:
-        raise Problem(404, f"the model has changed since version {version}; leave version out for today's face")
+        detail = f"the model has changed since version {version}; leave version out for today's face"
+        raise Problem(404, detail, errors=[finding(detail, "query", "version")])
     try:
         face = Face.model_validate({**options, "edits": edits}, strict=False)  # query options are text
     except ValidationError as error:
         raise Problem(422, sentence(error.errors()), errors=findings(error.errors(), "query")) from error
-    rendering.check(served.generator, face)
+    with pointing_to("query"):
+        rendering.check(served.generator, face)
     return face
 
 
-async def one_face(request: Request, served: ServedBundle, face: Face, suffix: str) -> bytes:
-    """Draws the picture of a face that has been checked."""
+def wrong(detail: str, *place: str) -> Problem:
+    """The problem of a request with a mistake at a place (see `validation.finding`)."""
+    return Problem(422, detail, errors=[finding(detail, *place)])
+
+
+@contextmanager
+def pointing_to(*place: str | int) -> Iterator[None]:
+    """Says where in the request a face is that the bundle cannot draw."""
+    try:
+        yield
+    except rendering.Misfit as error:
+        found = finding(str(error), *map(str, (*place, *error.place)))
+        raise Problem(422, str(error), errors=[found]) from error
+
+
+async def one_face(
+    request: Request, served: ServedBundle, face: Face, suffix: str, *, side: int | None = None
+) -> bytes:
+    """Draws the picture of a face that has been checked, with `side` pixels a side or as many as the bundle draws."""
     service = service_of(request)
 
     def draw() -> bytes:
-        recipe = rendering.recipe(served.generator, face)
-        return rendering.picture(served.generator, rendering.latent(served.generator, face), suffix, recipe)
+        latent, recipe = rendering.latent(served.generator, face), rendering.recipe(served.generator, face)
+        return rendering.picture(served.generator, latent, suffix, recipe, side)
 
     (picture,) = await cancellation.run(request, service.workers, [draw], list)
     service.metrics.images(served.name, "face", 1)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
+from face_generation.serve.middleware.guards import check_rate
 from face_generation.serve.middleware.rates import client_of
 from face_generation.serve.workers import Workers
 
@@ -24,10 +25,14 @@ async def run(request: Request, workers: Workers, jobs: Sequence[Callable[[], T]
 
     Raises:
         ClientGone: The client has gone.
+        Problem: The client has asked for too much.
         Refusal: There is no room for so many jobs.
     """
+    rates = request.app.state.service.rates
+    if request.method == "GET":  # `Admission` lets pass what may be answered without drawing
+        check_rate(rates, request.scope)
     if len(jobs) <= workers.room:
-        request.app.state.service.rates.spend(client_of(request.scope), len(jobs))
+        rates.spend(client_of(request.scope), len(jobs))
     try:
         async with asyncio.timeout(None) as patience:
             watch = asyncio.create_task(_end_with_client(request, patience))

@@ -58,12 +58,23 @@ WEB = read_folder(HERE / "web")
 VERSION = fingerprint(WEB)
 SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
 DOCS = read_folder(HERE / "docs") | {name: read(SWAGGER_UI / name) for name in SWAGGER_FILES}
+DOCS_VERSION = fingerprint(DOCS)
+DOCS_PAGE = Document(DOCS["index.html"].body.replace(b'"docs/', f'"docs/{DOCS_VERSION}/'.encode()), "text/html")
 
 
 def found(documents: dict[str, Document], name: str) -> Document:
     if name not in documents:
         raise HTTPException(404)
     return documents[name]
+
+
+def versioned(request: Request, documents: dict[str, Document], version: str, path: str) -> Response:
+    """The answer for a path that should begin with the version of the documents. It may then be kept for ever."""
+    given, _, name = path.partition("/")
+    if given == version:
+        return found(documents, name).answer(request, FOR_EVER)
+    # Plain names, and pages of another version that come from before a deployment or from another replica.
+    return found(documents, name if name in documents else path).answer(request, FRESH)
 
 
 @router.get("/")
@@ -85,18 +96,14 @@ async def well_known(request: Request) -> Response:
 
 @router.get("/api/v1/docs")
 async def docs(request: Request) -> Response:
-    return DOCS["index.html"].answer(request, FRESH)
+    return DOCS_PAGE.answer(request, FRESH)
 
 
-@router.get("/api/v1/docs/{name}")
-async def docs_file(request: Request, name: str) -> Response:
-    return found(DOCS, name).answer(request, FRESH)
+@router.get("/api/v1/docs/{path:path}")
+async def docs_file(request: Request, path: str) -> Response:
+    return versioned(request, DOCS, DOCS_VERSION, path)
 
 
 @router.get("/static/{path:path}")
 async def static(request: Request, path: str) -> Response:
-    version, _, name = path.partition("/")
-    if version == VERSION:
-        return found(WEB, name).answer(request, FOR_EVER)
-    # This serves plain names, and pages of another version that come from before a deployment or from another replica.
-    return found(WEB, name if name in WEB else path).answer(request, FRESH)
+    return versioned(request, WEB, VERSION, path)

@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from face_generation.errors import UserError
+from face_generation.generator.alignment import WrongEyes
 from face_generation.generator.photos import NoFace
-from face_generation.serve.validation import Finding, findings, sentence
+from face_generation.serve.validation import Finding, finding, findings, sentence
 from face_generation.serve.workers import Refusal
 
 MEDIA_TYPE = "application/problem+json"
@@ -162,6 +163,8 @@ def of(scope: Scope, error: Exception) -> Response | None:
         return answer(scope, 503, str(error), {"Retry-After": str(error.retry_after)}, kind=kind)
     if isinstance(error, NoFace):
         return answer(scope, 422, str(error), kind="no-face")
+    if isinstance(error, WrongEyes):
+        return answer(scope, 422, str(error), errors=[finding(str(error), "query", "eyes")])
     if isinstance(error, UserError):
         return answer(scope, 422, str(error))
     return None

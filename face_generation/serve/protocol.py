@@ -57,10 +57,12 @@ class Protocol(HttpToolsProtocol):
         others = [other for other in self.connections if isinstance(other, Protocol) and other is not self]
         quiet = [other for other in others if other.cycle is None or other.cycle.response_complete]
         closed = min(quiet, key=lambda other: other._heard, default=self)
+        self.connections.discard(closed)
         if closed is self:
             self.transport.write(FULL)
-        self.connections.discard(closed)
-        closed.transport.close()
+            self.transport.close()
+        else:
+            closed.transport.abort()  # to close it would wait until its client has read all
 
     def _expect_head(self) -> None:
         self._end = self.loop.call_later(HEAD_SECONDS, self.transport.close)

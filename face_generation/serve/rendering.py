@@ -1,5 +1,7 @@
 """Draws the faces that requests describe."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,47 @@ from face_generation.generator.origin import Recipe
 from face_generation.serve.schemas import Face
 
 
+class Misfit(UserError):
+    """A bundle cannot draw a face. `place` leads to what is wrong in the face."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 def check(generator: Generator, face: Face) -> None:
     """Checks that the bundle can draw a face, before anything is drawn.
 
     Raises:
-        UserError: The face has latents of another length than the bundle's, or an unknown edit or attribute.
+        Misfit: The face has latents of another length than the bundle's, or an unknown edit or attribute.
     """
     dimensions = generator.bundle.latent_dim
     if face.latents is not None and len(face.latents) != dimensions:
-        raise UserError(f"the latents of {generator.bundle.name} are {dimensions} numbers; give as many")
-    generator.attributes.check(face.asked)
-    generator.directions.move(np.zeros(dimensions), face.edits)
+        raise Misfit(f"the latents of {generator.bundle.name} are {dimensions} numbers; give as many", "latents")
+    for option, names in (("with", face.with_), ("without", face.without)):
+        for i, name in enumerate(names):
+            with _at(option, i):
+                generator.attributes.check({name: 1})
+    check_edits(generator, face.edits)
+
+
+def check_edits(generator: Generator, edits: Mapping[str, float]) -> None:
+    """Checks that the bundle has the directions of edits.
+
+    Raises:
+        Misfit: It has not.
+    """
+    for name, strength in edits.items():
+        with _at("edits", name):
+            generator.directions.move(np.zeros(generator.bundle.latent_dim), {name: strength})
+
+
+@contextmanager
+def _at(*place: str | int) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise Misfit(str(error), *place) from error
 
 
 def latent(generator: Generator, face: Face) -> NDArray[np.float32]:
@@ -48,9 +80,12 @@ def image(generator: Generator, latent: NDArray[np.float32]) -> NDArray[np.uint8
     return generator.decode(latent[None])[0]
 
 
-def picture(generator: Generator, latent: NDArray[np.float32], suffix: str, recipe: Recipe) -> bytes:
-    """Draws the face of a latent as a picture file with its recipe."""
-    return pictures.encode(image(generator, latent), suffix, recipe)
+def picture(
+    generator: Generator, latent: NDArray[np.float32], suffix: str, recipe: Recipe, side: int | None = None
+) -> bytes:
+    """Draws the face of a latent as a picture file with its recipe, resized to `side` pixels if that is given."""
+    drawn = image(generator, latent)
+    return pictures.encode(drawn if side is None else pictures.resized(drawn, side), suffix, recipe)
 
 
 def recipe(generator: Generator, face: Face | None = None) -> Recipe:

@@ -18,6 +18,7 @@ from face_generation.serve.settings import Settings
 
 BACKLOG = 2048  # connections that may wait to be accepted
 SPARE = 64  # file descriptors for everything but connections
+UNREAD = 60_000  # milliseconds; a connection ends whose client reads nothing for so long
 KEEP_ALIVE = 75  # seconds; longer than proxies keep connections, so that none sends into a closed one
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 log = structlog.get_logger()
@@ -65,7 +66,10 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} of {host} is in use; choose another, such as port={port + 1}") from error
         raise UserError(f"cannot serve at {host}:{port}: {error.strerror}; choose another host or port") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit this option
+    # Connections inherit these options.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD)
     return listener
 
 

@@ -2,6 +2,7 @@
 
 The page keeps its state behind a #, which no server sees. A link to /share/… has the same options in its path and
 query. It leads to a small page with Open Graph tags, for sites that make previews, which forwards browsers to the face.
+The preview is larger than the face is drawn, because many sites pass over pictures below 200 pixels.
 """
 
 from html import escape
@@ -9,7 +10,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from face_generation.serve.api import BundleName, SeedPath, service_of
+from face_generation.serve.api import BundleName, SeedPath, asked_by_query, caching, one_face, service_of
+from face_generation.serve.documents import is_current
+from face_generation.serve.responses import MEDIA_TYPES
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -21,7 +24,7 @@ PAGE = """<!doctype html>
 <meta property="og:title" content="{title}">
 <meta property="og:description" content="A neural network has drawn this face. Nobody looks like this.">
 <meta property="og:image" content="{picture}">
-<meta property="og:image:type" content="image/png">
+<meta property="og:image:type" content="{type}">
 <meta property="og:image:width" content="{size}">
 <meta property="og:image:height" content="{size}">
 <meta name="twitter:card" content="summary">
@@ -30,6 +33,8 @@ PAGE = """<!doctype html>
 </html>
 """
 
+SIDE = 600  # pixels of a preview
+SUFFIX = "jpg"
 SHORT = {"truncation": "t", "version": "v"}  # names of API options in the page's addresses
 
 router = APIRouter(include_in_schema=False)
@@ -45,12 +50,26 @@ async def share(request: Request, bundle: BundleName, seed: SeedPath) -> Respons
     root = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
     values = {
         "title": f"Face {seed} · {about.model} · Faces of no one",
-        "picture": f"{root}/api/v1/{quote(bundle)}/faces/{seed}.png{query(for_picture)}",
+        "picture": f"{root}/api/v1/{quote(bundle)}/previews/{seed}.{SUFFIX}{query(for_picture)}",
+        "type": MEDIA_TYPES[SUFFIX],
         "page": f"{root}/#{quote(bundle)}/{seed}{query(for_page)}",
-        "size": str(about.image_size),
+        "size": str(SIDE),
     }
     content = PAGE.format(**{name: escape(value) for name, value in values.items()})
     return Response(content, headers={"cache-control": "no-cache"}, media_type="text/html")
+
+
+@router.get(f"/api/v1/{{bundle}}/previews/{{seed}}.{SUFFIX}")
+async def preview(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
+    """Draws the face of a seed in the size of a preview. It takes the options of the API."""
+    service = service_of(request)
+    served = service.served(bundle)
+    wanted = asked_by_query(request, served, seed)
+    headers = caching(service, served, wanted, f"{SIDE}.{SUFFIX}")
+    if is_current(request, headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    picture = await one_face(request, served, wanted, SUFFIX, side=SIDE)
+    return Response(picture, headers=headers, media_type=MEDIA_TYPES[SUFFIX])
 
 
 def query(options: list[tuple[str, str]]) -> str:

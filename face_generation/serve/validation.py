@@ -31,13 +31,15 @@ class Finding(BaseModel):
 def findings(errors: Iterable[Mapping[str, Any]], *place: str) -> list[Finding]:
     """The errors of a `ValidationError`, one by one. `place` is the place of the validated value in a request."""
     return [
-        _finding(_line(error), *place, *(() if error["type"] == "json_invalid" else error["loc"])) for error in errors
+        finding(_line(error), *place, *(() if error["type"] == "json_invalid" else error["loc"])) for error in errors
     ]
 
 
-def _finding(detail: str, where: str = "body", *path: str | int) -> Finding:
+def finding(detail: str, where: str = "body", *path: str | int) -> Finding:
+    """A mistake at a path in the body, the query or the path of a request."""
     if where != "body":
-        return Finding(detail=detail, pointer=None, parameter=str(path[0]) if path else None)
+        name = path[1:2] if path[:1] == ("edits",) else path[:1]  # in a query each edit is an option of its own
+        return Finding(detail=detail, pointer=None, parameter=str(name[0]) if name else None)
     escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
     pointer = "#" + quote("".join(f"/{part}" for part in escaped), safe="/~")
     return Finding(detail=detail, pointer=pointer, parameter=None)

@@ -23,7 +23,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from face_generation import hardware
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
-from face_generation.errors import UserError
+from face_generation.errors import UserError, printable
 from face_generation.export.bundle import export_bundle
 from face_generation.files import FULL, writing
 from face_generation.models import checkpoint
@@ -273,7 +273,7 @@ def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[s
     noted = [{"batch": batch, "option": name, "before": was, "now": now} for name, (was, now) in changed.items()]
     provenance["changes"] = [*content["provenance"].get("changes", []), *noted]
     for name, (was, now) in changed.items():
-        print(f"From here on {name} is {now}; it was {was}")
+        print(printable(f"From here on {name} is {now}; it was {was}"))  # the checkpoint may come from anybody
     return {f"{name.replace('.', '/')} from step {batch}": now for name, (_, now) in changed.items()}
 
 

@@ -21,7 +21,7 @@ from face_generation.data.splits import packed_attributes
 from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
 from face_generation.export.onnx import write_sampler
-from face_generation.generator import Bundle, Generator
+from face_generation.generator import Bundle, Generator, origin
 from face_generation.models import VAE, Prior, checkpoint
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 
@@ -108,6 +108,10 @@ def test_weights_are_stored_in_half_precision(vae: VAE, bundle: Path) -> None:
 
     assert sum(np.prod(t.dims) for t in stored if t.data_type == TensorProto.FLOAT16) > 0.9 * parameters
     assert all(np.prod(t.dims) <= 1024 for t in stored if t.data_type == TensorProto.FLOAT)
+
+
+def test_the_preview_says_that_a_network_drew_it(bundle: Path) -> None:
+    assert origin.read((bundle / "preview.jpg").read_bytes()) == {"bundle": Bundle.load(bundle).name}
 
 
 def test_the_card_says_what_the_bundle_is(bundle: Path) -> None:

@@ -145,6 +145,13 @@ def test_manifest_with_a_key_of_the_wrong_kind(bundle: Path, key: str, value: ob
         Bundle.load(bundle)
 
 
+def test_a_name_that_a_terminal_would_obey_is_refused(bundle: Path) -> None:
+    edit(bundle, name="tiny\x1b[2J")
+
+    with pytest.raises(UserError, match="has no valid 'name'"):
+        Bundle.load(bundle)
+
+
 def test_attributes_and_their_file_come_together(told_bundle: Path, bundle: Path, tmp_path: Path) -> None:
     edit(bundle, attributes=[{"name": "smiling", "offered": True}])
     told = shutil.copytree(told_bundle, tmp_path / "told")

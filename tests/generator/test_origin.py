@@ -27,6 +27,12 @@ def test_a_picture_says_how_it_was_drawn(suffix: str) -> None:
     assert origin.read(pictures.encode(IMAGE, suffix)) is None
 
 
+def test_a_picture_with_a_photo_in_it_is_a_composite() -> None:
+    data = pictures.encode(IMAGE, "jpg", {"bundle": "vae", "mode": "reconstruct"})
+    assert origin.COMPOSITE.encode() in data
+    assert origin.SYNTHETIC.encode() not in data
+
+
 def test_a_png_says_it_in_its_text() -> None:
     with Image.open(BytesIO(pictures.encode(IMAGE, "png", RECIPE))) as picture:
         assert picture.text["Software"] == origin.SOFTWARE

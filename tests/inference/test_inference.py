@@ -15,7 +15,7 @@ from PIL import Image
 from face_generation.data.annotations import read_attributes
 from face_generation.data.packing import pack
 from face_generation.data.splits import packed_attributes
-from face_generation.generator import Generator
+from face_generation.generator import Generator, origin
 from face_generation.generator.bundle import shipped
 from face_generation.generator.latents import slerp
 from face_generation.inference import __main__ as inference
@@ -191,6 +191,8 @@ def test_a_photo_beside_its_reconstruction(draw: Callable[..., str], folder: Pat
     assert np.array_equal(both[:, :150], photo[0])
     edited = generator.directions.move(generator.encode(photo), {"smiling": 2})
     assert np.array_equal(both[:, -150:], generator.decode(edited)[0])
+    said = origin.read(Path("plots/reconstruction.png").read_bytes())
+    assert said == {"bundle": "tiny", "version": generator.bundle.version, "mode": "reconstruct"}
 
 
 def test_faces_that_were_asked_for(draw: Callable[..., str], told_bundle: Path) -> None:

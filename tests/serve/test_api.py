@@ -74,7 +74,7 @@ def test_bundles(http: httpx.Client, generator: Generator) -> None:
         "frames": 30,
         "upload_bytes": 500_000,
         "upload_side": 32_767,
-        "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP"), 1_000_000),
+        "upload_pixels": dict.fromkeys(("PNG", "JPEG", "WEBP", "HEIF", "AVIF"), 1_000_000),
         "max_strength": 10.0,
         "max_truncation": 10.0,
     }
@@ -495,7 +495,8 @@ def test_latents_that_are_no_npy(http: httpx.Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [f"{API}/bundles", TINY, "/api/v1/openapi.json", f"{API}/problems", "/", f"{API}/docs"]
+    "path",
+    [f"{API}/bundles", TINY, "/api/v1/openapi.json", f"{API}/problems", f"{API}/problems/busy", "/", f"{API}/docs"],
 )
 def test_what_many_ask_for_is_kept_and_confirmed(http: httpx.Client, path: str) -> None:
     plain = http.get(path, headers={"Accept-Encoding": "identity"})
@@ -517,17 +518,26 @@ def test_what_many_ask_for_is_kept_and_confirmed(http: httpx.Client, path: str) 
     assert plain.headers["cache-control"] == wanted
 
 
-def test_what_the_page_loads_is_kept_for_ever(http: httpx.Client) -> None:
-    page = http.get("/").text
-    names = re.findall(r"\"(static/[0-9a-f]{12}/[^\"]+)\"", page)
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", f"{TINY}/faces/random.png", "/static/nothing"])
+def test_nobody_keeps_what_changes(http: httpx.Client, path: str) -> None:
+    assert http.get(path).headers.get_list("cache-control") == ["no-store"]
 
-    assert len(names) == page.count('"static/') >= 4
-    for name in names:
-        answer = http.get(f"/{name}")
+
+@pytest.mark.parametrize(("page", "folder"), [("/", "static"), ("/api/v1/docs", "docs")])
+def test_what_pages_load_is_kept_for_ever(http: httpx.Client, page: str, folder: str) -> None:
+    text = http.get(page).text
+    names = re.findall(rf"\"({folder}/[0-9a-f]{{12}}/[^\"]+)\"", text)
+
+    assert len(names) == text.count(f'"{folder}/') >= 3
+    for name in (str(httpx.URL(page).join(name)) for name in names):
+        answer = http.get(name)
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert answer.headers["content-type"].partition(";")[0] in {
             *("text/javascript", "text/css", "image/svg+xml", "image/png", "image/x-icon", "application/manifest+json"),
         }
+
+
+def test_older_names_of_files_are_confirmed_each_time(http: httpx.Client) -> None:
     for older in ("/static/0123456789ab/main.js", "/static/main.js"):
         answer = http.get(older)
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache")
@@ -561,6 +571,28 @@ def test_problems_point_to_their_place(http: httpx.Client) -> None:
     (found,) = errors(http.get(f"{TINY}/faces/1.png?truncation=11"))
     assert found == {"detail": "truncation should be less than or equal to 10, not '11'", "parameter": "truncation"}
     assert errors(http.get(f"{TINY}/faces/x.png"))[0]["parameter"] == "seed"
+    for query in ("smiling=11", "frown=1", "toward=1&toward=2", "with=beauty"):
+        (found,) = errors(http.get(f"{TINY}/faces/1.png?{query}"))
+        assert found["parameter"] == query.partition("=")[0]
+    old = http.get(f"{TINY}/faces/1.png?version=0123").json()
+    assert old["errors"] == [{"detail": old["detail"], "parameter": "version"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "pointer"),
+    [
+        ("tiny/faces", {"faces": [{"seed": 1}, {"latents": [0, 0]}]}, "#/faces/1/latents"),
+        ("tiny/faces", {"faces": [{"seed": 1, "edits": {"smiling": 1, "a/b": 1}}]}, "#/faces/0/edits/a~1b"),
+        ("told/faces", {"faces": [{"seed": 1, "without": ["male", "beauty"]}]}, "#/faces/0/without/1"),
+        ("tiny/faces.zip", {"faces": [{"seed": 1, "count": 21}]}, "#/faces"),
+        ("tiny/interpolations", {"from": {"seed": 1}, "to": {"seed": 2}, "frames": 31}, "#/frames"),
+        ("tiny/interpolations.gif", {"from": {"seed": 1}, "to": {"seed": 2, "with": ["beauty"]}}, "#/to/with/0"),
+    ],
+)
+def test_orders_that_a_bundle_cannot_draw_say_where(http: httpx.Client, path: str, order: dict, pointer: str) -> None:
+    answer = http.post(f"{API}/{path}", json=order)
+    detail = problem(answer, 422)
+    assert answer.json()["errors"] == [{"detail": detail, "pointer": pointer}]
 
 
 def test_what_may_come_from_a_photo_is_not_stored(http: httpx.Client) -> None:

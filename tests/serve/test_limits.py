@@ -1,5 +1,6 @@
 """Fair shares: rates by client, keys that change, connections, and lines in the log."""
 
+import asyncio
 import os
 import socket
 import time
@@ -9,9 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from face_generation.errors import UserError
 from face_generation.serve.logs import LINES, Rate, escape
+from face_generation.serve.middleware.guards import BodyLimits
 from face_generation.serve.middleware.keys import read_keys
 from face_generation.serve.middleware.rates import BURST, Rates, client_of
 
@@ -51,6 +56,12 @@ def test_too_many_faces_of_a_client_are_refused(serving: Callable[..., Any], tin
         assert refused.status_code == 429
         assert 15 <= int(refused.headers["retry-after"]) <= 20
         assert refused.json()["detail"].startswith("a client may ask for 2 faces a second; ask again in ")
+        unknown = {"If-None-Match": '"unknown"'}
+        for path in ("faces/1.png", "faces/random.png", "latents/1.json"):
+            assert server.http.get(f"{TINY}/{path}", headers=unknown).status_code == 429
+        order = {"faces": [{"seed": 1}]}
+        assert server.http.post(f"{TINY}/faces", json=order, headers=unknown).status_code == 429
+        assert server.http.get(f"{TINY}/faces/1.png", headers={"If-None-Match": "*"}).status_code == 304
         assert server.http.get(f"{TINY}/faces/1.png", headers=others).status_code == 200
         assert server.http.get("/api/v1/bundles").status_code == 200
 
@@ -89,6 +100,30 @@ def test_a_file_that_is_none_of_keys(text: str, tmp_path: Path) -> None:
         read_keys(tmp_path / "keys")
     with pytest.raises(UserError, match="cannot be read"):
         read_keys(tmp_path / "nothing")
+
+
+def test_a_body_is_held_until_its_answer_begins() -> None:
+    held: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await Request(scope, receive).body()).upper()
+        held.append(limits.held)
+        await Response(body)(scope, receive, send)
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_noting(message: Message) -> None:
+            held.append(limits.held)
+            await send(message)
+
+        await limits(scope, receive, send_noting)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(noting), base_url="http://faces") as client:
+            assert (await client.post("/", content=b"photo")).content == b"PHOTO"
+
+    limits = BodyLimits(app, json_bytes=10, upload_bytes=10)
+    asyncio.run(ask())
+    assert held == [5, 0, 0]
 
 
 def test_quiet_connections_make_room_for_others(serving: Callable[..., Any], tiny_bundle: Path, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import json
 import math
 import re
 import shutil
+import socket
 import statistics
 import time
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -649,6 +650,16 @@ def test_a_photo_without_a_face_says_so_where_it_is_seen(visit_either: Any, tmp_
     expect(page.get_by_role("dialog").get_by_text("No face was found")).to_be_visible()
 
 
+def test_a_photo_that_the_browser_cannot_show_is_sent(visit: Any) -> None:
+    page = visit("#vae/1", refused=True)
+    portrait(page)
+    page.get_by_role("button", name="Use a photo").click()
+    page.locator("#file").set_input_files(Path(__file__).parents[1] / "generator" / "synthetic.heic")
+    dialog = page.get_by_role("dialog", name="Use a photo")
+    expect(dialog.get_by_text("No face was found")).to_be_visible()  # it is a small one
+    expect(dialog.get_by_role("button", name="Choose a photo")).to_be_enabled()
+
+
 # --- drawn in the browser ------------------------------------------------------------------------------------------
 
 
@@ -674,6 +685,25 @@ def test_what_pages_draw_with_is_kept_and_compressed(drawing: Any, told_bundle: 
     assert (runtime.headers["content-type"], runtime.headers["content-encoding"]) == ("application/wasm", "gzip")
     assert int(runtime.headers["content-length"]) < len(runtime.content) / 3
     assert drawing.http.get("/bundles/told/nothing.onnx").status_code == 404
+
+
+def test_visitors_who_read_slowly_hold_little(drawing: Any) -> None:
+    head = b"GET /runtime/ort-wasm-simd-threaded.wasm HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\n\r\n"
+
+    def memory() -> int:
+        status = Path(f"/proc/{drawing.process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+
+    before = memory()
+    with ExitStack() as stack:
+        for _ in range(30):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", drawing.port))
+            client.sendall(head)
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert drawing.http.get("/health").status_code == 200
+        assert memory() - before < 50e6  # 30 of these files are 430 MB
 
 
 # --- links ---------------------------------------------------------------------------------------------------------
@@ -1038,6 +1068,60 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
     page.unroute(DRAWING)
     changes(page.locator("#portrait"), page.get_by_role("button", name="Try again").click)
+
+
+def test_kept_faces_that_do_not_come_can_be_asked_for_again(visit: Any) -> None:
+    page = visit("#vae/77", refused=True)
+    portrait(page)
+    page.get_by_role("button", name="Keep among your faces").click()
+    page.get_by_role("tab", name="Mix").click()
+    page.route(DRAWING, lambda route: route.fulfill(status=500))
+    page.get_by_role("button", name="Add a face").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("alert")).to_contain_text("The pictures could not be loaded.")
+    page.unroute(DRAWING)
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.locator(".picture.ready")).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_be_hidden()
+
+
+def test_what_fails_out_of_sight_is_said_in_sight(visit: Any) -> None:
+    page = visit("#vae/42", refused=True, **PHONE)
+    portrait(page)
+    slider = page.get_by_role("tabpanel").get_by_role("slider").last
+    slider.scroll_into_view_if_needed()
+    page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
+    slider.fill("1")
+    expect(page.locator("#notices")).to_contain_text("The pictures could not be loaded. The lamp is broken.")
+
+
+def test_a_notice_that_comes_again_stays_longer(visit: Any) -> None:
+    page = visit("#vae?from=0")
+    grid(page)
+    page.clock.install()
+    notice = page.get_by_text("A face’s number is a whole number")
+    for _ in range(2):
+        page.get_by_label("Face number").fill("none")
+        page.get_by_role("button", name="Open", exact=True).click()
+        expect(notice).to_be_visible()
+        page.clock.run_for(4000)
+    expect(notice).to_be_visible()
+    page.clock.run_for(3000)
+    expect(notice).to_be_hidden()
+
+
+def test_a_server_that_says_nothing_is_away(visit: Any) -> None:
+    page = visit("#vae?from=0", refused=True)
+    grid(page)
+    page.clock.install()
+    page.route(DRAWING, lambda route: None)
+    page.keyboard.press("n")
+    expect(page.locator("#grid .ready")).to_have_count(0)
+    page.clock.run_for(121_000)
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    page.unroute(DRAWING)
+    page.get_by_role("button", name="Try again").click()
+    grid(page)
 
 
 def test_comes_to_life_when_the_api_does(visit: Any) -> None:

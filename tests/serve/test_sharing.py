@@ -1,10 +1,15 @@
 """Links that show a face where they are posted."""
 
+import io
 import re
 from html import unescape
 from typing import Any
 
 import httpx
+import numpy as np
+from PIL import Image
+
+from face_generation.generator import origin
 
 
 def tag(html: str, name: str) -> str:
@@ -23,10 +28,17 @@ def test_a_shared_link_has_a_preview_and_leads_on(http: httpx.Client) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert tag(answer.text, "title").startswith("Face 7 · ")
-    assert tag(answer.text, "image:width") == "150"
-    picture = tag(answer.text, "image")
-    assert picture.endswith("/api/v1/told/faces/7.png?truncation=0.5&with=smiling,male&smiling=1.5")
-    assert http.get(picture).headers["content-type"] == "image/png"
+    address = tag(answer.text, "image")
+    assert address.endswith("/api/v1/told/previews/7.jpg?truncation=0.5&with=smiling,male&smiling=1.5")
+    shown = http.get(address)
+    assert tag(answer.text, "image:type") == shown.headers["content-type"] == "image/jpeg"
+    preview = Image.open(io.BytesIO(shown.content))
+    assert [int(tag(answer.text, f"image:{side}")) for side in ("width", "height")] == [*preview.size] == [600, 600]
+    face = Image.open(io.BytesIO(http.get(address.replace("previews", "faces")).content))
+    assert np.abs(np.asarray(preview.resize((150, 150)), dtype=int) - np.asarray(face)).mean() < 3
+    assert origin.read(shown.content)["seed"] == 7
+    assert "immutable" in shown.headers["cache-control"]
+    assert http.get(address, headers={"If-None-Match": shown.headers["etag"]}).status_code == 304
     assert way(answer.text).endswith("/#told/7?t=0.5&with=smiling,male&smiling=1.5&v=0123456789ab")
 
 
@@ -48,5 +60,5 @@ def test_a_shared_link_to_nothing_is_not_found(http: httpx.Client) -> None:
 def test_a_shared_link_keeps_the_prefix(serving: Any, tmp_path: Any, tiny_bundle: Any) -> None:
     with serving(tmp_path, f"bundles={tiny_bundle}", "prefix=/some/where") as server:
         html = server.http.get("/some/where/share/tiny/7").text
-        assert tag(html, "image") == f"{server.url}/some/where/api/v1/tiny/faces/7.png"
+        assert tag(html, "image") == f"{server.url}/some/where/api/v1/tiny/previews/7.jpg"
         assert way(html) == f"{server.url}/some/where/#tiny/7"

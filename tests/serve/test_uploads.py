@@ -119,6 +119,7 @@ def test_eyes_are_placed_by_hand(http: httpx.Client) -> None:
     assert np.abs(original - face).mean() < 4
     for wrong in ("1,1,1,1", "10,10,900,10"):
         assert "the eyes are two points in the photo" in refused(send(http, saved(canvas, "PNG"), f"?eyes={wrong}"))
+        assert send(http, saved(canvas, "PNG"), f"?eyes={wrong}").json()["errors"][0]["parameter"] == "eyes"
     assert "eyes" in refused(send(http, saved(canvas, "PNG"), "?eyes=1,2,3"))
 
 
@@ -168,7 +169,11 @@ def hostile(photo: Image.Image) -> dict[str, tuple[bytes, str]]:
     jpeg = saved(photo, "JPEG")
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="http://127.0.0.1/x"/></svg>'
     bomb = zlib.compress(b"\0" * 200_000_000, 9)  # 0.2 MB
+    progressive = saved(photo, "JPEG", progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     return {
+        "segments": (jpeg[:2] + b"\xff\xfe\0\2" * 100_000 + jpeg[2:], "more than 1,000 segments"),
+        "scans": (progressive[:-2] + scan * 100 + b"\xff\xd9", "more than 50 scans"),
         "truncated PNG": (good[: len(good) // 2], "the photo is damaged"),
         "truncated JPEG": (jpeg[: len(jpeg) // 2], "the photo is damaged"),
         "head only": (good[:40], "the photo"),
@@ -183,15 +188,15 @@ def hostile(photo: Image.Image) -> dict[str, tuple[bytes, str]]:
             good[:33] + chunk(b"zTXt", b"a\0\0" + bomb) + good[33:],
             "the photo is damaged",
         ),
-        "SVG": (svg, "not a PNG, JPEG or WebP picture"),
-        "GIF": (saved(photo, "GIF"), "not a PNG, JPEG or WebP picture"),
-        "TIFF": (saved(photo, "TIFF"), "not a PNG, JPEG or WebP picture"),
-        "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a PNG, JPEG or WebP picture"),
-        "script": (b"<script>alert(1)</script>", "not a PNG, JPEG or WebP picture"),
-        "polyglot": (b"GIF89a" + good, "not a PNG, JPEG or WebP picture"),
-        "zip": (b"PK\x03\x04" + bytes(100), "not a PNG, JPEG or WebP picture"),
-        "nothing": (b"", "not a PNG, JPEG or WebP picture"),
-        "noise": (os.urandom(10_000), "not a PNG, JPEG or WebP picture"),
+        "SVG": (svg, "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "GIF": (saved(photo, "GIF"), "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "TIFF": (saved(photo, "TIFF"), "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "script": (b"<script>alert(1)</script>", "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "polyglot": (b"GIF89a" + good, "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "zip": (b"PK\x03\x04" + bytes(100), "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "nothing": (b"", "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
+        "noise": (os.urandom(10_000), "not a PNG, JPEG, WebP, HEIC or AVIF picture"),
     }
 
 
@@ -272,6 +277,8 @@ def test_forms_that_are_not_the_one(http: httpx.Client, files: dict, data: dict,
         assert "send multipart/form-data, with the file photo, not application/x-www" in refused(answer, 415)
     else:
         assert message in refused(answer)
+    if "frown" in message:
+        assert answer.json()["errors"][0]["pointer"] == "#/edits/frown"
 
 
 @pytest.mark.parametrize(

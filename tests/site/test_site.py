@@ -20,7 +20,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from face_generation.data.synthetic import Face, draw_face
 from face_generation.errors import UserError
-from face_generation.generator import Generator
+from face_generation.generator import Bundle, Generator, origin
 from face_generation.generator.photos import read_photo
 from face_generation.site import write_site
 
@@ -39,11 +39,16 @@ def site(folder: Path, hosting: Any) -> Iterator[str]:
         yield address
 
 
-def image(page: Page, button: str) -> Image.Image:
-    """What a button saves."""
+def saved(page: Page, button: str) -> bytes:
+    """The file that a button saves."""
     with page.expect_download() as download:
         page.get_by_role("button", name=button).click()
-    return Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+    return Path(download.value.path()).read_bytes()
+
+
+def image(page: Page, button: str) -> Image.Image:
+    """The picture that a button saves."""
+    return Image.open(io.BytesIO(saved(page, button)))
 
 
 def drawn(page: Page, bundle: str, seed: int, **options: Any) -> np.ndarray:
@@ -158,6 +163,29 @@ def test_what_is_asked_for_is_drawn_the_same(visit: Any, told_bundle: Path) -> N
         assert_same(drawn(page, where, 7, **{"with": "smiling", "without": "male"}), expected)
 
 
+def test_saved_pictures_say_how_they_were_drawn(visit: Any, told_bundle: Path, tmp_path: Path) -> None:
+    page = visit("#told/42?t=0.6&smiling=1.5&with=male&without=smiling")
+    portrait(page)
+    face = saved(page, "Save PNG")
+    by = {"bundle": "told", "version": Bundle.load(told_bundle).version}
+    how = {"seed": 42, "truncation": 0.6, "attributes": {"male": 1, "smiling": -1}, "edits": {"smiling": 1.5}}
+
+    assert origin.read(face) == by | {"mode": "sample"} | how
+    assert Image.open(io.BytesIO(face)).text["Software"] == origin.SOFTWARE
+    (tmp_path / "face.png").write_bytes(face)
+    command = [sys.executable, "-m", "face_generation.inference", "same_as=face.png", "output=again.png"]
+    subprocess.run([*command, f"bundle={told_bundle}"], cwd=tmp_path, check=True)
+    assert_same(np.asarray(Image.open(io.BytesIO(face))), np.asarray(Image.open(tmp_path / "again.png")))
+
+    page.get_by_role("tab", name="Morph").click()
+    page.get_by_role("button", name="A random one").click()
+    for button in ("Save WebP", "Save GIF"):
+        animation = saved(page, button)
+        assert origin.read(animation) == by
+        assert origin.SYNTHETIC.encode() in animation
+        assert Image.open(io.BytesIO(animation)).n_frames > 40
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +218,9 @@ def test_a_photo_stays_in_the_browser(visit: Any, tmp_path: Path) -> None:
 
     expect(page.locator("#face-title")).to_have_text("Your photo, redrawn")
     portrait(page)
-    face = np.asarray(image(page, "Save PNG"))
+    file = saved(page, "Save PNG")
+    assert origin.read(file).keys() == {"bundle", "version"}
+    face = np.asarray(Image.open(io.BytesIO(file)))
     generator = Generator.load("vae")
     expected = generator.reconstruct(read_photo(photo.read_bytes(), 150, align=False)[None])[0]
     assert np.abs(face.astype(int) - expected).mean() < 3

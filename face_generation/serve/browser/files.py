@@ -11,6 +11,7 @@ from face_generation.generator import yunet
 from face_generation.generator.bundle import CARD, MANIFEST
 from face_generation.generator.directions import MAX_STRENGTH
 from face_generation.generator.generator import MAX_TRUNCATION
+from face_generation.generator.origin import SOFTWARE
 from face_generation.serve.browser.runtime import bring_runtime
 from face_generation.serve.catalogue import Catalogue
 from face_generation.serve.pages import WEB
@@ -55,6 +56,7 @@ def under(folder: str, content: Mapping[str, bytes]) -> dict[str, bytes]:
 def _listed(catalogue: Catalogue, limits: Limits, content: Mapping[str, bytes]) -> bytes:
     """The catalogue for a page that draws itself: what `/api/v1/bundles` says, and the size and hash of each file."""
     about: dict[str, Any] = {
+        "software": SOFTWARE,
         "bundles": [served.about.model_dump(exclude={"card"}) for served in catalogue.values()],
         "limits": {
             "faces": limits.faces,

@@ -11,7 +11,7 @@ from face_generation.serve.problems import Problem
 from face_generation.serve.workers import Workers
 
 OPEN = re.compile(r"/api/v1/(docs(/.*)?|openapi\.json|problems(/.*)?)")  # need no key, because browsers send none
-DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions)")
+DRAWING = re.compile(r"/api/v1/[^/]+/(faces|latents|decode|interpolations|reconstructions|previews)")
 PHOTOS = re.compile(r"/api/v1/[^/]+/reconstructions")
 BODIES_AT_ONCE = 8  # how many bodies of the largest size may be in memory together
 
@@ -53,9 +53,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _is_work(scope):
-            if seconds := self.rates.wait(client_of(scope)):
-                detail = f"a client may ask for {self.rates.rate:g} faces a second; ask again in {seconds} s"
-                raise Problem(429, detail, {"Retry-After": str(seconds)})
+            check_rate(self.rates, scope)
             if self.workers.room < 1:
                 raise self.workers.refusal(1)
             if self.photos.room < 1 and PHOTOS.match(scope["path"], len(scope["root_path"])):
@@ -63,9 +61,16 @@ class Admission:
         await self.app(scope, receive, send)
 
 
+def check_rate(rates: Rates, scope: Scope) -> None:
+    """Refuses a request if its client has asked for too much. Raises a `Problem`."""
+    if seconds := rates.wait(client_of(scope)):
+        detail = f"a client may ask for {rates.rate:g} faces a second; ask again in {seconds} s"
+        raise Problem(429, detail, {"Retry-After": str(seconds)})
+
+
 def _is_work(scope: Scope) -> bool:
-    if any(name == b"if-none-match" for name, _ in scope["headers"]):  # such a request may be answered without drawing
-        return False
+    if scope["method"] == "GET" and any(name == b"if-none-match" for name, _ in scope["headers"]):
+        return False  # it may be answered without drawing; if not, `cancellation.run` checks the rate
     return DRAWING.match(scope["path"], len(scope["root_path"])) is not None
 
 
@@ -77,7 +82,7 @@ class BodyLimits:
         self.json_bytes = json_bytes
         self.upload_bytes = upload_bytes
         self.most = BODIES_AT_ONCE * max(json_bytes, upload_bytes)
-        self.held = 0  # bytes of bodies whose requests are not answered yet
+        self.held = 0  # bytes of bodies whose answers have not begun
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,7 +108,14 @@ class BodyLimits:
                 raise Problem(503, "many uploads are under way; ask again a little later", {"Retry-After": "1"})
             return message
 
+        async def send_noting(message: Message) -> None:
+            nonlocal read
+            if message["type"] == "http.response.start":  # what follows takes as long as the client likes
+                self.held -= read
+                read = 0
+            await send(message)
+
         try:
-            await self.app(scope, receive_limited, send)
+            await self.app(scope, receive_limited, send_noting)
         finally:
             self.held -= read

@@ -16,7 +16,9 @@ from face_generation.serve.middleware.rates import KEY
 from face_generation.serve.prometheus import Metrics
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+PIECE = 65_536  # bytes of a body that are sent at a time; the rest waits in one copy until the client has read these
 CLIENT_GONE = 499  # logged as nginx does, but never sent
+NOT_KEPT = (b"cache-control", b"no-store")  # of answers that say nothing else
 LONGEST_PATH = 200  # characters of a path in the log
 log = structlog.get_logger()
 
@@ -36,8 +38,8 @@ class Requests:
             return
         start = time.perf_counter()
         method, path = scope["method"], scope["path"].removeprefix(scope["root_path"])
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        wished = Headers(scope=scope).get("x-request-id", "")
+        request_id = wished if SANE_ID.fullmatch(wished) else secrets.token_hex(8)
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         if method == "HEAD":  # every GET has a HEAD
             scope["method"] = "GET"
@@ -53,22 +55,31 @@ class Requests:
 
         async def send_more(message: Message) -> None:
             nonlocal status, answered
-            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *extra]
-            elif method == "HEAD":
-                message["body"] = b""
-            await send(message)
+                given = message.get("headers", [])
+                kept = [] if any(name == b"cache-control" for name, _ in given) else [NOT_KEPT]
+                message["headers"] = [*given, *kept, *extra]
+                await send(message)
+                return
+            body = b"" if method == "HEAD" else message.get("body", b"")
+            for at in range(0, max(1, len(body)), PIECE):
+                more = message.get("more_body", False) or at + PIECE < len(body)
+                answered = not more
+                if len(body) > PIECE:  # the time for an answer is that for its work, and for each piece to be read
+                    deadline.reschedule(asyncio.get_running_loop().time() + self.timeout)
+                await send({**message, "body": body[at : at + PIECE], "more_body": more})
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout) as deadline:
                 await self.app(scope, receive_noting, send_more)
         except Exception as error:
             if status:  # the answer has begun, so there cannot be another
-                raise
-            if not gone:
+                if not isinstance(error, TimeoutError):
+                    raise
+                gone = True  # the client reads nothing
+            elif not gone:
                 await self._answer(scope, error)(scope, receive, send_more)
         finally:
             status = CLIENT_GONE if gone else status

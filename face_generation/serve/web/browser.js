@@ -2,6 +2,7 @@
 // picture that people wait for comes before small ones.
 
 import { Problem } from "./backend.js";
+import { recipeOf } from "./origin.js";
 
 /**
  * @typedef {import("./backend.js").Backend} Backend
@@ -24,22 +25,29 @@ export function inBrowser(onProgress) {
   const keeper = document.documentElement.dataset.keeper;
   if (keeper) navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
 
-  /** @param {Bundle} bundle @param {Face} face @param {AbortSignal} [signal] */
-  const portrait = (bundle, face, signal) => work("draw", [bundle.name, face], { first: true, signal });
+  let software = "";
+  /** What a picture says about itself. @param {Bundle} bundle @param {Face} [face] */
+  const origin = (bundle, face) => ({ software, recipe: recipeOf(bundle, face) });
+
+  /** @param {Bundle} bundle @param {Face} face @param {{first?: boolean, signal?: AbortSignal}} options */
+  const draw = (bundle, face, options) => work("draw", [bundle.name, face, origin(bundle, face)], options);
 
   return {
     catalogue: async () => {
       const answer = await fetch(CATALOGUE);
       if (!answer.ok) throw new Problem(answer.status, "the list of models could not be loaded; try again");
       const { files, ...catalogue } = await answer.json();
+      software = catalogue.software;
       open(files);
       return catalogue;
     },
-    card: async (bundle) => (await fetch(`bundles/${bundle.name}/README.md`)).text(),
-    draw: (bundle, face, { as, signal }) =>
-      as === "tile" ? work("draw", [bundle.name, face], { signal }) : portrait(bundle, face, signal),
-    drawAll: (bundle, faces, { signal } = {}) =>
-      Promise.all(faces.map((face) => work("draw", [bundle.name, face], { signal }))),
+    card: async (bundle) => {
+      const answer = await fetch(`bundles/${bundle.name}/README.md`).catch(() => undefined);
+      if (answer?.ok) return answer.text();
+      throw new Problem(answer?.status ?? 500, "the card could not be loaded; check the connection and try again");
+    },
+    draw: (bundle, face, { as, signal }) => draw(bundle, face, { first: as !== "tile", signal }),
+    drawAll: (bundle, faces, { signal } = {}) => Promise.all(faces.map((face) => draw(bundle, face, { signal }))),
     latents: (bundle, face, { signal } = {}) => work("latents", [bundle.name, face], { first: true, signal }),
     animate: async (bundle, from, to, { as, frames, seconds }) => {
       const [start, end] = await Promise.all([from, to].map((face) => work("latents", [bundle.name, face])));
@@ -49,9 +57,11 @@ export function inBrowser(onProgress) {
       });
       const there = await Promise.all(way);
       const thereAndBack = [...there, ...there.slice(1, -1).reverse()];
-      return work("animate", [thereAndBack, as, Math.max(20, Math.round((1000 * seconds) / (frames - 1)))]);
+      const milliseconds = Math.max(20, Math.round((1000 * seconds) / (frames - 1)));
+      return work("animate", [thereAndBack, as, milliseconds, origin(bundle)]);
     },
     reconstruct: (bundle, photo, { find }) => work("reconstruct", [bundle.name, photo, find], { first: true }),
+    reads: () => false,
     recipes,
     preview: () => undefined,
   };

@@ -1,4 +1,7 @@
-// Writes an animation as a GIF that loops. Each picture has its own 256 colours, chosen by median cut (Heckbert 1982).
+// Writes an animation as a GIF that loops. Each picture has its own 256 colours, chosen by median cut (Heckbert 1982). In
+// the service's GIFs all pictures have the same colours, which have to be dithered.
+
+import { packet } from "./origin.js";
 
 /** @typedef {import("./resizing.js").Picture} Picture */
 /** @typedef {{colours: number[], count: number, channel: number, range: number}} Box */
@@ -9,13 +12,15 @@ const SHIFTS = [2 * BITS, BITS, 0]; // of red, green and blue in a colour's numb
 const CLEAR = 256;
 const FIRST_CODE = CLEAR + 2;
 const LAST_CODE = 4095;
+const END_OF_XMP = [1, ...Array.from({ length: 256 }, (_, i) => 255 - i), 0]; // leads from anywhere in it to its end
 
 /**
  * @param {Picture[]} pictures Of one size.
  * @param {number} milliseconds How long each is shown.
+ * @param {import("./origin.js").Origin} origin What the file says about its pictures.
  * @returns {Blob}
  */
-export function encodeGif(pictures, milliseconds) {
+export function encodeGif(pictures, milliseconds, origin) {
   const size = [...little(pictures[0].width), ...little(pictures[0].height)];
   const delay = little(Math.round(milliseconds / 10));
   const parts = pictures.map(({ pixels }) => {
@@ -25,7 +30,8 @@ export function encodeGif(pictures, milliseconds) {
     return [Uint8Array.from([...control, ...frame]), blocks(compressed(indices))];
   });
   const forever = [0x21, 0xff, 11, ...letters("NETSCAPE2.0"), 3, 1, 0, 0, 0];
-  const head = Uint8Array.from([...letters("GIF89a"), ...size, 0x70, 0, 0, ...forever]);
+  const said = [0x21, 0xff, 11, ...letters("XMP DataXMP"), ...packet(origin), ...END_OF_XMP];
+  const head = Uint8Array.from([...letters("GIF89a"), ...size, 0x70, 0, 0, ...forever, ...said]);
   return new Blob([head, ...parts.flat(), Uint8Array.of(0x3b)], { type: "image/gif" });
 }
 

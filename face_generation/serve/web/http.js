@@ -33,10 +33,14 @@ const PATIENCE = new Map([
 ]);
 const FIRST_WAIT = 0.5; // seconds; each further wait is twice as long
 const LONGEST_WAIT = 15;
+const LONGEST_ANSWER = 120; // seconds; a server that sends nothing for so long does not answer
 const AWAY_WAITS = [5, 60]; // seconds until a server that does not answer is asked again: at first, and at most
 const TILES_AT_ONCE = 5; // browsers open six connections to a host, so one is left for a slider that is being moved
 const STARTS_KEPT = 16; // faces whose latents are kept
 const KEY = "api-key"; // in sessionStorage
+
+/** Types and names of photos that the server can read, but not every browser. */
+const PHONES = /[/.](hei[cf]|avif)$/i;
 
 /** Portraits are JPEGs, because WebP would show its blocks and is no faster. */
 const FORMATS = { tile: "webp", portrait: "jpg", file: "png" };
@@ -161,6 +165,7 @@ export function overHttp(host) {
       const { latents, original } = await answer.json();
       return { latents, original: fromDataUrl(original) };
     },
+    reads: ({ name, type }) => PHONES.test(type) || PHONES.test(name),
     recipes,
     preview,
   };
@@ -238,7 +243,7 @@ function requesting(host) {
       const headers = key ? { ...options.headers, "x-api-key": key } : options.headers;
       let answer;
       try {
-        answer = await fetch(`${ROOT}/${path}`, { ...options, headers });
+        answer = await fetching(`${ROOT}/${path}`, { ...options, headers });
       } catch (error) {
         if (options.signal?.aborted) throw error;
         await serverIsAway.wait();
@@ -257,6 +262,24 @@ function requesting(host) {
       } else throw await problem(answer);
     }
   };
+}
+
+/**
+ * Does what `fetch` does, but rejects if no answer begins for long. Browsers themselves would wait for many minutes.
+ * @param {string} address
+ * @param {RequestInit} options
+ */
+async function fetching(address, options) {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const patience = new AbortController();
+  if (signal) signal.addEventListener("abort", () => patience.abort(signal.reason), { once: true });
+  const timer = setTimeout(() => patience.abort(), 1000 * LONGEST_ANSWER);
+  try {
+    return await fetch(address, { ...options, signal: patience.signal });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**

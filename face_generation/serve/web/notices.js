@@ -18,18 +18,45 @@ export function setUp() {
     if (byId("messages").parentElement !== host) host.prepend(byId("messages"));
   });
   observer.observe(document.body, { subtree: true, attributeFilter: ["open"] });
+  for (const event of ["resize", "scroll"]) window.visualViewport?.addEventListener(event, lift);
 }
 
+/** Keeps notices above an on-screen keyboard, which covers the lower part of the page but does not make it smaller. */
+function lift() {
+  if (!window.visualViewport) return;
+  const { height, offsetTop } = window.visualViewport;
+  byId("notices").style.setProperty("--covered", `${Math.max(0, innerHeight - height - offsetTop)}px`);
+}
+
+/** @type {WeakMap<Element, number>} The timers that remove notices. */
+const ends = new WeakMap();
+
 /**
- * Shows a sentence for some seconds. Screen readers read it out.
+ * Shows a sentence for some seconds. If it is already there, the seconds begin again. Screen readers read it out.
  * @param {string} text
  */
 export function notice(text, seconds = 6) {
   const box = byId("notices");
-  if ([...box.children].some((other) => other.textContent === text)) return;
-  const paragraph = make("p", {}, text);
-  box.append(paragraph);
-  setTimeout(() => paragraph.remove(), seconds * 1000);
+  let line = [...box.children].find((other) => other.textContent === text);
+  if (!line) {
+    line = make("p", {}, text);
+    box.append(line);
+  }
+  endAfter(line, seconds);
+}
+
+/**
+ * Removes a notice after some seconds. If the page is hidden then, the seconds begin again when it is shown.
+ * @param {Element} line
+ * @param {number} seconds
+ */
+function endAfter(line, seconds) {
+  clearTimeout(ends.get(line));
+  const end = () => {
+    if (!document.hidden) line.remove();
+    else document.addEventListener("visibilitychange", () => endAfter(line, seconds), { once: true });
+  };
+  ends.set(line, setTimeout(end, seconds * 1000));
 }
 
 /** Whether work failed because nobody waits for it any more. @param {unknown} error */

@@ -6,7 +6,7 @@ import { byId, dialogById, inputById, make, onClick } from "./dom.js";
 import { links } from "./kept.js";
 import { notice } from "./notices.js";
 import { BadLink, isSeed, LAST_SEED, parse, randomSeed } from "./state.js";
-import { fill } from "./tiles.js";
+import { Complaint, fill } from "./tiles.js";
 import * as upload from "./upload.js";
 
 /**
@@ -24,10 +24,13 @@ let catalogue;
 let done = () => {};
 /** @type {{bundle: Bundle, how: Asking}} The bundle of the face, and how it is drawn. */
 let wanted;
+/** @type {Complaint} */
+let complaint;
 
 /** @param {Catalogue} about */
 export function setUp(about) {
   catalogue = about;
+  complaint = new Complaint(byId("picker-kept"));
   byId("picker-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = inputById("picker-seed").value.trim();
@@ -63,13 +66,15 @@ function finish(face) {
 }
 
 function showKept() {
+  complaint.hide();
   const all = [...new Set([...links("favourites"), ...links("recent")])].flatMap((link) => faceOf(link) ?? []);
   const tiles = all.slice(0, SHOWN).map((face) => {
     const image = make("img", { alt: "" });
     const label = face.seed === undefined ? "A face that you kept" : `Face ${face.seed}, which you kept`;
     const button = make("button", { type: "button", className: "picture", "aria-label": label }, image);
     button.addEventListener("click", () => finish(face));
-    fill(button, image, backend.draw(wanted.bundle, face, { as: "tile" })).catch(() => {}); // the square shows it
+    const picture = backend.draw(wanted.bundle, face, { as: "tile" });
+    fill(button, image, picture).catch((error) => complaint.show(error, showKept));
     return button;
   });
   byId("picker-kept").replaceChildren(...tiles);

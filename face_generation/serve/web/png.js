@@ -1,6 +1,9 @@
 // Writes pixels as a PNG. A canvas can do so, too, but browsers that prevent fingerprinting change its pixels.
 
 import { crc32 } from "./crc32.js";
+import { packet } from "./origin.js";
+
+/** @typedef {import("./origin.js").Origin} Origin */
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const [DEPTH, RGB] = [8, 2];
@@ -8,9 +11,10 @@ const [DEPTH, RGB] = [8, 2];
 /**
  * @param {Uint8Array} pixels RGB, row by row.
  * @param {number} width
+ * @param {Origin} [origin] What the file says of the picture.
  * @returns {Promise<Blob>}
  */
-export async function encodePng(pixels, width) {
+export async function encodePng(pixels, width, origin) {
   const row = 3 * width;
   const height = pixels.length / row;
   const head = new DataView(new ArrayBuffer(13));
@@ -26,8 +30,23 @@ export async function encodePng(pixels, width) {
   }
   const packed = new Blob([filtered]).stream().pipeThrough(new CompressionStream("deflate"));
   const content = new Uint8Array(await new Response(packed).arrayBuffer());
-  const parts = [chunk("IHDR", new Uint8Array(head.buffer)), chunk("IDAT", content), chunk("IEND", new Uint8Array())];
+  const parts = [
+    chunk("IHDR", new Uint8Array(head.buffer)),
+    ...(origin ? texts(origin) : []),
+    chunk("IDAT", content),
+    chunk("IEND", new Uint8Array()),
+  ];
   return new Blob([Uint8Array.from(SIGNATURE), ...parts], { type: "image/png" });
+}
+
+/** @param {Origin} origin */
+function texts(origin) {
+  const letters = new TextEncoder();
+  return [
+    chunk("tEXt", letters.encode(`Software\0${origin.software}`)),
+    chunk("tEXt", letters.encode(`Recipe\0${origin.recipe}`)),
+    chunk("iTXt", Uint8Array.from([...letters.encode("XML:com.adobe.xmp"), 0, 0, 0, 0, 0, ...packet(origin)])),
+  ];
 }
 
 /**

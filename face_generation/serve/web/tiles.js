@@ -1,7 +1,7 @@
 // Squares for pictures that are being drawn. A square waits, shows its picture, or says that it failed.
 
-import { make, showPicture } from "./dom.js";
-import { explain, isAborted } from "./notices.js";
+import { byId, make, showPicture } from "./dom.js";
+import { explain, isAborted, notice } from "./notices.js";
 
 /**
  * Shows a picture in a square as soon as it arrives. Until then, the square keeps its old picture and marks it, or
@@ -58,6 +58,7 @@ export class Complaint {
     if (!text) return;
     this.text.textContent = `The pictures could not be loaded. ${text}`;
     this.line.hidden = false;
+    if (!this.#isInSight()) notice(this.text.textContent, 9);
     this.button.onclick = () => {
       this.hide();
       again();
@@ -66,5 +67,12 @@ export class Complaint {
 
   hide() {
     this.line.hidden = true;
+  }
+
+  /** Whether it is on the screen, and no dialog lies over it. */
+  #isInSight() {
+    const { top, bottom } = this.line.getBoundingClientRect();
+    const dialog = byId("messages").closest("dialog"); // the uppermost one
+    return bottom > 0 && top < innerHeight && (!dialog || dialog.contains(this.line));
   }
 }

@@ -113,26 +113,38 @@ function step(name) {
 
 /** @param {File} file */
 async function read(file) {
-  try {
-    photo = await createImageBitmap(file);
-  } catch {
+  const picture = await createImageBitmap(file).catch(() => undefined);
+  if (!picture && !backend.reads(file)) {
     notice("This browser cannot read that file as a picture. Use a JPEG, PNG or WebP.");
     return;
   }
   if (!dialogById("upload-dialog").open) open();
   if (!bundle) return;
+  if (!picture) {
+    notice("This browser cannot show that photo. The server looks for the face in it.");
+    await send(file, true);
+    return;
+  }
+  photo = picture;
   step("align");
   alignment.open(photo);
 }
 
 /** @param {boolean} find Whether to find the face. Otherwise it is where people have placed it. */
 async function reconstruct(find) {
+  if (bundle) await send(find ? shrunk(photo) : alignment.cut(OVERSIZE * bundle.image_size), find);
+}
+
+/**
+ * @param {Blob|Promise<Blob>} picture
+ * @param {boolean} find
+ */
+async function send(picture, find) {
   if (!bundle) return;
-  const buttons = [buttonById("find"), buttonById("reconstruct")];
+  const buttons = [buttonById("find"), buttonById("reconstruct"), buttonById("choose"), buttonById("camera")];
   for (const button of buttons) button.disabled = true;
   try {
-    const picture = find ? await shrunk(photo) : await alignment.cut(OVERSIZE * bundle.image_size);
-    const { latents, original } = await backend.reconstruct(bundle, picture, { find });
+    const { latents, original } = await backend.reconstruct(bundle, await picture, { find });
     remember(latents, original);
     dialogById("upload-dialog").close();
     then(bundle, latents);

@@ -1,20 +1,23 @@
 // Writes an animation as a WebP that loops. The browser makes each picture, and this module puts them into one file.
 
 import { Problem } from "./backend.js";
+import { packet } from "./origin.js";
 
 /** @typedef {import("./resizing.js").Picture} Picture */
 
 const QUALITY = 0.9;
 const PICTURES = ["VP8 ", "VP8L"]; // names of chunks
-const [ANIMATION, REPLACES] = [2, 2]; // flags: the file is an animation; a picture is not blended with the one before
+const [ANIMATION, XMP] = [2, 4]; // flags of the file
+const REPLACES = 2; // the flag of a picture that is not blended with the one before
 
 /**
  * @param {Picture[]} pictures Of one size.
  * @param {number} milliseconds How long each is shown.
+ * @param {import("./origin.js").Origin} origin What the file says about its pictures.
  * @returns {Promise<Blob>}
  * @throws {Problem} The browser cannot make WebP.
  */
-export async function encodeWebp(pictures, milliseconds) {
+export async function encodeWebp(pictures, milliseconds, origin) {
   const size = [...bytes(pictures[0].width - 1, 3), ...bytes(pictures[0].height - 1, 3)];
   const frames = await Promise.all(
     pictures.map(async (picture) => {
@@ -22,9 +25,10 @@ export async function encodeWebp(pictures, milliseconds) {
       return chunk("ANMF", [Uint8Array.from(about), await still(picture)]);
     }),
   );
-  const head = chunk("VP8X", [Uint8Array.from([ANIMATION, 0, 0, 0, ...size])]);
+  const head = chunk("VP8X", [Uint8Array.from([ANIMATION | XMP, 0, 0, 0, ...size])]);
   const forever = chunk("ANIM", [new Uint8Array(6)]);
-  return new Blob([chunk("RIFF", [letters("WEBP"), head, forever, ...frames])], { type: "image/webp" });
+  const said = chunk("XMP ", [packet(origin)]);
+  return new Blob([chunk("RIFF", [letters("WEBP"), head, forever, ...frames, said])], { type: "image/webp" });
 }
 
 /**

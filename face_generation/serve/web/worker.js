@@ -12,6 +12,7 @@ import { encodeWebp } from "./webp.js";
 
 /**
  * @typedef {import("./backend.js").Face} Face
+ * @typedef {import("./origin.js").Origin} Origin
  * @typedef {import("./resizing.js").Picture} Picture
  * @typedef {import("./generator.js").Runtime} Runtime
  * @typedef {import("./loader.js").Files} Files
@@ -39,10 +40,10 @@ const tasks = {
     loader = new Loader(root, files, (loaded, total) => self.postMessage({ loaded, total }));
   },
 
-  /** @param {string} bundle @param {Face} face */
-  async draw(bundle, face) {
+  /** @param {string} bundle @param {Face} face @param {Origin} origin */
+  async draw(bundle, face, origin) {
     const { pixels, width } = await tasks.picture(bundle, face);
-    return encodePng(pixels, width);
+    return encodePng(pixels, width, origin);
   },
 
   /** @param {string} bundle @param {Face} face */
@@ -66,9 +67,14 @@ const tasks = {
     return { latents: [...(await generator.encode(face))], original: await encodePng(face.pixels, size) };
   },
 
-  /** @param {Picture[]} pictures @param {"webp"|"gif"} as @param {number} milliseconds How long each is shown. */
-  async animate(pictures, as, milliseconds) {
-    return as === "gif" ? encodeGif(pictures, milliseconds) : encodeWebp(pictures, milliseconds);
+  /**
+   * @param {Picture[]} pictures
+   * @param {"webp"|"gif"} as
+   * @param {number} milliseconds How long each is shown.
+   * @param {Origin} origin
+   */
+  async animate(pictures, as, milliseconds, origin) {
+    return (as === "gif" ? encodeGif : encodeWebp)(pictures, milliseconds, origin);
   },
 };
 
