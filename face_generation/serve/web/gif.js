@@ -1,5 +1,5 @@
-// Writes an animation as a GIF that loops. Each picture has its own 256 colours, chosen by median cut (Heckbert 1982). In
-// the service's GIFs all pictures have the same colours, which have to be dithered.
+// Writes an animation as a GIF that loops. Each picture has its own 256 colours, chosen by median cut (Heckbert 1982).
+// The service gives all pictures of a GIF the same colours, and has to dither them.
 
 import { packet } from "./origin.js";
 
