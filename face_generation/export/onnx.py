@@ -29,16 +29,17 @@ def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, pat
     _save(_exported(module, inputs, [output]), path)
 
 
-def write_sampler(sampler: FlowSampler, path: Path) -> None:
+def write_sampler(sampler: FlowSampler, attributes: int, path: Path) -> None:
     """Writes a sampler as ONNX: `normal`, and `attributes` if it takes any → `latents`.
 
-    The network stands in the file once, in a loop over its evaluations. If it stood there for each of them, a program
-    would need five times as long to load it.
+    The file has the network once, in a loop over its evaluations. A program would need several times as long to load a
+    file that has it for each evaluation.
     """
-    count, size = sampler.network.attributes[0].in_features // 2, math.prod(sampler.network.latent_shape)
-    # The exporter would take one tensor given twice for one input.
-    inputs = {name: torch.zeros(2, width) for name, width in (("x", size), ("velocity", size), ("attributes", count))}
-    inputs["row"] = torch.zeros(4)
+    size = math.prod(sampler.network.latent_shape)
+    # Each input has a tensor of its own, because the exporter would take the same tensor for the same input.
+    inputs = {"x": torch.zeros(2, size), "velocity": torch.zeros(2, size), "row": torch.zeros(4)}
+    if attributes:
+        inputs["attributes"] = torch.zeros(2, attributes)
     model = _exported(_Evaluation(sampler), inputs, ["moved", "new"], fixed=("row",))
     body = model.graph
     mean, std = (part.expand(sampler.network.latent_shape).flatten() for part in (sampler.mean, sampler.std))
@@ -69,7 +70,7 @@ def write_sampler(sampler: FlowSampler, path: Path) -> None:
         "sampler",
         [
             helper.make_tensor_value_info("normal", TensorProto.FLOAT, ["n", size]),
-            *(value for value in body.input if value.name == "attributes" and count),
+            *(value for value in body.input if value.name == "attributes"),
         ],
         [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["n", size])],
         [*body.initializer, *weights],
@@ -84,14 +85,16 @@ class _Evaluation(nn.Module):
         super().__init__()
         self.sampler = sampler
 
-    def forward(self, x: Tensor, velocity: Tensor, attributes: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        return self.sampler.evaluate(x, velocity, row, attributes)
+    def forward(
+        self, x: Tensor, velocity: Tensor, row: Tensor, attributes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.sampler.evaluate(x, velocity, row, x[:, :0] if attributes is None else attributes)
 
 
 def _exported(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], fixed: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """What the exporter makes of a module, without its notes. Inputs have any number of rows but those named `fixed`."""
+    """Exports a module, without the exporter's notes. Inputs have any number of rows, except for `fixed` ones."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     gc.freeze()  # the exporter makes many objects, and collecting all others with them takes a fifth of its time
     try:

@@ -13,14 +13,14 @@ class Decoder(nn.Module):
 
     Args:
         latent_channels: Latents at each place of the smallest feature map.
-        channels: Channels at each resolution, from the smallest feature map up to the image; for 150×150 and five of them
-            the feature maps are 10, 19, 38, 75 and 150 wide.
+        channels: Channels at each resolution, from the smallest feature map up to the image; for 150×150 and five of
+            them the feature maps are 10, 19, 38, 75 and 150 wide.
         image_size: Height and width of the images, in pixels; even.
         blocks: Residual blocks at each resolution. The smallest map has twice as many, because distant places must
             agree on one face.
 
-    The last step to full resolution resizes as all others do. With a sub-pixel convolution there, the decoder answered a
-    discriminator with grids, because it could draw them with twelve constants.
+    The last step to full resolution resizes, as all others do. With a sub-pixel convolution there, the decoder answered
+    a discriminator with grids, because twelve constants are enough to draw them.
     """
 
     def __init__(self, latent_channels: int, channels: Sequence[int], image_size: int, blocks: int = 1) -> None:

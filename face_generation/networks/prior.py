@@ -147,8 +147,11 @@ class FlowSampler(nn.Module):
         return (x.unflatten(1, self.network.latent_shape) * self.std + self.mean).flatten(1)
 
     def schedule(self) -> Tensor:
-        """The evaluations of the network, (2·steps − 1)×4. The columns are the time, how far ahead the velocity before is
-        followed to the place that is looked at, and how far the velocity before and the new one are followed then."""
+        """The evaluations of the network, one in each row, float32 (2·steps − 1)×4.
+
+        The columns are the time; how far to go along the last velocity to the place of the evaluation; and how far to
+        move along the last velocity, and along the new one.
+        """
         step = 1 / self.steps
         rows = []
         for i in range(self.steps - 1):
@@ -156,12 +159,16 @@ class FlowSampler(nn.Module):
         return torch.tensor([*rows, (1 - step, 0.0, 0.0, step)])
 
     def evaluate(self, x: Tensor, velocity: Tensor, row: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluates the network once. Moves normalised latents N×latent_dim and returns the velocity there, too.
+        """Evaluates the network once, and moves normalised latents.
 
         Args:
-            velocity: The velocity of the evaluation before, N×latent_dim.
-            row: The row of `schedule()` that is due.
+            x: The latents N×latent_dim.
+            velocity: The velocity of the last evaluation, N×latent_dim.
+            row: The row of `schedule()` for this evaluation.
             attributes: Attributes N×K.
+
+        Returns:
+            The moved latents and the new velocity, N×latent_dim each.
         """
         time, ahead, before, now = row.unbind()
         there = (x + ahead * velocity).unflatten(1, self.network.latent_shape)

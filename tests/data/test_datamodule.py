@@ -131,11 +131,11 @@ def test_an_array_of_another_kind_is_refused(tmp_path: Path, array: np.ndarray) 
     ("name", "spoil", "complaint"),
     [
         ("val.npy", lambda content: content[:-1000], r"val.npy has .* bytes, not the"),
-        ("val.npy", lambda content: content[:5000] + b"\0\1\2" + content[5003:], "val.npy is not what was packed"),
-        ("val.npy", lambda content: b"junk" + content[4:], "val.npy is not a whole array"),
+        ("val.npy", lambda content: content[:5000] + b"\0\1\2" + content[5003:], "val.npy has changed since it was"),
+        ("val.npy", lambda content: b"junk" + content[4:], "val.npy is not a complete array"),
         ("val.npy", lambda content: content.replace(b"(10, 150, 150,", b"(15, 100, 150,"), "says that it holds"),
-        ("train.csv", lambda content: content.replace(b",1,", b",-1,", 1), "train.csv is not what was packed"),
-        ("train.csv", lambda content: content[: len(content) // 2], "train.csv is not what was packed"),
+        ("train.csv", lambda content: content.replace(b",1,", b",-1,", 1), "train.csv has changed since it was"),
+        ("train.csv", lambda content: content[: len(content) // 2], "train.csv has changed since it was"),
         ("summary.json", lambda content: content[:100], "summary.json is damaged"),
     ],
     ids=["cut", "bits flipped", "no array", "another shape", "another table", "table cut", "summary cut"],
@@ -155,7 +155,7 @@ def test_what_the_splits_are_and_how_large(splits: Path, tmp_path: Path) -> None
     datamodule = loaders(splits)
     assert datamodule.image_size == 150
     assert datamodule.description.startswith("Faces drawn by this package")
-    assert datamodule.licence == "MIT, as the code."
+    assert datamodule.licence == "MIT, like the code."
     assert PackedDataModule(str(splits), licence="mine").licence == "mine"
 
     pack(splits.with_name("splits-raw"), tmp_path / "small", size=64)
@@ -177,7 +177,7 @@ def test_an_array_that_was_cut_off_is_refused(splits: Path, tmp_path: Path) -> N
     whole = (splits / "val.npy").read_bytes()
     for size in (0, 50, len(whole) - 1000):
         (tmp_path / "val.npy").write_bytes(whole[:size])
-        with pytest.raises(UserError, match="not a whole array"):
+        with pytest.raises(UserError, match="not a complete array"):
             PackedSplit(tmp_path, "val")
 
 

@@ -1,4 +1,4 @@
-"""The VAE: its parts, its losses, its discriminator, and what it tells of a mistake."""
+"""The VAE: its parts, its losses, its discriminator, and its messages about mistakes."""
 
 import math
 from collections.abc import Callable
@@ -178,7 +178,7 @@ def test_without_a_weight_there_are_no_features(build_model: Build, synthetic: S
 
 
 def test_noise_on_latents_reaches_the_decoder_alone(build_model: Build, synthetic: SyntheticDataModule) -> None:
-    """With as much noise as this nothing can be reconstructed, and the KL is what it is."""
+    """With so much noise nothing can be reconstructed, but the KL divergence stays the same."""
     options = ("model.kl_weight=0", "model.adversarial_weight=0", "model.optimizer.lr=0", "model.optimizer.adamw_lr=0")
     quiet, noisy = (train(build_model("vae", f"model.noise={noise}", *options), synthetic) for noise in (0, 100))
     assert noisy["train/kl"] == pytest.approx(quiet["train/kl"], rel=1e-5)

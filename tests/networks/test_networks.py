@@ -1,4 +1,4 @@
-"""The networks, with few channels: shapes, sizes, and what they are at the start."""
+"""The networks, with few channels: shapes, sizes, and what new ones compute."""
 
 import copy
 from collections.abc import Iterable
@@ -112,7 +112,7 @@ def test_a_new_residual_block_is_the_identity() -> None:
 
 
 def transformer(shape: tuple[int, int, int] = (3, 6, 6), patch: int = 2) -> FlowTransformer:
-    """With weights that are not those of a new network, which says 0."""
+    """A transformer with random weights, because a new one always gives 0."""
     network = FlowTransformer(shape, attributes=4, patch=patch, width=16, depth=2, heads=2)
     for parameter in network.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
@@ -152,7 +152,7 @@ def test_a_new_prior_leaves_noise_where_it_is() -> None:
 
 
 class Known(nn.Module):
-    """Velocities of a flow that is known: dx/dt = 2t + what is told of the first attribute."""
+    """Velocities of a known flow: dx/dt = 2t + what is told about the first attribute."""
 
     latent_shape = (1, 2, 2)
 
@@ -162,7 +162,7 @@ class Known(nn.Module):
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_the_sampler_follows_velocities_with_guidance(guidance: float) -> None:
-    """Heun's method is exact where the velocity is linear in the time, but for its last step, which is Euler's."""
+    """Heun's method is exact if the velocity is linear in time, except for its last step, which is Euler's."""
     steps = 4
     sampler = FlowSampler(Known(), torch.zeros(1, 1, 1), torch.ones(1, 1, 1), steps, guidance)  # type: ignore[arg-type]
     normal = torch.randn(3, 4)
@@ -204,7 +204,7 @@ def test_features_are_frozen_and_in_no_checkpoint(features: FeatureNetwork) -> N
 
 @pytest.mark.parametrize("image_size", [150, 42])
 def test_the_gradient_through_the_features_is_the_gradient(features: FeatureNetwork, image_size: int) -> None:
-    """Against the difference quotient, along the gradient and a random direction, in double precision."""
+    """It is compared with difference quotients along the gradient and a random direction, in double precision."""
     network = copy.deepcopy(features).double()
     images = torch.rand(1, 3, image_size, image_size, dtype=torch.double) * 2 - 1
     images.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Bundles go to a hub and come back: the real client, and a server on this machine that speaks its protocol."""
+"""Bundles go to a hub and come back, with the real client and a server on this machine that speaks its protocol."""
 
 import base64
 import hashlib

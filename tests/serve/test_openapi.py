@@ -1,4 +1,4 @@
-"""The API as its OpenAPI document tells it: fuzzed from it, and tried out on the page that shows it."""
+"""The OpenAPI document: the API is fuzzed from it, and tried out on the page that shows it."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 from schemathesis import checks
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -74,13 +74,14 @@ def test_document(http: httpx.Client) -> None:
     assert set(schemas["Strengths"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
 
 
-@pytest.fixture
-def site(server: Any) -> str:
-    return f"{server.url}/"
-
-
-def test_examples_run_on_the_docs_page(visit: Any) -> None:
-    page = visit("api/v1/docs")
+def test_examples_run_on_the_docs_page(server: Any, context: BrowserContext) -> None:
+    page = context.new_page()
+    problems: list[str] = []
+    elsewhere: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: elsewhere.append(request.url))
+    page.goto(f"{server.url}/api/v1/docs")
 
     for operation in ("face", "random_face", "many_faces", "interpolation_as_file", "bundles", "metrics"):
         block = page.locator(f".opblock[id$='-{operation}']")
@@ -93,3 +94,6 @@ def test_examples_run_on_the_docs_page(visit: Any) -> None:
             expect(picture).to_be_visible()
             assert picture.evaluate("image => image.naturalWidth") == 150
         block.locator(".opblock-summary").click()
+
+    assert problems == []
+    assert [url for url in elsewhere if not url.removeprefix("blob:").startswith((server.url, "data:"))] == []

@@ -188,7 +188,7 @@ def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
     face = grid(page).first.get_by_role("img")
     seen = [pixels(face)]
 
-    for press in ("Smiling: not said", "Male: not said", "Male: asked for"):
+    for press in ("Smiling: no preference", "Male: no preference", "Male: wanted"):
         seen.append(changes(face, lambda press=press: page.get_by_role("button", name=press).click()))
     grid(page)
     address_when(page, r"#told\?from=201&with=smiling&without=male$")
@@ -214,9 +214,9 @@ def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
     address_when(page, r"#told/\d+\?with=smiling&without=male&v=")
 
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Male: kept out")).to_be_visible()
-    page.get_by_role("button", name="Ask for nothing").click()
-    expect(page.get_by_role("button", name="Smiling: not said")).to_be_focused()
+    expect(page.get_by_role("button", name="Male: not wanted")).to_be_visible()
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.get_by_role("button", name="Smiling: no preference")).to_be_focused()
     address_when(page, r"#told\?from=201$")
     until(lambda: pixels(face), lambda shown: shown == seen[0])
 
@@ -226,7 +226,7 @@ def test_a_model_that_cannot_be_asked_says_so(visit: Any) -> None:
     grid(page)
     page.get_by_label("Model", exact=True).select_option("DCGAN")
 
-    expect(page.get_by_text("asks for what DCGAN does not offer")).to_be_visible()
+    expect(page.get_by_text("asks for something that DCGAN does not offer")).to_be_visible()
     expect(page.get_by_role("group", name="What should they have?")).to_be_hidden()
     address_when(page, r"#dcgan\?from=5$")
 
@@ -376,8 +376,8 @@ def test_mixes_faces_by_their_shares(visit_either: Any, told_bundle: Path) -> No
     start = pixels(picture)
     page.get_by_role("tab", name="Mix").click()
     page.get_by_role("button", name="Add a face").click()
-    page.get_by_label("Its number").fill("77")
-    changes(picture, lambda: page.get_by_role("button", name="Take it").click())
+    page.get_by_label("By its number").fill("77")
+    changes(picture, lambda: page.get_by_role("button", name="Choose", exact=True).click())
     address_when(page, r"#told/latents\?z=[\w-]{43}&v=")
     _, file = saved(page, "Save PNG")
     told = Generator.load(told_bundle)
@@ -458,7 +458,7 @@ def test_favourites_and_history_stay_in_the_browser(visit: Any, tmp_path: Path) 
 
     page.get_by_role("link", name="Your faces").click()
     expect(page.get_by_role("heading", name="Your faces")).to_be_focused()
-    for name in ("Favourites", "Looked at last"):
+    for name in ("Favourites", "Recently viewed"):
         kept = page.get_by_role("list", name=name)
         expect(kept.locator(".ready")).to_have_count(1)
         expect(kept.get_by_role("link")).to_have_attribute("href", re.compile(r"#vae/7\?smiling=1&v="))
@@ -471,9 +471,9 @@ def test_favourites_and_history_stay_in_the_browser(visit: Any, tmp_path: Path) 
     page.get_by_role("button", name="Forget these").click()
     page.get_by_role("list", name="Favourites").hover()
     page.get_by_role("button", name="Forget: Face 7 of VAE").click()
-    expect(page.get_by_text("There is none yet")).to_be_visible()
+    expect(page.get_by_text("There are none yet")).to_be_visible()
     page.reload()
-    expect(page.get_by_text("There is none yet")).to_be_visible()
+    expect(page.get_by_text("There are none yet")).to_be_visible()
 
 
 def pictures_of(path: str | Path) -> list[tuple[str, Image.Image]]:
@@ -590,7 +590,7 @@ def test_a_dropped_photo_is_moved_by_keys_wheel_and_sliders(visit: Any, photo: d
     )
     stage, zoom, turn = page.locator("#stage"), page.get_by_label("Zoom"), page.get_by_label("Turn")
     expect(stage).to_be_focused()
-    expect(page.get_by_text("DCGAN can only draw")).to_be_visible()
+    expect(page.get_by_text("DCGAN cannot use photos")).to_be_visible()
 
     def drawing() -> str:
         return stage.evaluate("canvas => canvas.toDataURL()")
@@ -680,7 +680,7 @@ def test_what_pages_draw_with_is_kept_and_compressed(drawing: Any, told_bundle: 
 
 
 DAMAGED = {
-    "#nobody/12": "There is no model “nobody” here. There is VAE, DCGAN, told.",
+    "#nobody/12": "There is no model “nobody” here. The models are VAE, DCGAN, told.",
     "#vae/-1": "A face’s number is from 0 to 4294967295; “-1” is not.",
     "#vae/4294967296": "A face’s number is from 0 to 4294967295",
     "#vae/1/2": "It has too many parts.",
@@ -798,7 +798,7 @@ def test_on_a_phone(visit: Any, photo: dict[str, Any]) -> None:
     page.get_by_text("More attributes").scroll_into_view_if_needed()
     expect(page.locator("#portrait")).to_be_in_viewport(ratio=0.9)
     page.get_by_role("button", name="Use a photo").tap()
-    expect(page.get_by_role("button", name="Take one")).to_be_visible()
+    expect(page.get_by_role("button", name="Take a photo")).to_be_visible()
     page.locator("#file").set_input_files(photo["path"])
     expect(page.locator("#stage")).to_be_in_viewport(ratio=1)
     assert fits(page)
@@ -815,7 +815,7 @@ def test_chips_on_a_phone(visit_either: Any) -> None:
     face = grid(page).first.get_by_role("img")
     chip = page.get_by_role("button", name=re.compile("^Male"))
     changes(face, chip.tap)
-    expect(chip).to_have_accessible_name("Male: asked for")
+    expect(chip).to_have_accessible_name("Male: wanted")
     assert fits(page)
 
 
@@ -1012,7 +1012,7 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
     page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
     page.keyboard.press("n")
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The pictures did not come. The lamp is broken.")
+    expect(alert).to_contain_text("The pictures could not be loaded. The lamp is broken.")
     expect(page.locator("#grid .failed")).to_have_count(COUNT)
     page.unroute(DRAWING)
     page.get_by_role("button", name="Try again").click()
@@ -1063,7 +1063,7 @@ def test_says_when_the_model_was_replaced(visit: Any, serving: Any, tmp_path: Pa
         server.stop()
     with serving(tmp_path, f"bundles={other}", port=server.port):
         page.keyboard.press("n")
-        expect(page.get_by_role("alert")).to_contain_text("another model")
+        expect(page.get_by_role("alert")).to_contain_text("models have changed")
         page.get_by_role("button", name="Reload").click()
         grid(page)
         expect(page.get_by_role("alert")).to_be_hidden()

@@ -92,25 +92,25 @@ def test_a_site_takes_the_place_of_a_site_only(told_bundle: Path, runtime: Path,
 
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "one").touch()
-    with pytest.raises(UserError, match="is no site; choose another folder"):
+    with pytest.raises(UserError, match="is not a site; choose another folder"):
         write_site(tmp_path / "letters", [str(told_bundle)], runtime)
 
 
 def test_another_runtime_is_refused(told_bundle: Path, runtime: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot read .*ort.wasm.bundle.min.mjs: No such file.*; where there is a"):
+    with pytest.raises(UserError, match="cannot read .*ort.wasm.bundle.min.mjs: No such file.*; run `npm install"):
         write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
 
     shutil.copytree(runtime / "dist", tmp_path / "dist", ignore=shutil.ignore_patterns("*.map", "*.all.*"))
     (tmp_path / "dist" / "ort.wasm.bundle.min.mjs").write_text("alert(1)")
-    with pytest.raises(UserError, match="has another ort.wasm.bundle.min.mjs than onnxruntime-web"):
+    with pytest.raises(UserError, match="ort.wasm.bundle.min.mjs in .* is not that of onnxruntime-web"):
         write_site(tmp_path / "site", [str(told_bundle)], tmp_path)
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "letters").touch()
     mistakes = {
-        "out=letters": "error: letters is there already and is no site; choose another folder, or move it away\n",
-        "runtime=nowhere": "error: cannot read nowhere/dist/ort.wasm.bundle.min.mjs: No such file or directory; where ",
+        "out=letters": "error: letters exists and is not a site; choose another folder, or move it away\n",
+        "runtime=nowhere": "error: cannot read nowhere/dist/ort.wasm.bundle.min.mjs: No such file or directory; run ",
     }
     for option, sentence in mistakes.items():
         command = [sys.executable, "-m", "face_generation.site", option, "bundles=dcgan"]

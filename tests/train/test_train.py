@@ -49,7 +49,7 @@ SMALL_DCGAN = [
 ]
 ENDS = [signal.SIGTERM, signal.SIGHUP]  # other ways to end a process: `kill`, and a terminal that closes
 SHORT = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none", "measure_edits=false", "data.num_workers=0"]
-SMALL_PRIOR = ["model.network.width=16", "model.network.depth=1", "model.steps=1", "data.batch_size=8"]
+SMALL_PRIOR = ["model.network.width=16", "model.network.depth=1", "data.batch_size=8"]
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
 
