@@ -73,9 +73,10 @@ def test_wandb_takes_pictures_and_files(
 
 
 def test_wandb_without_an_account_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.chdir(tmp_path)
-    for variable in ("WANDB_API_KEY", "WANDB_MODE"):  # Lightning sets the second if a run was offline
+    wandb.teardown()  # forgets that a run was offline
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):  # Lightning sets the second then
         monkeypatch.delenv(variable, raising=False)
     for variable in ("HOME", "WANDB_CONFIG_DIR"):  # where keys are kept
         monkeypatch.setenv(variable, str(tmp_path))

@@ -1,6 +1,6 @@
 """Resumes a training whose options have changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,8 +21,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     Raises:
         UserError: A changed option cannot be applied.
     """
-    shaping = [{name: value for name, value in options.items() if name in SHAPING} for options in (before, now)]
-    changed = {name: (was, becomes) for name, was, becomes in _differences(*shaping)}
+    changed: dict[str, tuple[Any, Any]] = {}
+    for name in SHAPING:
+        if name in before and name in now:
+            changed |= _differences(before[name], now[name], name)
     for name, (was, becomes) in changed.items():
         if name.endswith(KINDS):
             raise UserError(
@@ -32,15 +34,14 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     return changed
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differences(before: Any, now: Any, path: str) -> dict[str, tuple[Any, Any]]:
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return {path: (before, now)} if before != now else {}
+    found: dict[str, tuple[Any, Any]] = {}
     for name in before:
-        if name not in now or name == PLACES:
-            continue
-        was, becomes = before[name], now[name]
-        if isinstance(was, Mapping) and isinstance(becomes, Mapping):
-            yield from _differences(was, becomes, f"{prefix}{name}.")
-        elif was != becomes:
-            yield f"{prefix}{name}", was, becomes
+        if name in now and name != PLACES:
+            found |= _differences(before[name], now[name], f"{path}.{name}")
+    return found
 
 
 class ApplyOptions(pl.Callback):
