@@ -552,8 +552,8 @@ async def reconstructed(
     try:
         edits = EDITS.validate_json(text or "{}", strict=True)
     except ValidationError as error:
-        found = findings(error.errors(), "body", "edits")
-        raise Problem(422, f"edits: {sentence(error.errors())}", errors=found) from error
+        mistakes = findings(error.errors(), "body", "edits")
+        raise Problem(422, f"edits: {sentence(error.errors())}", errors=mistakes) from error
     with pointing_to("body"):
         rendering.check_edits(generator, edits)
 
