@@ -1,4 +1,4 @@
-// The page's JavaScript. What names mean and which there are is checked by TypeScript (tsconfig.json).
+// Checks the page's JavaScript. TypeScript checks names and types (tsconfig.json).
 
 import js from "@eslint/js";
 

@@ -1,19 +1,19 @@
-"""Measures how faces are found in photos and aligned: how many, how exactly, how often where there is none, how fast.
+"""Measures how faces in photos are found and aligned: how many are found, how exactly, how often by mistake, how fast.
 
 python benchmarks/alignment.py --splits splits
 python benchmarks/alignment.py --splits splits --split val --count 500
 
-Faces of a packed split are laid into larger pictures without a face: at random places, turned by up to 30 degrees to
-either side, 60 to 300 pixels wide (a face is 0.485 of its packed square, by the median of YuNet's boxes).
+Faces of a packed split are placed in larger pictures without a face: at random places, turned by up to 30 degrees to
+either side, and 60 to 300 pixels wide. A face is taken to be 0.485 of its packed square, the median of YuNet's boxes.
 
-Where a face's eyes are is known in two ways. *As it was* compares with what the same code finds in the packed image
-itself, carried along by the known placement: the error that place, size and angle bring. *As CelebA* compares with
-CelebA's own alignment, which was made from landmarks that people marked, so it needs no detector; the error has that of
-those people in it. The first row has the packed images themselves. Errors are distances in the aligned square, when it
-has 150 pixels.
+The places of the eyes are known in two ways. *As it was* compares with the eyes that the same code finds in the packed
+image itself, moved to where the face was placed. This is the error that place, size and angle cause. *As CelebA*
+compares with CelebA's own alignment. People marked the landmarks for that, so it needs no detector, but their errors
+are part of the result. The first row has the packed images themselves. Errors are distances in the aligned square, in
+pixels of 150×150.
 
 Pictures without a face are clouds of coloured noise, drawings of shapes and letters, magnified corners of packed images
-(a passer-by may be in one), and packed images whose blocks of 25×25 pixels are shuffled. A picture counts as wrong if
+(which may show a passer-by), and packed images whose blocks of 25×25 pixels are shuffled. A picture counts as wrong if
 any face is found. Rates are per second of CPU time of one thread, so other work on the machine matters little.
 """
 
@@ -32,13 +32,13 @@ from tqdm import tqdm
 from face_generation.errors import UserError, exit_on_user_error
 from face_generation.generator.alignment import LANDMARKS, Square, find_faces
 
-PACKED = 150  # pixels, the size that errors are told at
-FACE = 0.485  # squares, the width of a face
+PACKED = 150  # pixels; errors are given at this size
+FACE = 0.485  # width of a face, as a share of its square
 WIDTHS = (60.0, 300.0)  # pixels of a face in a photo
 DEGREES = 30.0
 CANVAS = (480, 1280)  # pixels, both sides
 EYES = LANDMARKS[:2]
-ELSEWHERE = 0.25  # squares; a face whose eyes are farther off is another one, or none
+ELSEWHERE = 0.25  # as a share of the square; if the eyes are farther off, it is another face, or none
 TARGETS = {"error": 1.5, "found": 0.98, "wrong": 0.01}
 
 Random = np.random.RandomState
@@ -73,14 +73,14 @@ def drawing(random: Random, images: NDArray[np.uint8], width: int, height: int) 
 
 
 def corner(random: Random, images: NDArray[np.uint8], width: int, height: int) -> Image.Image:
-    """What is beside somebody's head: an upper corner of a packed image, a quarter of it wide."""
+    """An upper corner of a packed image, a quarter of it wide. It shows what is beside somebody's head."""
     image, part = images[random.randint(len(images))], images.shape[1] // 4
     area = image[:part, :part] if random.randint(2) else image[:part, -part:]
     return Image.fromarray(area).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def shuffled(random: Random, images: NDArray[np.uint8], width: int, height: int) -> Image.Image:
-    """All of a photo but its order."""
+    """A photo whose blocks are in a random order."""
     side = images.shape[1] // 6
     image = images[random.randint(len(images))][: 6 * side, : 6 * side]
     blocks = image.reshape(6, side, 6, side, 3).swapaxes(1, 2).reshape(36, side, side, 3)
@@ -96,7 +96,7 @@ def empty(random: Random, images: NDArray[np.uint8], kind: int) -> Image.Image:
 
 
 def placed(random: Random, images: NDArray[np.uint8], index: int) -> tuple[Image.Image, Square]:
-    """A picture with the face of `images[index]` in it, and the square of the picture that it lies in."""
+    """A picture with the face of `images[index]` in it, and the square of the picture where the face is."""
     picture = empty(random, images, index)
     width = np.exp(random.uniform(*np.log(WIDTHS)))
     way = width / FACE * np.exp(1j * np.radians(random.uniform(-DEGREES, DEGREES)))
@@ -114,7 +114,7 @@ def placed(random: Random, images: NDArray[np.uint8], index: int) -> tuple[Image
 
 
 def unplaced(image: NDArray[np.uint8]) -> tuple[Image.Image, Square]:
-    """A packed image at the left of a wider one, where it is not taken for one that is aligned already."""
+    """A packed image at the left of a wider one, so that it does not count as already aligned."""
     height, width, _ = image.shape
     picture = Image.new("RGB", (2 * width, height), "grey")
     picture.paste(Image.fromarray(image))
@@ -122,7 +122,13 @@ def unplaced(image: NDArray[np.uint8]) -> tuple[Image.Image, Square]:
 
 
 def errors(found: Square, true: Square, expected: NDArray[np.complexfloating]) -> list[float]:
-    """How far, in packed pixels, each eye lies in a found square from where the true one has what is expected there."""
+    """The error of each eye, in pixels of the packed image.
+
+    Args:
+        found: The square that was found in a picture.
+        true: The square where the face really is.
+        expected: The places of the eyes in `true`.
+    """
     return (abs((true.in_photo(expected) - found.corner) / found.side - EYES) * PACKED).tolist()
 
 

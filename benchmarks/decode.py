@@ -1,4 +1,4 @@
-"""Times a bundle's decoder, and its encoder where it has one: one face on one core, and many on all cores.
+"""Times a bundle's decoder, and its encoder if it has one: one face on one core, and many faces on all cores.
 
 python benchmarks/decode.py
 python benchmarks/decode.py --bundle path/to/bundle
@@ -35,7 +35,7 @@ def main() -> None:
     latents = generator.latents(MANY, truncation=1.0)
     images = generator.decode(latents)
 
-    # An image is always decoded by itself on one thread, so one image is one core.
+    # Each image is decoded by itself on one thread, so one image uses one core.
     rows: list[tuple[str, int, Callable[[], object]]] = [
         ("decode 1 on one core", 1, lambda: generator.decode(latents[:1])),
         (f"decode {MANY} on all cores", MANY, lambda: generator.decode(latents)),

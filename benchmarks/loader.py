@@ -1,12 +1,12 @@
-"""Times the packed loader against the plain way, side by side, over the same training images.
+"""Times the packed loader and the plain way, by turns, over the same training images.
 
 python benchmarks/loader.py
 python benchmarks/loader.py --data data
 
 The plain way is torchvision's ImageFolder of 178×218 JPEGs, Resize, CenterCrop, ToTensor, and a DataLoader with one
-worker. The packed loader hands over bytes, which become floats and are flipped on the device that trains; the last row
-does that on this CPU as well (the plain way neither flips nor scales to [-1, 1]). The files are in memory after the
-first round, which is not timed; with archives that are larger than the memory, the disk is what is measured.
+worker. It neither flips images nor scales them to [-1, 1]. The packed loader delivers bytes, which the device that
+trains turns into floats and flips. The last row includes that work, on this CPU. The first round is not timed, and
+after it the files are in memory. If an archive is larger than the memory, the disk is measured instead.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TARGET = 20  # times the plain way
 
 
 def packed(folder: Path, batch_size: int, on_device: bool) -> Iterator[Iterator[Tensor]]:
-    """Epochs of bytes, as the loader hands them over, or of float batches, as a training step gets them."""
+    """Epochs of bytes, as the loader delivers them, or of float batches, as a training step gets them."""
     datamodule = PackedDataModule(str(folder), batch_size)
     datamodule.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     datamodule.trainer.training = True  # images are flipped in training only
@@ -103,7 +103,7 @@ def main() -> None:
             "packed, made float here": packed(folder / "splits", arguments.batch_size, on_device=True),
         }
         rates: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(1 + arguments.rounds):  # by turns, so that what else the machine does is fair to both
+        for _ in range(1 + arguments.rounds):  # by turns, so that other work on the machine slows all ways equally
             for name, epochs in ways.items():
                 rates[name].append(rate(next(epochs)))
 

@@ -1,4 +1,4 @@
-"""Times packing: images a second from the archive to the arrays, and the most memory it took.
+"""Times packing: images per second from the archive to the arrays, and the most memory that it took.
 
 python benchmarks/packing.py
 python benchmarks/packing.py --data data --size 256

@@ -1,7 +1,8 @@
-"""Sends the service the worst photos there are, several at a time, beside clients who want faces. Linux only.
+"""Sends the service the worst photos that we know, several at a time, while other clients ask for faces. Linux only.
 
-The process has to live within the memory of a small container, to give back what it took, and to draw on. As root it
-runs in a control group of that size, which kills it if it takes more. Otherwise its resident memory is compared.
+The process must not need more memory than a small container has, must give it back afterwards, and must go on drawing.
+As root, this runs it in a control group of that size, which kills the process if it takes more. Otherwise, resident
+memory is compared.
 
 python benchmarks/photos.py
 python benchmarks/photos.py --seconds 10 workers=2
@@ -24,13 +25,13 @@ from service import TIMEOUT, Connection, Load, closed_loop, memory, serving, sin
 
 from face_generation.generator import Generator
 
-LIMIT = 1024  # MiB that the process may ever have, as in compose.yaml and deploy/kubernetes.yaml
+LIMIT = 1024  # MiB that the process may have at any time, as in compose.yaml and deploy/kubernetes.yaml
 GROUPS = Path("/sys/fs/cgroup")
-BACK = 1.1  # times the memory before, at most, when all is over
-SLOWER = 3.0  # times the 99th percentile of single faces without photos, at most
-SENDERS = 8  # of photos
-CLIENTS = 2  # who want faces
-REST = 3.0  # seconds after which memory is looked at
+BACK = 1.1  # largest memory afterwards, relative to the memory before
+SLOWER = 3.0  # largest 99th percentile of single faces, relative to that without photos
+SENDERS = 8  # clients that send photos
+CLIENTS = 2  # clients that ask for faces
+REST = 3.0  # seconds until memory is measured
 
 Photo = Callable[[], bytes]
 
@@ -65,7 +66,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def crowd() -> bytes:
-    """Hundreds of faces, each of which is looked at."""
+    """A photo of hundreds of faces, each of which is looked at again."""
     faces = [Image.fromarray(face).resize((100, 100)) for face in Generator.load("vae").sample(32)]
     canvas = Image.new("RGB", (4000, 4000))
     for i in range(40 * 40):
@@ -96,7 +97,7 @@ def upload(photo: bytes, query: str) -> bytes:
 
 
 async def senders(port: int, requests: dict[str, bytes], seconds: float) -> dict[str, Counter[int]]:
-    """Statuses of answers by kind of photo, from clients who each send one after the other."""
+    """Counts the statuses of answers by kind of photo. Each client sends one photo after the other."""
     statuses: dict[str, Counter[int]] = {name: Counter() for name in requests}
     end = time.perf_counter() + seconds
 

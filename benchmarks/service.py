@@ -1,7 +1,7 @@
-"""Times the service against its floor, which is decoding and encoding alone on all cores, by turns in one run.
+"""Times the service and its floor, by turns. The floor is drawing and encoding pictures alone, on all cores.
 
-The server is a process of its own; the clients share the machine with it. What they cost is shown as well: where it is
-not small beside the server's CPU time, compare CPU times, not rates. Linux only.
+The server is a separate process, and the clients run on the same machine. Their CPU time is shown, too. If it is not
+small beside the server's, compare CPU times and not rates. Linux only.
 
 python benchmarks/service.py
 python benchmarks/service.py --overload    # ten times the load that it can carry, for a minute
@@ -31,25 +31,25 @@ import uvloop
 from face_generation.generator import Generator, pictures
 from face_generation.generator.parallel import cores, parallel_map
 
-TARGET = 0.30  # share of the HTTP layer in the CPU time of a face, at most
-CLIENTS = 16  # many enough that every core always has a face to draw
+TARGET = 0.30  # largest share of the HTTP layer in the CPU time of a face
+CLIENTS = 16  # enough that every core always has a face to draw
 BATCH = 64  # faces
-FLOOR_FACES = 200  # a turn of the floor
-TIMEOUT = 60.0  # seconds, after which a request has failed
-OVERLOAD = 10  # times the load that it can carry
-RECOVERY = 1.0  # seconds after an overload, at most
-NORMAL = 2.0  # times the median latency before: below it, it is back to normal
-SEEDS = count()  # a new one for each face, so that nothing can have been drawn before
+FLOOR_FACES = 200  # faces in a turn of the floor
+TIMEOUT = 60.0  # seconds after which a request has failed
+OVERLOAD = 10  # times the load that the service can carry
+RECOVERY = 1.0  # longest time until latency is normal after an overload, in seconds
+NORMAL = 2.0  # latency is normal below this multiple of the median before
+SEEDS = count()  # each face has a new seed, so that nothing has been drawn before
 
 Request = Callable[[], bytes]
 
 
 @dataclass
 class Load:
-    """What clients saw, and what it cost."""
+    """What clients saw, and the CPU time that it took."""
 
     seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)  # seconds, of requests that were answered as expected
+    latencies: list[float] = field(default_factory=list)  # in seconds, of requests that were answered as expected
     statuses: Counter[int | str] = field(default_factory=Counter)
     server_cpu: float = 0.0  # seconds
     client_cpu: float = 0.0  # seconds
@@ -65,7 +65,7 @@ class Load:
 
 
 class Connection:
-    """An HTTP connection that is kept; just enough of HTTP/1.1 for answers with a Content-Length."""
+    """An HTTP connection that stays open. It knows enough of HTTP/1.1 for answers with a Content-Length."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -105,7 +105,7 @@ def batch() -> bytes:
 
 @contextmanager
 def serving(options: list[str], group: Path | None = None) -> Iterator[tuple[int, int]]:
-    """A server's process id and port. It starts in the control group, if one is given."""
+    """Runs a server, in a control group if one is given. Yields its process id and port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -139,7 +139,7 @@ def memory(process: int) -> float:
 
 
 async def attempt(connection: Connection, request: bytes, expected: int, load: Load) -> bool:
-    """Asks once and notes the outcome; false if the connection is of no more use."""
+    """Sends a request and records the outcome. Returns whether the connection can be used again."""
     start = time.perf_counter()
     try:
         status: int | str = await asyncio.wait_for(connection.ask(request), TIMEOUT)
@@ -152,7 +152,7 @@ async def attempt(connection: Connection, request: bytes, expected: int, load: L
 
 
 async def closed_loop(port: int, clients: int, seconds: float, request: Request, expected: int) -> Load:
-    """Each client asks again as soon as it is answered."""
+    """Runs clients that each send the next request as soon as the last one is answered."""
     load = Load()
     start = time.perf_counter()
 
@@ -169,9 +169,9 @@ async def closed_loop(port: int, clients: int, seconds: float, request: Request,
 
 
 async def flood(port: int, rate: float, seconds: float, normal: float, watch: Callable[[], None]) -> Load:
-    """`rate` requests a second begin, whether or not those before are answered, as from many people.
+    """Begins `rate` requests per second, whether or not earlier ones are answered, as many people would.
 
-    `watch` is called each second. When no more begin, one client asks on until it is answered within `normal` seconds.
+    It calls `watch` each second. After the last request, one client asks until it is answered within `normal` seconds.
     """
     load = Load()
     idle: list[Connection] = []
@@ -219,7 +219,7 @@ async def recovery(port: int, normal: float) -> float:
 
 
 def measure(process: int, run: Callable[[], Load]) -> Load:
-    """Runs a load and adds what it cost."""
+    """Runs a load and adds its CPU times."""
     server, client = cpu_seconds(process), time.process_time()
     load = run()
     load.server_cpu, load.client_cpu = cpu_seconds(process) - server, time.process_time() - client
@@ -227,7 +227,7 @@ def measure(process: int, run: Callable[[], Load]) -> Load:
 
 
 def floor(generator: Generator) -> Load:
-    """Faces drawn and encoded in this process, on all cores."""
+    """Draws and encodes faces in this process, on all cores."""
     cpu, start = time.process_time(), time.perf_counter()
 
     def draw(seed: int) -> float:
@@ -282,7 +282,7 @@ def compare(options: list[str], rounds: int, seconds: float) -> None:
 
 
 def overload(options: list[str], seconds: float) -> None:
-    """Prints what comes of ten times the load that the service can carry, and how soon it is over."""
+    """Prints what happens under ten times the load that the service can carry, and how soon it recovers."""
     with serving(options) as (process, port):
         carried = uvloop.run(closed_loop(port, CLIENTS, 5, single, 200))
         capacity = len(carried.latencies) / carried.seconds
@@ -310,10 +310,10 @@ def overload(options: list[str], seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("options", nargs="*", help="of the server, such as workers=1 limits.queue=64")
+    parser.add_argument("options", nargs="*", help="options of the server, such as workers=1 limits.queue=64")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each kind of load (default: 5)")
-    parser.add_argument("--seconds", type=float, help="of each turn (default: 3), or of the overload (default: 60)")
-    parser.add_argument("--overload", action="store_true", help="ten times the load that it can carry")
+    parser.add_argument("--seconds", type=float, help="length of a turn (default: 3) or of the overload (default: 60)")
+    parser.add_argument("--overload", action="store_true", help="send ten times the load that the service can carry")
     arguments = parser.parse_args()
 
     print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}")

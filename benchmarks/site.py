@@ -1,4 +1,4 @@
-"""Times a site without a server in headless Chromium: the first face, a slider, another face; and what is fetched.
+"""Times a site without a server in headless Chromium: the first face, a slider, another face. Counts what is fetched.
 
 python -m face_generation.site
 python benchmarks/site.py site
@@ -19,16 +19,16 @@ from typing import ClassVar
 
 from playwright.sync_api import Page, sync_playwright
 
-PEOPLE = 3  # each comes once with nothing kept, and once more
-TIMES = 10  # that a slider is moved, and another face is opened, at each visit
-STAY = 3000  # milliseconds; after a while the browser keeps what it has compiled
-TARGETS = {  # milliseconds, with the number of threads
+PEOPLE = 3  # each visits twice, the first time with an empty cache
+TIMES = 10  # how often a slider is moved, and another face is opened, at each visit
+STAY = 3000  # milliseconds; the browser needs some time to keep what it has compiled
+TARGETS = {  # milliseconds, by number of threads
     "first face, first visit": {1: 3000},
     "first face, second visit": {2: 1000},
     "slider": {1: 200, 2: 120},
     "another face": {2: 500},
 }
-# Milliseconds until the portrait is another one, and seen.
+# Milliseconds until a new portrait is on the screen.
 CHANGED = """(action) => new Promise((resolve) => {
   const start = performance.now();
   const done = () => requestAnimationFrame(() => resolve(performance.now() - start));
@@ -42,7 +42,7 @@ CHANGED = """(action) => new Promise((resolve) => {
 
 
 class Handler(SimpleHTTPRequestHandler):
-    fetched: ClassVar[list[tuple[str, int]]] = []  # folders of files, and how many bytes they have
+    fetched: ClassVar[list[tuple[str, int]]] = []  # the folder and the bytes of each file
 
     def copyfile(self, source, outputfile) -> None:
         kind = self.path.lstrip("/").partition("/")[0] or "index.html"

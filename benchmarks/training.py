@@ -1,13 +1,13 @@
-"""Times training steps of the autoencoder on the CPU: images/s, GFLOP/s of model arithmetic, and where the rest goes.
+"""Times training steps of the autoencoder on the CPU: images/s, GFLOP/s of model arithmetic, and where the time goes.
 
 python benchmarks/training.py
 python benchmarks/training.py --precision 32-true
 python benchmarks/training.py --return-memory
 
-The steps are those of `python -m face_generation.train`: Lightning's Trainer, the packed datamodule, weight averaging,
-the check for NaN, before the discriminator joins. The pixels are random, which costs the same as faces. Arithmetic is
-what torch's counter finds in the convolutions and matrix products of a forward and a backward pass of encoder, decoder
-and feature network; all else counts as time only.
+The steps are those of `python -m face_generation.train experiment=vae` before the discriminator joins, with Lightning's
+Trainer, the packed datamodule, weight averaging, and the check for NaN. The pixels are random, which costs the same as
+faces. The arithmetic is what torch's counter finds in the convolutions and matrix products of a forward and a backward
+pass of encoder, decoder and feature network. Everything else only counts as time.
 """
 
 import argparse
@@ -40,9 +40,9 @@ from face_generation.models import VAE
 
 TARGET = 550  # GFLOP/s on two cores
 WARM_UP = 5  # steps; the first ones choose kernels and fill the allocator
-PROFILED = 5  # steps, after those that are timed: the profiler slows them a little
+PROFILED = 5  # steps after those that are timed, because the profiler slows them a little
 
-# Where an operation's own time belongs: the first of these that is found among its name and those of its callers.
+# An operation's own time belongs to the first of these groups whose pattern is in its name or in a caller's.
 GROUPS = {
     "data": r"DataLoader|dataloader_next|batch_transfer|batch_to_device",
     "weight averaging": r"WeightAveraging",
@@ -61,7 +61,7 @@ GROUPS = {
 
 
 class Regions(Profiler):
-    """Marks what Lightning does in torch's profile."""
+    """Marks Lightning's actions in torch's profile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Timer(pl.Callback):
 
     @property
     def seconds(self) -> list[float]:
-        """Of each timed step."""
+        """Seconds of each timed step."""
         return np.diff(self.ends[WARM_UP - 1 : self.steps]).tolist()
 
     @property
@@ -104,7 +104,7 @@ class Timer(pl.Callback):
 
 
 def flops_per_image(model: VAE) -> int:
-    """Of a forward and a backward pass; a multiplication and an addition are two."""
+    """FLOP of a forward and a backward pass. A multiplication and an addition count as two."""
     images = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
     with FlopCounterMode(display=False) as counter:
         reconstructions = model.decode(model.encode(images))

@@ -1,7 +1,8 @@
 """Downloads the official CelebA files: img_align_celeba.zip (1.4 GB), list_eval_partition.txt, list_attr_celeba.txt.
 
-They come from the project's copy, or else from Google Drive. An interrupted download is continued, sizes and MD5 are
-checked, and a file that is already there is not downloaded again. CelebA is for non-commercial research only.
+The zip comes from Dropbox or, if that fails, from Google Drive, as the tables do. An interrupted download is continued,
+sizes and MD5 are checked, and a file that is already there is not downloaded again. CelebA is for non-commercial
+research only.
 
 Examples:
   python scripts/download_data.py data
@@ -18,7 +19,7 @@ from face_generation.errors import exit_on_user_error
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to put the files, such as data")
-    parser.add_argument("--mirror", metavar="URL", help="a folder with the three files to use instead of all sources")
+    parser.add_argument("--mirror", metavar="URL", help="address of a folder with the three files, to use alone")
     parser.add_argument(
         "--keep-existing",
         action="store_true",

@@ -1,4 +1,4 @@
-"""Packs faces into the arrays that training reads: train.npy, val.npy and test.npy, square RGB, with a table each.
+"""Packs faces into the arrays that training reads: train.npy, val.npy and test.npy, square RGB, each with a table.
 
 CelebA, all or part of it, in any layout:
     python scripts/train_val_split.py data splits
@@ -10,14 +10,14 @@ Your own photos, in a folder with any subfolders, or in an archive:
 Your own photos with faces anywhere in them, which are aligned like CelebA's:
     python scripts/train_val_split.py ~/Pictures splits --align
 
-Check that splits are still as they were packed:
+Check that splits have not changed since they were packed:
     python scripts/train_val_split.py --verify splits
 
-Each image is turned upright, converted to sRGB, and its centred square is resized. The first of these that exists
-decides the split: a table (list_eval_partition.txt or .csv), folders called train, val and test, the numbers of
-CelebA's images, and chance. The same seed always gives the same split. Attributes come from list_attr_celeba.txt or
-.csv. Both tables are looked for in the source and in the two folders above it. Damaged images are left out and listed.
-An interrupted run is continued where it stopped.
+Each image is turned upright and converted to sRGB, and the square in its middle is resized. The first of these that
+exists decides the split: a table (list_eval_partition.txt or .csv), folders called train, val and test, and the numbers
+of CelebA's images. If there is none, chance decides, and the same seed always gives the same split. Attributes come
+from list_attr_celeba.txt or .csv. Both tables are looked for in the source and in the two folders above it. Damaged
+images are left out and listed. An interrupted run continues where it stopped.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from face_generation.data.packing import IMAGE_SIZE, pack
 from face_generation.data.summary import Summary, check
 from face_generation.errors import exit_on_user_error, printable
 
-LISTED = 20  # damaged images that are listed; summary.json has all
+LISTED = 20  # how many damaged images are listed; summary.json has all
 
 
 class Verify(argparse.Action):
-    """Compares packed splits with their checksums, and ends the program."""
+    """Compares packed splits with their checksums, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, options: Any, folder: Any, option: str | None = None) -> None:
         check(folder, whole=True)
-        print(f"{folder}: all as it was packed")
+        print(f"{folder}: nothing has changed since it was packed")
         parser.exit()
 
 
@@ -57,14 +57,14 @@ def main() -> None:
         choices=("largest", "all"),
         help="cut out and align the largest face of each image, or all faces; otherwise the centred square is taken",
     )
-    parser.add_argument("--threads", type=int, help="how many decode images (default: one for each core, up to 16)")
+    parser.add_argument("--threads", type=int, help="threads that decode images (default: one for each core, up to 16)")
     parser.add_argument("--verify", metavar="FOLDER", type=Path, action=Verify, help="check packed splits instead")
     options = vars(parser.parse_args())
     del options["verify"]
 
     summary, fresh = pack(**options)
     if not fresh:
-        print("nothing to do, these are packed already:")
+        print("nothing to do, because these are already packed:")
     report(summary, options["destination"])
 
 
@@ -76,7 +76,7 @@ def report(summary: Summary, folder: Path) -> None:
     remedy = (
         " (say what with --description and --licence)" if "unknown" in (summary.description, summary.licence) else ""
     )
-    say(f"they are: {summary.description}; licence: {summary.licence}{remedy}")
+    say(f"images: {summary.description}; licence: {summary.licence}{remedy}")
     if summary.passed_over:
         print(f"passed over {sum(seen.count for seen in summary.passed_over.values()):,} other files:")
         for kind, seen in summary.passed_over.items():

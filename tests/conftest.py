@@ -1,12 +1,16 @@
 """What tests in several folders share."""
 
+import io
 import json
+import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,15 +23,43 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from face_generation.command import configs_folder
 from face_generation.data.datamodule import SyntheticDataModule
-from face_generation.export.onnx import write_onnx
+from face_generation.export.onnx import write_sampler
 from face_generation.generator import Bundle
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
 from face_generation.networks.prior import FlowSampler, FlowTransformer
+from face_generation.train import __main__ as training
 
+# Files that take longest, which begin first, so that no process is left alone with one of them at the end.
+LONGEST = (
+    "train/test_train.py",
+    "serve/test_page.py",
+    "test_dvc.py",
+    "test_tracking.py",
+    "evaluate/test_evaluate.py",
+    "site/test_site.py",
+    "push/test_hub.py",
+    "models/test_dcgan.py",
+    "serve/test_openapi.py",
+    "serve/test_page_in_firefox.py",
+    "metrics/test_attributes.py",
+    "metrics/test_recognition.py",
+    "test_tracker.py",
+    "serve/test_ray.py",
+    "serve/test_operation.py",
+    "export/test_export.py",
+    "editing/test_measure.py",
+)
+SECONDS = 120  # until what a browser is to show must be there, on a machine that is busy with other things as well
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
 LATENT_DIM = 8
 SIZE = 150
 PREFIX = "/some/where"  # that a host of files has its folder under
@@ -35,16 +67,22 @@ TOLD = ("smiling", "eyeglasses", "male", "blurry")  # attributes that the prior 
 TOLD_FACES = [[1, -1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, 1], [1, 1, -1, -1], [-1, -1, 1, 0]]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Makes test processes, and the programs that they start, what tests expect.
 
     A shell has what it starts in the background ignore Ctrl-C, which programs started from there inherit: undone here.
-    Where there is a test process a core, each keeps to one thread.
+    Where there is a test process a core, each keeps to one thread. Files begin in the order of the items, below.
     """
+    config.option.loadscopereorder = False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def save_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], *, encoder: bool) -> None:
@@ -128,8 +166,7 @@ def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for parameter in network.parameters():
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     sampler = FlowSampler(network, torch.zeros(2, 1, 1), torch.ones(2, 1, 1), steps=2, guidance=2.0)
-    inputs = {"normal": torch.zeros(2, 8), "attributes": torch.zeros(2, len(TOLD))}
-    write_onnx(sampler.eval(), inputs, "latents", folder / "prior.onnx")
+    write_sampler(sampler.eval(), len(TOLD), folder / "prior.onnx")
     np.savez_compressed(folder / "attributes.npz", values=np.array(TOLD_FACES, dtype=np.int8))
     about = json.loads((folder / "bundle.json").read_text())
     Bundle.write(
@@ -162,12 +199,49 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
 
+@pytest.fixture(scope="session")
+def train() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`train(folder, *options)` trains as the command does in that folder. It runs in this process, because another one
+    would first import torch and MLflow for seconds."""
+
+    lightning = logging.getLogger("pytorch_lightning")
+    lightning.handlers.clear()  # its own, which it makes if it is imported before anything else handles logs
+    lightning.propagate = True
+
+    def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        status: Any = 0
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as errors,
+        ):
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["train.py", *options])
+            try:
+                training.main()
+            except SystemExit as stop:
+                status = stop.code
+        return subprocess.CompletedProcess(options, status, out.getvalue(), errors.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's store without runs, to copy, because MLflow takes seconds to make one."""
+    from mlflow import MlflowClient  # here, because most tests need no MLflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
 # Networks of a few channels, whatever the size of the images.
 SMALL_NETWORKS = {
     "vae": [
         "model.encoder.latent_channels=2",
         "model.encoder.channels=[8,8,8,8]",
-        "model.decoder.channels=[8,8,8,8]",
+        "model.decoder.channels=[8,8,8,8,8]",
         "model.discriminator.channels=[8,8]",
     ],
     "prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2"],
@@ -260,3 +334,60 @@ def hosting() -> Callable[[Path], AbstractContextManager[str]]:
             thread.join()
 
     return host
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. In it, and for `expect`, everything has the same time."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=1000 * SECONDS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+        expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile."""
+    context = browser.new_context()
+    context.set_default_timeout(1000 * SECONDS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """`visit(fragment, **context)` opens the page in a fresh profile, at `site` or another address. The test fails if
+    the page asks for anything elsewhere, or if the browser complains, other than about answers that are errors where
+    they are `refused`."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(fragment: str = "", *, address: str = site, refused: bool = False, **context: Any) -> Page:
+        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
+        contexts[-1].set_default_timeout(1000 * SECONDS)
+        page = contexts[-1].new_page()
+
+        def listen(message: Any) -> None:
+            if message.type in ("error", "warning") and not (
+                refused and message.text.startswith("Failed to load resource")
+            ):
+                complaints.append(message.text)
+
+        page.on("console", listen)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
+        page.goto(address + fragment)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def elsewhere(url: str, address: str) -> list[str]:
+    return [] if url.startswith((address, "blob:", "data:")) else [url]

@@ -258,7 +258,7 @@ def test_what_the_image_installs_serves_faces_without_torch(tmp_path: Path) -> N
     bare = {"PATH": path}
     with running([python, *command[1:]], bare, environment) as server:
         address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 urlopen(f"{address}/ready").close()
@@ -273,7 +273,7 @@ def test_what_the_image_installs_serves_faces_without_torch(tmp_path: Path) -> N
         check[-1] = check[-1].replace(str(SETTINGS.port), str(port))
         healthy = subprocess.run([python, *check[1:]], env=bare)
         server.send_signal(signal.SIGTERM)
-        stopped = server.wait(30)
+        stopped = server.wait(60)
         unhealthy = subprocess.run([python, *check[1:]], env=bare, capture_output=True)
 
     np.testing.assert_array_equal(face, Generator.load("vae").sample(1, seed=5)[0])

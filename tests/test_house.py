@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -100,6 +101,13 @@ def test_names_of_tests_are_short() -> None:
     names = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
 
     assert [name for name in names if len(name) >= 60] == []
+
+
+def test_no_merge_was_left_half_done() -> None:
+    found = subprocess.run(["git", "grep", "-lE", "^(<{7}|>{7}) "], cwd=ROOT, capture_output=True, text=True)
+
+    assert found.stdout.split() == []
+    assert found.returncode == 1, found.stderr  # git looked, and there was nothing
 
 
 def test_the_readme_has_the_figures_of_the_shipped_bundles() -> None:

@@ -1,14 +1,17 @@
 """The logger by itself, on a store in a file: what a run says about itself, and a store that fails for a while."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import Engine, event
 
 from face_generation.errors import UserError
 from face_generation.tracking import Tracker
@@ -18,14 +21,6 @@ from face_generation.tracking import Tracker
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs, which takes MLflow seconds to make."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
 
 
 @pytest.fixture
@@ -86,7 +81,20 @@ def test_a_locked_store_delays_what_is_logged(tracker: Tracker, folder: Path) ->
     assert [point.step for point in client.get_metric_history(tracker.run_id, "loss")] == list(range(20))
 
 
-def test_a_store_that_is_locked_at_the_start_is_one_line(store: str, folder: Path) -> None:
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """SQLite waits a moment for a lock, where MLflow tells it to wait for 20 seconds."""
+
+    def hurry(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        return re.sub(r"busy_timeout = \d+", "busy_timeout = 10", statement), parameters
+
+    listened = (Engine, "before_cursor_execute", hurry)
+    event.listen(*listened, retval=True)
+    yield
+    event.remove(*listened)
+
+
+def test_a_store_that_is_locked_at_the_start_is_one_line(impatient: None, store: str, folder: Path) -> None:
     tracker = Tracker("run", "faces", "demo", store)
     other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
-from playwright.sync_api import Locator, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, expect
 
 from face_generation.generator import Generator
 
@@ -35,18 +35,15 @@ SMALL = [
     "data.batch_size=8",
     "model.encoder.latent_channels=2",
     "model.encoder.channels=[8,8,8,8]",
-    "model.decoder.channels=[8,8,8,8]",
+    "model.decoder.channels=[8,8,8,8,8]",
     "model.discriminator.channels=[8,8]",
     "trainer.max_epochs=1",
     f"trainer.limit_train_batches={STEPS}",
     "trainer.log_every_n_steps=1",
     "trainer.accelerator=cpu",
 ]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+AT_ONCE = {"MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0", "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0"}  # it asks again
+Train = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def free_port() -> int:
@@ -56,8 +53,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def mlflow_server(folder: Path, empty_store: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server started in `folder`, over the store that training there logs to by default: its address and process."""
+    shutil.copy(empty_store, folder)
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
@@ -97,8 +95,11 @@ def python(module: str, *options: str) -> list[str]:
     return [sys.executable, "-m", f"face_generation.{module}", *options]
 
 
-def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(python("train", *SMALL, *options), cwd=folder, capture_output=True, text=True, timeout=300)
+def training(folder: Path, *options: str, **streams: Any) -> subprocess.Popen[str]:
+    """The command, which runs in `folder` and asks a server that does not answer again at once."""
+    return subprocess.Popen(
+        python("train", *SMALL, *options), cwd=folder, env=os.environ | AT_ONCE, text=True, **streams
+    )
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -138,10 +139,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(workspace: Path) -> Iterator[Trained]:
+def trained(workspace: Path, train: Train, empty_store: Path) -> Iterator[Trained]:
     """A run of one epoch, resumed for a second one, on a server."""
-    with mlflow_server(workspace) as (address, _):
-        options = [f"logger.mlflow.tracking_uri={address}", "hydra.run.dir=outputs/demo/run"]
+    with mlflow_server(workspace, empty_store) as (address, _):
+        options = [*SMALL, f"logger.mlflow.tracking_uri={address}", "hydra.run.dir=outputs/demo/run"]
         done = train(workspace, *options)
         assert done.returncode == 0, done.stdout + done.stderr
         folder = workspace / "outputs/demo/run"
@@ -211,96 +212,72 @@ def test_a_registered_model_draws_what_its_bundle_draws(trained: Trained, tmp_pa
         assert np.array_equal(face, Generator.load(trained.folder / "bundle").sample(1, seed=1)[0])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
-def test_the_run_page_shows_curves_and_grids(trained: Trained) -> None:
+def test_the_run_page_shows_curves_and_grids(trained: Trained, context: BrowserContext) -> None:
     run = trained.run.info
-    page_of_run = f"{trained.address}/#/experiments/{run.experiment_id}/runs/{run.run_id}/model-metrics"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(120_000)
-        expect.set_options(timeout=120_000)
-        page.goto(page_of_run)
+    page = context.new_page()
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    page.goto(f"{trained.address}/#/experiments/{run.experiment_id}/runs/{run.run_id}/model-metrics")
 
-        search = page.get_by_placeholder("Search metric charts")
-        search.fill("train/loss")
-        curve = page.locator(".js-plotly-plot path.js-line").first
-        expect(curve).to_be_visible()
-        # Waits for it: the page filters its charts a moment after the typing.
-        expect(curve).to_have_attribute("d", re.compile(f"^([ML][^ML]*){{{2 * STEPS}}}$"))
+    search = page.get_by_placeholder("Search metric charts")
+    search.fill("train/loss")
+    curve = page.locator(".js-plotly-plot path.js-line").first
+    expect(curve).to_be_visible()
+    # Waits for it: the page filters its charts a moment after the typing.
+    expect(curve).to_have_attribute("d", re.compile(f"^([ML][^ML]*){{{2 * STEPS}}}$"))
 
-        for name in ("samples", "reconstructions"):
-            search.fill(name)
-            grid = page.locator(f"img[src*='images%2F{name}']").first
-            grid.scroll_into_view_if_needed()
-            expect(grid).to_be_visible()
-            assert loaded(grid)
-        browser.close()
+    for name in ("samples", "reconstructions"):
+        search.fill(name)
+        grid = page.locator(f"img[src*='images%2F{name}']").first
+        grid.scroll_into_view_if_needed()
+        expect(grid).to_be_visible()
+        assert loaded(grid)
 
 
 def loaded(image: Locator) -> bool:
     return image.evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
 
 
-@dataclass
-class Unreachable:
-    folder: Path
-    address: str
-    status: int
-    stdout: str
-    stderr: str
+def test_no_server_stops_before_the_first_step(
+    trained: Trained, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in AT_ONCE.items():
+        monkeypatch.setenv(name, value)
+    address = f"http://127.0.0.1:{free_port()}"
+    options = [f"data.folder={trained.splits}", f"logger.mlflow.tracking_uri={address}", "hydra.run.dir=run"]
+    done = train(tmp_path, *SMALL, *options, "logger.mlflow.when_unreachable=stop")
+
+    assert done.returncode == 2
+    assert re.fullmatch(rf"error: MLflow does not answer at {address}; [^\n]+\n", done.stderr)
+    assert not (tmp_path / "run/checkpoints").exists()
 
 
-@pytest.fixture(scope="module")
-def unreachable(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> dict[str, Unreachable]:
-    """Trainings, side by side, with the address of a server that is not there; by `when_unreachable`."""
-    started = {}
-    for choice in ("stop", "local"):
-        folder, address = tmp_path_factory.mktemp(choice), f"http://127.0.0.1:{free_port()}"
-        options = [f"data.folder={trained.splits}", f"logger.mlflow.tracking_uri={address}"]
-        command = python("train", *SMALL, *options, f"logger.mlflow.when_unreachable={choice}", "hydra.run.dir=run")
-        pipe = subprocess.PIPE
-        started[choice] = folder, address, subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
-    done = {}
-    for choice, (folder, address, process) in started.items():
-        printed = process.communicate(timeout=300)
-        done[choice] = Unreachable(folder, address, process.returncode, *printed)
-    return done
+def test_no_server_and_on_to_the_local_store(trained: Trained, tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    options = [f"data.folder={trained.splits}", f"logger.mlflow.tracking_uri={address}", "hydra.run.dir=run"]
+    pipe = subprocess.PIPE
+    process = training(tmp_path, *options, "logger.mlflow.when_unreachable=local", stdout=pipe, stderr=pipe)
+    out, errors = process.communicate(timeout=300)
 
-
-def test_no_server_stops_before_the_first_step(unreachable: dict[str, Unreachable]) -> None:
-    stopped = unreachable["stop"]
-
-    assert stopped.status == 2
-    assert re.fullmatch(rf"error: MLflow does not answer at {stopped.address}; [^\n]+\n", stopped.stderr)
-    assert not (stopped.folder / "run/checkpoints").exists()
-
-
-def test_no_server_and_on_to_the_local_store(unreachable: dict[str, Unreachable]) -> None:
-    went_on = unreachable["local"]
-
-    assert went_on.status == 0, went_on.stderr
-    assert f"MLflow does not answer at {went_on.address}" in went_on.stdout
-    assert "Retrying" not in went_on.stdout + went_on.stderr
-    client = MlflowClient(f"sqlite:///{went_on.folder}/mlflow.db")
+    assert process.returncode == 0, errors
+    assert f"MLflow does not answer at {address}" in out
+    assert "Retrying" not in out + errors
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert steps(client, only_run(client), "train/loss") == list(range(STEPS))
     assert len(client.search_model_versions("name='demo'")) == 1
 
 
-def test_a_server_that_dies_costs_no_training(trained: Trained, tmp_path: Path) -> None:
+def test_a_server_that_dies_costs_no_training(trained: Trained, tmp_path: Path, empty_store: Path) -> None:
     record = tmp_path / "run/mlflow_run.json"
-    with mlflow_server(tmp_path) as (address, server):
+    with mlflow_server(tmp_path, empty_store) as (address, server):
         options = [f"data.folder={trained.splits}", f"logger.mlflow.tracking_uri={address}", "trainer.max_epochs=4"]
-        training = subprocess.Popen(
-            python("train", *SMALL, *options, "hydra.run.dir=run"), cwd=tmp_path, stdout=subprocess.PIPE, text=True
-        )
-        wait_for(record.exists, training)
+        process = training(tmp_path, *options, "hydra.run.dir=run", stdout=subprocess.PIPE)
+        wait_for(record.exists, process)
         client = MlflowClient(address)
-        wait_for(lambda: "val/loss" in only_run(client).data.metrics, training)
+        wait_for(lambda: "val/loss" in only_run(client).data.metrics, process)
         kill(server)
-        output, _ = training.communicate(timeout=300)
+        output, _ = process.communicate(timeout=300)
 
-    assert training.returncode == 0, output
+    assert process.returncode == 0, output
     store = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     first, second = only_run(store), only_run(store, "face-generation-local")
     assert second.data.tags["continues"] == f"{address} run {first.info.run_id}"

@@ -1,1 +1,1 @@
-"""Where faces come from: CelebA's own files, packed splits, and batches of them."""
+"""Everything about data sets: CelebA's files, people's own photos, packed splits, and batches of them."""

@@ -1,7 +1,7 @@
 """Reads and writes tables of splits and of attributes: CelebA's own, and those that people make themselves.
 
-Fields are in columns, as CelebA has them, or separated by commas, semicolons or tabs. Any line ends are accepted, with
-or without a byte order mark and a heading. A table may spell image names in another way than the disk.
+Fields are in columns, as in CelebA's tables, or are separated by commas, semicolons or tabs. A table may have any line
+ends, a byte order mark, and a heading. It may spell image names differently from the disk.
 """
 
 import codecs
@@ -23,22 +23,26 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-ZERO = 2  # stands for a 0 until we know whether the table means "absent" or "unknown" by it
+ZERO = 2  # stands for a 0 until we know whether a 0 in this table means "absent" or "unknown"
 PRESENCE = {"1": 1, "1.0": 1, "True": 1, "-1": -1, "-1.0": -1, "False": -1, "0": ZERO, "0.0": ZERO, "": 0}
 NAME_HEADINGS = frozenset({"image_id", "image", "image_name", "img", "file", "filename", "file_name", "name", "path"})
 
-Attributes = tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]
+Attributes = tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]  # names of attributes; values by image
 
 
 def read_partition(label: str, data: bytes) -> dict[str, str]:
-    """Reads a table of a split: image name → "train", "val" or "test".
+    """Reads a table of a split.
 
     Args:
         label: Name of the file in messages.
         data: Content of the file.
 
+    Returns:
+        Image name → "train", "val" or "test".
+
     Raises:
-        UserError: The file is not text, or a line is not an image name and 0, 1 or 2 (or the name of a split).
+        UserError: The file is empty or is not text, a line is not an image name and 0, 1 or 2 (or the name of a split),
+            or an image is named twice.
     """
     lines = _lines(label, data)
     separator = _separator(lines)
@@ -61,19 +65,20 @@ def read_partition(label: str, data: bytes) -> dict[str, str]:
 
 
 def read_attributes(label: str, data: bytes) -> Attributes:
-    """Reads a table of attributes. CelebA's has a count, then the attribute names, then lines of an image name and
-    values.
+    """Reads a table of attributes.
+
+    CelebA's table begins with a count and a line of attribute names. Each other line is an image name and its values.
 
     Args:
         label: Name of the file in messages.
         data: Content of the file.
 
     Returns:
-        The attribute names, and for each image name its values as int8, in the order of the names: 1, -1, or 0 where
-        unknown. In a table without any -1 a 0 means -1.
+        The K attribute names, and for each image name its values, int8 K: 1, -1, or 0 if unknown. In a table without
+        any -1, a 0 means -1.
 
     Raises:
-        UserError: The file is not text, a line is malformed, or there are fewer or more lines than the count says.
+        UserError: The file is not text, names no image, or has a malformed line, or the count is wrong.
     """
     lines = _lines(label, data)
     separator = _separator(lines)
@@ -84,7 +89,7 @@ def read_attributes(label: str, data: bytes) -> Attributes:
     number, heading = lines[0] if lines else (1, "")
     columns = [field.strip() for field in heading.split(separator)]
     while columns and not columns[-1]:
-        columns.pop()  # of a separator at the end
+        columns.pop()  # a separator at the end makes an empty column
     skipped = 0  # columns before the name
     aligned = separator and len(lines) > 1 and len(_fields(lines[1][1], separator, 0)) == len(columns)
     if columns and (aligned or columns[0].lower() in {"", *NAME_HEADINGS}):
@@ -103,7 +108,7 @@ def read_attributes(label: str, data: bytes) -> Attributes:
             raise _malformed(label, number, f"names {name} a second time")
         values[name] = row
     if count not in (None, len(values)):
-        raise UserError(f"{label} promises {count} images but has {len(values)}; download it again")
+        raise UserError(f"{label} says that it has {count} images, but has {len(values)}; download it again")
     if not values:
         raise UserError(f"{label} names no image; download it again")
     table = np.array(list(values.values()), dtype=np.int8)
@@ -112,8 +117,12 @@ def read_attributes(label: str, data: bytes) -> Attributes:
 
 
 def write_attributes(path: Path, names: Sequence[str], rows: Mapping[str, NDArray[np.int8]]) -> None:
-    """Writes a table of attributes in CelebA's form: a count, the attribute names, then each image name with its values
-    (1, -1 or 0).
+    """Writes a table of attributes in CelebA's form: a count, the attribute names, and a line for each image.
+
+    Args:
+        path: The file to write.
+        names: The K attribute names.
+        rows: Image name → values, int8 K: 1, -1 or 0.
 
     Raises:
         UserError: The file cannot be written.
@@ -124,9 +133,9 @@ def write_attributes(path: Path, names: Sequence[str], rows: Mapping[str, NDArra
 
 
 class Finder:
-    """Finds an image's row in a table, even if the two spell its name differently.
+    """Finds an image's row in a table, even if the table spells the image's name differently.
 
-    Whole paths are compared first, then file names, then names without suffix, then names without leading zeros. Letter
+    Paths are compared first, then file names, then names without their suffix, then names without leading zeros. Letter
     case, the kind of slash and the Unicode form of accents never matter.
     """
 
@@ -134,7 +143,7 @@ class Finder:
         self._rows: dict[tuple[int, str], str | None] = {}
         for name in names:
             for spelling in _spellings(name):
-                # A spelling that fits two rows finds neither.
+                # A spelling that fits two rows must find neither.
                 self._rows[spelling] = None if self._rows.get(spelling, name) != name else name
 
     def find(self, path: str) -> str | None:
@@ -154,14 +163,14 @@ def _spellings(path: str) -> Iterator[tuple[int, str]]:
 
 
 def _lines(label: str, data: bytes) -> list[tuple[int, str]]:
-    """The number (from 1) and the text of each line that is not blank, whatever the line ends."""
+    """The number (from 1) and the text of each line that is not blank."""
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = data.decode("utf-16")
         else:
             text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")  # an older Windows, or no text at all
+        text = data.decode("cp1252", errors="replace")  # text of an old Windows, or no text at all
     if any(control in text for control in "\0\1\2\3\4\5\6\7\b"):
         raise UserError(f"{label} is not a text file; download it again")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -169,7 +178,10 @@ def _lines(label: str, data: bytes) -> list[tuple[int, str]]:
 
 
 def _separator(lines: list[tuple[int, str]]) -> str | None:
-    """The character between fields, the same in all lines but a count and a heading; `None` for white space."""
+    """The character between fields; `None` if white space separates them.
+
+    All lines have the same number of fields, except for a count or a heading on the first.
+    """
     first, *others = [line for _, line in lines[:20]] or [""]
     for separator in "\t;,":
         widths = {len(_fields(line, separator, 0)) for line in others or [first]}
@@ -179,11 +191,11 @@ def _separator(lines: list[tuple[int, str]]) -> str | None:
 
 
 def _fields(line: str, separator: str | None, values: int) -> list[str]:
-    """An image name and its values. Where white space separates them, the name itself may contain some."""
+    """Splits a line into an image name and its values. If white space separates them, the name may contain some."""
     if separator is None:
         return line.rsplit(None, values)
     return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
 
 
 def _malformed(label: str, number: int, reason: str) -> UserError:
-    return UserError(f"{label}, line {number}: {reason}; download the file again or put the line right")
+    return UserError(f"{label}, line {number}: {reason}; download the file again or correct the line")

@@ -1,4 +1,4 @@
-"""What CelebA is: its files, its official split, its forty attributes, and its terms.
+"""Facts about CelebA: its files, its official split, its forty attributes, and its terms.
 
 Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
 """

@@ -20,13 +20,13 @@ from face_generation.data.versioning import pull_splits
 from face_generation.errors import UserError
 
 SHARED_MEMORY = Path("/dev/shm")
-# How many batches can wait in memory: there are two loaders, for training and validation. Each process of a loader
-# prefetches two batches (torch's default), and Lightning holds two.
+# They say how many batches can wait in memory. There is a loader for training and one for validation. Each process of a
+# loader prefetches two batches, which is torch's default, and Lightning holds two.
 LOADERS, PREFETCHED, IN_HAND = 2, 2, 2
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 N×H×W×3 → float32 N×3×H×W in [-1, 1], `channels_last`."""
+    """Turns images uint8 N×H×W×3 into float32 N×3×H×W in [-1, 1], `channels_last`."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
@@ -38,7 +38,7 @@ class PackedDataModule(pl.LightningDataModule):
     Args:
         folder: Where `train.npy`, `val.npy` and `test.npy` are.
         batch_size: Images per step and process.
-        num_workers: Loader processes. 0 loads in the training process, which is fast enough on local disks.
+        num_workers: Number of loader processes. 0 loads in the training process, which is fast enough on local disks.
         flip: Mirror each training image with probability one half.
         seed: Seed of the shuffle and the flips. Both depend only on it and the epoch or step.
         description: Says in the model's card what it was trained on. `None` takes the text of the splits.
@@ -136,15 +136,17 @@ class PackedDataModule(pl.LightningDataModule):
         return to_float(batch)
 
     def ordered_loader(self, name: str) -> DataLoader[Tensor]:
-        """Batches uint8 B×S×S×3 of the split `name`, in order, without augmentation."""
+        """Yields batches uint8 B×S×S×3 of the split `name`, in order, without augmentation."""
         rank, world_size = self._place()
         split = self.splits[name]
         sampler = OrderedSampler(split, world_size, rank, shuffle=False)
         return DataLoader(split, self.batch_size, sampler=sampler, **self._options(split))
 
     def _flipped(self, count: int) -> Tensor:
-        """Which of `count` images to mirror, as booleans: a function of the seed, the step, and the image's place in
-        the batch of all processes."""
+        """Which of N = `count` images to mirror, bool N.
+
+        It depends on the seed, the step, and the image's place in the batch of all processes, and on nothing else.
+        """
         assert self.trainer is not None
         rank, processes = self._place()
         step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
@@ -164,8 +166,10 @@ class PackedDataModule(pl.LightningDataModule):
         }
 
     def _workers(self, split: PackedSplit) -> int:
-        """The number of loader processes: as configured, or 0 if their waiting batches would not fit into shared
-        memory. A process that writes more than fits dies of a bus error."""
+        """The number of loader processes: as configured, or 0 if their waiting batches do not fit into shared memory.
+
+        A process that writes more than fits is killed by a bus error.
+        """
         if not (self.num_workers and SHARED_MEMORY.is_dir()):
             return self.num_workers
         waiting = LOADERS * (PREFETCHED * self.num_workers + IN_HAND) * self._place()[1]
@@ -175,8 +179,8 @@ class PackedDataModule(pl.LightningDataModule):
             return self.num_workers
         print(
             f"warning: data.num_workers={self.num_workers} needs {needed / 1e6:,.0f} MB of shared memory, and "
-            f"{SHARED_MEMORY} has {free / 1e6:,.0f}: the training process loads by itself; in Docker give it more with "
-            "--shm-size=1g",
+            f"{SHARED_MEMORY} has {free / 1e6:,.0f}, so the training process loads the data itself; in Docker, give it "
+            "more with --shm-size=1g",
             file=sys.stderr,
         )
         self.num_workers = 0
@@ -187,9 +191,9 @@ class SyntheticDataModule(PackedDataModule):
     """Synthetic faces, which are drawn and packed on first use. Nothing is downloaded.
 
     Args:
-        folder: Where the splits go. Their archive goes beside it, to `<folder>-raw`.
+        folder: Where the splits go. Their archive goes to `<folder>-raw` beside it.
         count: Number of faces in all three splits together.
-        options: As for `PackedDataModule`.
+        options: Options of `PackedDataModule`.
     """
 
     def __init__(self, folder: str, count: int, **options: Any) -> None:

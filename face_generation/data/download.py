@@ -1,4 +1,4 @@
-"""Downloads the official CelebA files. It tries several sources, resumes, and names a file only after checking it."""
+"""Downloads the official CelebA files: tries several sources, resumes, and renames a file only after checking it."""
 
 import hashlib
 import html
@@ -18,17 +18,17 @@ from face_generation.errors import UserError
 from face_generation.files import require_space
 
 OFFICIAL_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-TIMEOUT = (10.0, 60.0)  # seconds: to connect, and without a byte
-RETRIES = 2  # attempts in a row that bring no byte, with growing pauses
-HEAD = 4096  # bytes that tell a zip from a web page
+TIMEOUT = (10.0, 60.0)  # seconds: to connect, and to wait for the next byte
+RETRIES = 2  # attempts in a row that bring no byte, before gdown gives up; its pauses grow
+HEAD = 4096  # bytes at the beginning of a file, which tell a zip from a web page
 
 
 class _WrongContent(Exception):
-    """A source sends something other than the file."""
+    """A source sends something else than the file."""
 
 
 class _SeenEnough(Exception):
-    """Ends a download early, when its beginning is enough to judge the source."""
+    """Ends a download early, because its beginning is enough to judge the source."""
 
 
 def download_all(folder: Path, *, mirror: str | None = None, keep_existing: bool = False) -> None:
@@ -38,13 +38,15 @@ def download_all(folder: Path, *, mirror: str | None = None, keep_existing: bool
 
 
 def download(file: RawFile, folder: Path, *, mirror: str | None = None, keep_existing: bool = False) -> None:
-    """Downloads one file into `folder` and prints so. Does nothing if the file is already there.
+    """Downloads one file into `folder` and prints a line about it. A file that is already there is only checked.
 
     The file's direct addresses are tried first, then Google Drive. The file has another name (`<name>.unchecked…`)
-    until its size and MD5 are checked. A partial file stays when the network fails, and the next source or the next
+    until its size and MD5 are checked. If the network fails, the partial file stays, and the next source or the next
     call continues it.
 
     Args:
+        file: Which file.
+        folder: Where to put it.
         mirror: Address of a folder that has the files. It replaces all other sources.
         keep_existing: Accept an existing file without checking it, such as a smaller archive of the user's own.
 
@@ -61,7 +63,7 @@ def download(file: RawFile, folder: Path, *, mirror: str | None = None, keep_exi
     except OSError as error:
         raise UserError(
             f"cannot read or write {error.filename or folder}: {error.strerror or error}; "
-            "put that right and run this again, what has arrived is kept"
+            "put that right and run this again (what has arrived is kept)"
         ) from error
 
 
@@ -111,7 +113,7 @@ def _sources(file: RawFile, mirror: str | None) -> Iterator[str]:
 
 
 def _look(url: str, file: RawFile) -> None:
-    """Checks the beginning of a source, so that a "quota exceeded" page is never added to the bytes already here.
+    """Checks the beginning of a source, so that a "quota exceeded" page is never appended to a partial file.
 
     Raises:
         _WrongContent: The source does not send the file.
@@ -128,7 +130,7 @@ def _look(url: str, file: RawFile) -> None:
 
 
 def _fetch(url: str, file: RawFile, unchecked: Path) -> None:
-    """Retries as long as attempts bring new bytes. Starts over once if the source cannot resume."""
+    """Retries as long as attempts bring new bytes. If the source cannot resume, starts over, but only once."""
     started_over = False
     with tqdm(desc=file.name, total=file.size, initial=_received(unchecked), unit="B", unit_scale=True) as bar:
         while not unchecked.exists():
@@ -147,7 +149,7 @@ def _fetch(url: str, file: RawFile, unchecked: Path) -> None:
             except (DownloadError, RequestException) as error:
                 if _received(unchecked) > before:
                     continue
-                # gdown chains errors of the network. If there is none, the source itself did not continue the file.
+                # gdown chains network errors. If none is chained, the source itself refused to continue the file.
                 cannot_resume = type(error) is DownloadError and error.__cause__ is None
                 if started_over or not before or not cannot_resume:
                     raise

@@ -30,12 +30,12 @@ Batch = tuple[Tensor, Tensor]  # latents and attributes
 class LatentSplit(Dataset[Batch]):
     """The latents of one split and of its mirror images, with attributes.
 
-    `split.gather(indices)` is a batch: latents, float32 B×2×latent_dim, and attributes, float32 B×K (1, -1, or 0 where
+    `split.gather(indices)` is a batch: latents, float32 B×2×latent_dim, and attributes, float32 B×K (1, -1, or 0 if
     unknown).
 
     Args:
         path: Array of latents that `encode_split` wrote.
-        attributes: Attribute values N×K.
+        attributes: Attribute values, int8 N×K.
     """
 
     def __init__(self, path: Path, attributes: NDArray[np.int8]) -> None:
@@ -58,7 +58,7 @@ class LatentSplit(Dataset[Batch]):
     __getitems__ = gather  # the name that torch's DataLoader looks for
 
     def moments(self, channels: int) -> tuple[Tensor, Tensor]:
-        """The mean and the standard deviation of each of `channels` channels, over images and places."""
+        """The mean and the standard deviation of each of C channels over images and places, float32 C each."""
         latents = self._latents.reshape(len(self), 2, channels, -1)
         sums = [(chunk.sum((0, 1, 3)), (chunk**2).sum((0, 1, 3))) for chunk in _doubles(latents)]
         total, squares = (np.sum(each, axis=0) for each in zip(*sums, strict=True))
@@ -91,10 +91,10 @@ class LatentDataModule(PackedDataModule):
     The splits are encoded once, by the encoder of a bundle, and kept for the next time.
 
     Args:
-        autoencoder: A bundle with an encoder: a shipped name, a folder, or an MLflow URI; or a folder of runs, the
-            newest bundle in it.
-        cache: Folder for the latents, in one folder for each encoder and data set.
-        options: As for `PackedDataModule`. With `flip` each training face is its mirror image half of the time.
+        autoencoder: A bundle with an encoder: a shipped name, a folder, or an MLflow URI. It can also be a folder of
+            runs, which stands for the newest bundle in it.
+        cache: Folder for the latents. It gets one folder for each encoder and data set.
+        options: Options of `PackedDataModule`. `flip` replaces each training face by its mirror image half of the time.
 
     Raises:
         UserError: There is no such bundle, it has no encoder, or a split is missing or malformed.

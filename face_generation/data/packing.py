@@ -1,8 +1,8 @@
-"""Packs images into one memory-mapped array a split: `train.npy`, `val.npy` and `test.npy`, N×S×S×3 uint8 RGB.
+"""Packs images into one memory-mapped array for each split: `train.npy`, `val.npy` and `test.npy`, uint8 RGB N×S×S×3.
 
-Beside each array lies a table of the same rows (`train.csv`, …): the image's name and its attributes, 1, -1, or 0 where
-unknown. `summary.json` says what was packed and what was left out. Images are read from inside the archive, chunk by
-chunk, and rows are only ever appended, so memory stays small and a run that was killed goes on where it stopped.
+Beside each array is a table of the same rows (`train.csv`, …): the image's name and its attributes, 1, -1, or 0 if
+unknown. `summary.json` says what was packed and what was left out. Images are read from inside the archive, one chunk
+at a time, so memory stays small. Rows are only appended, so a run that was killed continues where it stopped.
 """
 
 import csv
@@ -36,12 +36,12 @@ from face_generation.generator import parts
 from face_generation.generator.parallel import cores
 from face_generation.generator.photos import TooLarge, aligned_faces, centred_square, open_photo
 
-IMAGE_SIZE = 150  # pixels, both sides, where nobody asks for another size
+IMAGE_SIZE = 150  # pixels, both sides; the default
 ROW_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 SIZES = range(32, 513, 2)
-CHUNK_BYTES = 4_320_000  # of rows that a thread makes at a time: 64 of them at 150×150
+CHUNK_BYTES = 4_320_000  # size of the chunk of rows that a thread makes: 64 rows at 150×150
 MAX_FILE_BYTES = 100_000_000  # a larger image file is left out
-OUR_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})  # and no fault of an image
+OUR_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})  # errors that no image causes
 
 _Decoded = tuple[np.ndarray, dict[str, int], dict[str, str]]  # see `_decode`
 
@@ -59,29 +59,29 @@ def pack(
     align: Literal["largest", "all"] | None = None,
     threads: int | None = None,
 ) -> tuple[Summary, bool]:
-    """Packs `source` into the folder `destination`, which appears when it is whole.
+    """Packs `source` into the folder `destination`, which appears when it is complete.
 
     Args:
-        source: A folder with CelebA's files in any layout, an archive, or a folder of photos with any subfolders. Its
-            tables of the split and of attributes are used where they lie in it or beside it.
-        destination: The folder to make. `<destination>.partial` beside it holds the work until then.
+        source: A folder with CelebA's files in any layout, an archive, or a folder of photos with any subfolders. A
+            table of the split and a table of attributes are used if they are in it or beside it.
+        destination: The folder to make. Until it is complete, the work is in `<destination>.partial` beside it.
         size: Pixels, both sides: an even number from 32 to 512.
-        seed: Of the random split of images that are not CelebA's.
-        val: Share of such images that goes to validation, from 0 to 1.
-        test: Share of such images that goes to test, from 0 to 1.
-        description: What the images are. If `None`, CelebA where they are CelebA's, else "unknown".
-        licence: On which terms they may be used. If `None`, CelebA's terms, or "unknown".
-        align: Which faces of each image are cut out as CelebA has them; if `None`, the centred square is taken.
-        threads: How many decode images; one for each core, up to 16, if `None`.
+        seed: Seed of the random split. Only images that nothing else splits are split at random.
+        val: Share of images that a random split gives to validation, from 0 to 1.
+        test: Share of images that a random split gives to testing, from 0 to 1.
+        description: What the images are. `None` means CelebA's description if they are CelebA's, and else "unknown".
+        licence: On which terms they may be used. `None` means CelebA's terms, or "unknown".
+        align: Which faces of each image are cut out and aligned like CelebA's. `None` takes the square in the middle.
+        threads: How many threads decode images. `None` means one for each core, up to 16.
 
     Returns:
-        The summary, and whether there was anything to do: `False` if `destination` already holds the same.
+        The summary, and whether anything was packed: `False` if `destination` already holds the same splits.
 
     Raises:
         UserError: The source or its tables cannot be used, `destination` holds something else, or the disk is full.
     """
     if threads is not None and threads < 1:
-        raise UserError(f"{threads} threads cannot work; give 1 or more, or leave it out")
+        raise UserError(f"{threads} threads are not possible; give 1 or more, or leave the option out")
     if size not in SIZES:
         raise UserError(f"size {size} is not possible; give an even number from {SIZES[0]} to {SIZES[-1]}")
     source, destination = source.absolute(), destination.absolute()
@@ -160,7 +160,7 @@ def _pack(source: Source, plan: Plan, summary: Summary, destination: Path, align
             os.fsync(file.fileno())
     if not any(summary.counts.values()):
         if summary.faceless:
-            raise UserError(f"no face was found in any of the {total} images; leave --align out for centred squares")
+            raise UserError(f"no face was found in any of the {total} images; leave out --align to pack their middles")
         name, reason = next(iter(summary.damaged.items()))
         raise UserError(f"none of the {total} images can be read ({name}: {reason}); get them again")
     for split in SPLITS:
@@ -181,7 +181,7 @@ def _decoded(
     chunks: Sequence[tuple[str, list[tuple[str, File]]]],
     ahead: int,
 ) -> Iterator[_Decoded]:
-    """What `_decode` makes of each chunk, in order, with at most `ahead` chunks in memory."""
+    """Decodes each chunk, and yields the results in order, with at most `ahead` chunks in memory."""
     pending: deque[Future[_Decoded]] = deque()
     for _, rows in chunks:
         if len(pending) == ahead:
@@ -192,7 +192,11 @@ def _decoded(
 
 
 def _decode(source: Source, size: int, align: str | None, rows: Sequence[tuple[str, File]]) -> _Decoded:
-    """The squares of the images that can be read, how many each has, and the names of the others with the reason."""
+    """Decodes the images of some rows.
+
+    Returns:
+        The squares uint8 M×S×S×3, how many of them each image gave, and why each other image cannot be read.
+    """
     squares: list[np.ndarray] = []
     faces: dict[str, int] = {}
     damaged: dict[str, str] = {}
@@ -223,7 +227,10 @@ def _decode(source: Source, size: int, align: str | None, rows: Sequence[tuple[s
 
 
 def _packed_so_far(folder: Path, about: Summary) -> Summary | None:
-    """How much of what is to be packed the folder holds; `None` if it holds something else, or less than it says."""
+    """The summary of what the folder already holds of these splits.
+
+    `None` if the folder holds something else, or if its arrays are shorter than its summary says.
+    """
     try:
         summary = Summary.read(folder)
         if summary is None or summary.fingerprint != about.fingerprint:
@@ -235,7 +242,7 @@ def _packed_so_far(folder: Path, about: Summary) -> Summary | None:
 
 
 def _open_array(folder: Path, split: str, summary: Summary) -> BinaryIO:
-    """Opens an array to append to what the summary knows of; what a killed run wrote after that is cut off."""
+    """Opens an array to append rows. Rows that a killed run wrote, but did not record in the summary, are cut off."""
     path = folder / f"{split}.npy"
     path.touch()
     file = path.open("r+b")
@@ -263,5 +270,5 @@ def _write_table(path: Path, plan: Plan, split: str, summary: Summary) -> None:
 
 
 def _cores() -> int:
-    """Cores that this process may use, up to 16: more threads would only wait for Python's lock, and take memory."""
+    """Cores that this process may use, up to 16, because more threads would wait for Python's lock and take memory."""
     return min(16, cores())

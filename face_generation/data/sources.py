@@ -1,6 +1,6 @@
 """Lists the files of any source of faces: folders, archives, archives in archives, and Parquet.
 
-The files in an archive are read in place and never unpacked to the paths that it names, so such a path can do no harm.
+The files in an archive are read in place. They are never unpacked to the paths in it, so a malicious path is harmless.
 """
 
 import bz2
@@ -32,7 +32,7 @@ from face_generation.errors import UserError, printable
 from face_generation.generator import photos
 
 DOWNLOAD = "python scripts/download_data.py data"
-EXAMPLES = 3  # how many files of each kind that is passed over are named
+EXAMPLES = 3  # how many names are kept of each kind of file that is passed over
 ARCHIVE = re.compile(r".*\.(zip|tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
 PART = re.compile(r"(.*-)[0-9]{3}\.zip", re.IGNORECASE)  # one part of a large download from Google Drive
 PARTITION = re.compile(rf"{PARTITION_FILE.removesuffix('.txt')}\b.*", re.IGNORECASE)
@@ -47,7 +47,7 @@ class File:
     path: str  # relative to the source, with `/`
     size: int  # bytes; 0 if not known yet
     mark: str  # changes when the content does
-    digest: str  # checksum of the content, if it is known without reading it; otherwise empty
+    digest: str  # checksum of the content; empty if the content would have to be read for it
     open: Callable[[], IO[bytes]]
 
 
@@ -67,13 +67,13 @@ class Source:
         images: The images, by their paths in the source.
         partitions: Tables of a split.
         attribute_tables: Tables of attributes.
-        attributes: Attribute values from Parquet columns, by image path.
+        attributes: Attribute names and values from Parquet columns; `None` if there are none.
         passed_over: All other files, by kind.
-        unreadable: Reasons why files cannot be read, by path.
+        unreadable: Why each unreadable file or folder cannot be read, by path.
     """
 
     def __init__(self, path: Path, scratch: Path) -> None:
-        """Lists the files at `path`. Archives within others are copied to nameless files in the folder `scratch`.
+        """Lists the files at `path`. Archives inside archives are copied to unnamed files in the folder `scratch`.
 
         Raises:
             UserError: There is nothing at `path`, or no image in it.
@@ -112,12 +112,15 @@ class Source:
             there = "; ".join(f"{kind}: {_examples(seen)}" for kind, seen in self.passed_over.items()) or "nothing else"
             raise UserError(
                 f"{path} has neither {ARCHIVE_FILE} nor images ({there}); "
-                f"unpack what is packed in another way, or download the data: {DOWNLOAD}"
+                f"unpack archives of other kinds, or download the data: {DOWNLOAD}"
             )
 
     def beside(self, pattern: re.Pattern[str]) -> list[File]:
-        """Files near the source whose name matches. The two folders above it are searched, nearest first, with their
-        folders for annotations, which the official drive has."""
+        """Files near the source whose names match.
+
+        The two folders above the source are searched, the nearest first. Folders in them that are called as the
+        official drive calls its folders of annotations are searched, too.
+        """
         for folder in self.path.parents[:2]:
             listed = [path for path in _listed(folder) if path != self.path]
             for path in [path for path in listed if path.name.lower() in ANNOTATION_FOLDERS]:
@@ -154,8 +157,7 @@ class Source:
             seen.examples.append(path)
 
     def _add_folder(self, root: Path) -> None:
-        """Adds a folder and what links in it lead to. Each folder is read once, so a link that leads back ends
-        there."""
+        """Adds a folder and everything that it links to. Each folder is read once, so circular links do no harm."""
         seen: set[tuple[int, int]] = set()
         folders, links = deque([""]), deque[str]()
         while folders or links:
@@ -188,7 +190,11 @@ class Source:
                     self._pass_over("pipes and devices", _shown(path))
 
     def _look_into_archives(self) -> None:
-        """Opens archives in the source: the official one, or any while there are no images, or those with tables."""
+        """Opens archives that are in the source.
+
+        The official archive is opened first, and replaces all images found so far. Without it, all archives are opened
+        if there are no images yet. Once there are images, only archives of tables are opened.
+        """
         while self._archives:
             official = [file for file in self._archives if _name(file).lower() == ARCHIVE_FILE]
             tables = [file for file in self._archives if _name(file).lower().startswith("list_")]
@@ -204,7 +210,7 @@ class Source:
                 self._add_archive(self._on_this_disk(file), str(self.path / file.path), f"{file.path}/")
 
     def _on_this_disk(self, file: File) -> IO[bytes]:
-        """A seekable copy of a file that may be in an archive."""
+        """Opens a file for seeking. A file in an archive is copied for that."""
         content = file.open()
         if not isinstance(content, zipfile.ZipExtFile | BytesIO):
             return content
@@ -222,7 +228,7 @@ class Source:
                 self._add_tar(file, prefix)
             except (tarfile.TarError, EOFError, OSError, lzma.LZMAError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
-                    raise  # the disk failed, not the archive
+                    raise  # the disk is at fault, not the archive
                 file.seek(0)
                 html = file.read(256).lstrip().startswith(b"<")
                 what = "is a web page (a quota message?), not a zip" if html else "is cut off, or not a zip"
@@ -236,7 +242,7 @@ class Source:
                 self._add(File(path, info.file_size, mark, mark, partial(archive.open, info)))
 
     def _add_tar(self, file: IO[bytes], prefix: str) -> None:
-        """Adds a tar. A compressed one is decompressed first, because only a plain one can be read at any offset."""
+        """Adds a tar. A compressed tar is decompressed first, because only a plain one can be read at any offset."""
         file.seek(0)
         head = file.read(6)
         file.seek(0)
@@ -271,7 +277,7 @@ class Source:
 
 
 class _Parquet:
-    """A Parquet table with a column of image files, as data set hubs have them, and columns of attributes."""
+    """A Parquet table as data set hubs have them: one column has image files, and others may have attributes."""
 
     def __init__(self, file: File, label: str) -> None:
         try:
@@ -283,11 +289,11 @@ class _Parquet:
         try:
             self._file = parquet.ParquetFile(file.open())
         except (arrow.ArrowException, OSError) as error:
-            raise UserError(f"{label}: {file.path} is not a whole Parquet file; download it again") from error
+            raise UserError(f"{label}: {file.path} is not a complete Parquet file; download it again") from error
         schema = self._file.schema_arrow
         images = [column for column in schema if _is_bytes(arrow, column.type)]
         if not images:
-            raise UserError(f"{label}: {file.path} has no column of image files; name the folder of another data set")
+            raise UserError(f"{label}: {file.path} has no column of image files; choose another data set")
         self._column, kind = images[0].name, images[0].type
         self._struct = arrow.types.is_struct(kind)
         self._named = self._struct and kind.get_field_index("path") >= 0
@@ -312,7 +318,7 @@ class _Parquet:
             yield File(path, 0, f"{self._source.mark} {row}", "", partial(self._open, row))
 
     def attributes(self, columns: Sequence[str]) -> np.ndarray:
-        """The attribute values N×K: 1, -1, or 0 where unknown."""
+        """The attribute values, int8 N×K: 1, -1, or 0 if unknown."""
         known = [column for column in columns if column in self.columns]
         table = self._file.read(columns=known)
         values = np.zeros((self._starts[-1], len(columns)), np.int8)
@@ -382,13 +388,13 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _harmless(path: str) -> str:
-    """A path in an archive, made relative, with `/`: no drive, no root, and no steps upwards."""
+    """A path in an archive, made relative: with `/`, and without a drive, a root or steps upwards."""
     parts = re.sub(r"^[A-Za-z]:", "", path.replace("\\", "/")).split("/")
     return "/".join(part for part in parts if part not in ("", ".", ".."))
 
 
 def _shown(path: str) -> str:
-    """A path as text. Bytes that are not Unicode, as in names from an old disk, are written as \\x with two digits."""
+    """A path as text. Bytes that are not UTF-8, as in names from an old disk, become \\x and two digits."""
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -37,7 +37,7 @@ class PackedSplit(Dataset[Tensor]):
         try:
             images = np.load(path, mmap_mode="r")
         except (ValueError, EOFError) as error:
-            raise UserError(f"{path} is not a whole array ({error}); delete the folder and {remedy}") from error
+            raise UserError(f"{path} is not a complete array ({error}); delete the folder and {remedy}") from error
         square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
         if images.dtype != np.uint8 or not square or not len(images):
             raise UserError(
@@ -75,7 +75,7 @@ class PackedSplit(Dataset[Tensor]):
 
 
 def packed_attributes(folder: Path, name: str) -> tuple[list[str], NDArray[np.int8]]:
-    """The K attribute names of a packed split and their values N×K: 1, -1, or 0 where unknown.
+    """The K attribute names of a packed split and their values, int8 N×K: 1, -1, or 0 if unknown.
 
     Raises:
         UserError: The table is missing.
@@ -99,8 +99,10 @@ class ShuffledSampler(DistributedSampler[int]):
 
 
 class OrderedSampler(DistributedSampler[int]):
-    """This process's share of the samples, in order. torch's own sampler repeats samples to make the shares equal,
-    which would count them twice in a metric."""
+    """This process's share of the samples, in order.
+
+    torch's own sampler repeats samples to make all shares equal, so a metric would count some of them twice.
+    """
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]

@@ -44,13 +44,20 @@ class Plan:
 
 
 def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Plan:
-    """Splits the images of a source.
+    """Decides which image of a source goes into which split.
 
-    The first of these that there is decides: a table of a split, folders called train, val and test, the numbers of
-    CelebA's images, chance.
+    The first of these that exists decides: a table of the split, folders called train, val and test, and the numbers of
+    CelebA's images. If there is none, chance decides.
+
+    Args:
+        source: The images and their tables.
+        size: Pixels of the packed images. It goes into the fingerprint.
+        seed: Seed of a split by chance.
+        val: Share of images that chance gives to validation, from 0 to 1.
+        test: Share of images that chance gives to testing, from 0 to 1.
 
     Raises:
-        UserError: A table does not fit the images, or they are too few to split.
+        UserError: A table does not fit the images, or there are too few images to split.
     """
     numbers = _official_numbers(source)
     splits, split_by = (
@@ -76,8 +83,11 @@ def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Pl
 
 
 def _official_numbers(source: Source) -> dict[str, int]:
-    """The CelebA number of each image that has one. A source counts as CelebA if a folder in the path or the one above
-    it is named so, or if all 202,599 images are there."""
+    """The CelebA number of each image that has one.
+
+    A source counts as CelebA if "celeba" is in the path of its images, in the source's own name or in that of the
+    folder above it, or if all 202,599 images are there.
+    """
     whole = len(source.images) == OFFICIAL_SPLIT["test"][-1]
     above = "celeba" if whole else f"{source.path.parent.name}/{source.path.stem}"
     numbers = {path: official_number(f"{above}/{path}") for path in source.images}
@@ -98,11 +108,11 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
     finder = Finder(partition)
     rows = {path: row for path in source.images if (row := finder.find(path)) is not None}
     if not rows and not inside and not celeba:
-        return None  # it lies beside photos of the user's own
+        return None  # the table is beside photos of the user's own
     if missing := source.images.keys() - rows.keys():
         raise UserError(
             f"{label} names {len(rows):,} of the {len(source.images):,} images in {source.path}: it has names such as "
-            f"{next(iter(partition))}, and not that of {min(missing)}; use the {PARTITION_FILE} that belongs to them, "
+            f"{next(iter(partition))}, but not {min(missing)}; use the {PARTITION_FILE} that belongs to these images, "
             "or remove it"
         )
     _require_distinct(source, rows, f"{label} calls two images")
@@ -110,7 +120,7 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
 
 
 def _foldered_splits(paths: Collection[str]) -> _Splits | None:
-    """The split that folder names say: the topmost folders in which images differ, or the shards of a data set hub."""
+    """Splits by the names of the topmost folders in which paths differ. Shards of a data set hub count as folders."""
     for level in zip(*(path.split("/")[:-1] for path in paths), strict=False):
         folders = set(level)
         if len(folders) > 1:
@@ -129,15 +139,17 @@ def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | No
         if not numbers:
             return None
         raise UserError(
-            f"CelebA's image numbers place {len(numbers):,} of the {len(source.images):,} images in {source.path}, and "
-            f"not {min(missing)}; add a {PARTITION_FILE} that names all, or remove the others"
+            f"only {len(numbers):,} of the {len(source.images):,} images in {source.path} have CelebA's image numbers, "
+            f"and {min(missing)} has none; add a {PARTITION_FILE} that names all images, or remove the others"
         )
     return {path: official_split(number) for path, number in numbers.items()}, "CelebA's image numbers"
 
 
 def _random_splits(source: Source, seed: int, val: float, test: float) -> _Splits:
-    """A random split by a hash of seed and path, so that a new photo hardly moves others to another split. Identical
-    files stay together."""
+    """Splits at random, by a hash of seed and path, so that adding a photo moves hardly any other to another split.
+
+    Identical files stay together.
+    """
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise UserError(f"val={val} and test={test} leave nothing to train on; give shares that sum to less than 1")
     total = len(source.images)
@@ -174,7 +186,7 @@ def _digest(file: File) -> str:
     try:
         with file.open() as content:
             return hashlib.sha256(content.read()).hexdigest()
-    except Exception:  # it will be listed as damaged
+    except Exception:  # the file will be listed as damaged when it is packed
         return file.path
 
 
@@ -184,7 +196,7 @@ def _digest(file: File) -> str:
 def _attributes(
     source: Source, names: Mapping[str, str], celeba: bool
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int8]], str]:
-    """The attributes' names, their values by image name, and where they come from."""
+    """The attributes' names, their values by image name, and where they come from, in words."""
     if source.attributes:
         columns, values = source.attributes
         return columns, {names[path]: row for path, row in values.items() if path in names}, "the columns of Parquet"
@@ -200,20 +212,22 @@ def _attributes(
     if len(rows) < len(names) / 2:
         raise UserError(
             f"{label} names {len(rows):,} of the {len(names):,} images in {source.path}: it has names such as "
-            f"{next(iter(values))}, and not that of {min(names.keys() - rows.keys())}; use the {ATTRIBUTE_FILE} that "
-            "belongs to them, or remove it"
+            f"{next(iter(values))}, but not {min(names.keys() - rows.keys())}; use the {ATTRIBUTE_FILE} that belongs "
+            "to these images, or remove it"
         )
     _require_distinct(source, rows, f"{label} calls two images")
     part = "" if len(rows) == len(names) else f", for {len(rows):,} of {len(names):,} images"
     return columns, {names[path]: values[row] for path, row in rows.items()}, label + part
 
 
-# --- both ---------------------------------------------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------------------------------------------
 
 
 def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], Table]) -> tuple[str, Table] | None:
-    """The label of the first of these files and its content as a table, on which all of them must agree; `None` if
-    there are no files.
+    """Reads tables, all of which must say the same.
+
+    Returns:
+        The path of the first file, and what `read` makes of it; `None` if there are no files.
 
     Raises:
         UserError: A file cannot be read, or two differ.
@@ -228,7 +242,7 @@ def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], 
             raise UserError(f"cannot read {label}: {error.strerror}; check the file and its permissions") from None
     for path, table in tables[1:]:
         if not _equal(table, tables[0][1]):
-            raise UserError(f"{tables[0][0]} and {path} in {source.path} differ; leave only the one that is right")
+            raise UserError(f"{tables[0][0]} and {path} in {source.path} differ; keep only the right one")
     return tables[0] if tables else None
 
 
@@ -246,5 +260,5 @@ def _require_distinct(source: Source, names: Mapping[str, str], called: str) -> 
     seen: dict[str, str] = {}
     for path, name in names.items():
         if name in seen:
-            raise UserError(f"{called} {name}: {seen[name]} and {path} in {source.path}; leave only one of them")
+            raise UserError(f"{called} {name}: {seen[name]} and {path} in {source.path}; keep only one of them")
         seen[name] = path

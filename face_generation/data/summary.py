@@ -1,4 +1,4 @@
-"""`summary.json` of packed splits: says what they are, and checks that they have not changed."""
+"""The file `summary.json` says what packed splits are. Here it is read, written, and compared with the splits."""
 
 import json
 import zlib
@@ -13,7 +13,7 @@ from face_generation.data.sources import PassedOver
 from face_generation.errors import UserError
 from face_generation.files import writing
 
-HEADER_BYTES = 128  # length of the header of a .npy file of images, whatever their number and size
+HEADER_BYTES = 128  # length of the header of a .npy file of images; it does not depend on their number and size
 CHEAP = 500_000_000  # bytes; arrays up to this size are read whole when a training starts, in a fraction of a second
 BLOCK = 1 << 24  # bytes
 
@@ -48,6 +48,7 @@ class Summary:
 
     @property
     def row_bytes(self) -> int:
+        """The size of one image in an array."""
         return self.image_size * self.image_size * 3
 
     def array_bytes(self, split: str) -> int:
@@ -108,7 +109,7 @@ def check(folder: Path, *, whole: bool = False) -> Summary | None:
         for path, start in ((table, 0), (array, HEADER_BYTES)):
             expected = summary.checksums.get(path.name)
             if expected and (whole or path.stat().st_size <= CHEAP) and checksum(path, start) != expected:
-                raise _changed(f"{path} is not what was packed: its checksum is another")
+                raise _changed(f"{path} has changed since it was packed: its checksum differs")
     return summary
 
 
@@ -133,7 +134,7 @@ def _header(path: Path) -> tuple[object, object]:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             return shape, dtype
     except (ValueError, EOFError) as error:
-        raise _changed(f"{path} is not a whole array") from error
+        raise _changed(f"{path} is not a complete array") from error
 
 
 def _changed(what: str) -> UserError:

@@ -1,4 +1,4 @@
-"""Draws a stand-in for CelebA: simple faces in CelebA's file formats, so that anyone can try everything in a minute.
+"""Draws simple faces in CelebA's file formats, so that anyone can try everything in a minute, without CelebA.
 
     python -m face_generation.data.synthetic faces --count 2000
 
@@ -33,12 +33,12 @@ from face_generation.files import replacing, sweep
 
 Colour = tuple[int, int, int]
 
-DESCRIPTION = "Faces drawn by this package (face_generation.data.synthetic); no person's."
-LICENCE = "MIT, as the code."
+DESCRIPTION = "Faces drawn by this package (face_generation.data.synthetic). They show no real person."
+LICENCE = "MIT, like the code."
 
 SCALE = 3  # pictures are drawn this many times larger and averaged, which smooths edges
 JPEG_QUALITY = 90
-EYES = complex(88.5, 111)  # pixels; where CelebA's alignment puts the middle between the eyes
+EYES = complex(88.5, 111)  # pixels; CelebA's alignment puts the middle between the eyes there
 
 SKINS = {
     "pale": (251, 229, 213),
@@ -148,7 +148,7 @@ class Face:
     bangs: bool
     hat: bool
     glasses: bool
-    smile: float  # -0.2, earnest, to 1, beaming
+    smile: float  # from -0.2 (serious) to 1 (beaming)
     mouth_open: bool
     lipstick: bool
     rosy: bool
@@ -158,12 +158,12 @@ class Face:
     iris: Colour
     width: float  # from the middle of the face to its side
     chin: float  # below the eyes
-    jaw: float  # 0, an ellipse's, to 0.3, a square one
+    jaw: float  # from 0 (an ellipse) to 0.3 (square)
     nose: float  # half the width
     backgrounds: tuple[Colour, Colour]  # top and bottom
     clothes: Colour
     tilt: float  # radians, clockwise
-    turn: float  # how far the eyes are right of the middle of the face
+    turn: float  # how far the eyes are to the right of the middle of the face
     shift: complex
 
     @classmethod
@@ -224,8 +224,11 @@ class Face:
 
 
 class _Pen:
-    """Draws on an enlarged picture. Points are complex numbers: pixels right of the eyes' middle (real) and below it
-    (imaginary)."""
+    """Draws on an enlarged picture.
+
+    Points are complex numbers. The origin is the middle between the eyes. The real part is pixels to the right of it,
+    the imaginary part is pixels below it.
+    """
 
     def __init__(self, image: Image.Image, shift: complex, tilt: float) -> None:
         self._draw = ImageDraw.Draw(image)
@@ -253,8 +256,10 @@ class _Pen:
 def arc(
     centre: complex, rx: float, ry: float, start: float = 0, end: float = 360, square: float = 0, steps: int = 28
 ) -> list[complex]:
-    """Points on an ellipse, clockwise from `start` to `end` degrees (0 is right, 270 above). A larger `square` makes it
-    more like a rectangle."""
+    """Points on an ellipse, clockwise from `start` to `end` degrees (0 is on the right, 270 at the top).
+
+    The larger `square` is, the more the shape looks like a rectangle.
+    """
     angles = (math.radians(start + (end - start) * step / steps) for step in range(steps + 1))
     return [
         centre + complex(rx * math.cos(angle) * (1 + square * math.sin(angle) ** 2), ry * math.sin(angle))
@@ -317,7 +322,7 @@ def _draw_head(pen: _Pen, face: Face) -> None:
     shade = mix(skin, BLACK, 0.15)
     for side in (-1, 1):
         pen.oval(middle + complex(side * width - face.turn / 2, 4), 7, 11, shade)
-    for colour, inset in ((shade, 0.0), (skin, 2.5)):  # the skin leaves a rim of the shade, on the side without light
+    for colour, inset in ((shade, 0.0), (skin, 2.5)):  # a rim of shade stays on the side away from the light
         centre, rx, crown, chin = middle - inset, width - inset, 62 - inset, face.chin - 6 - inset
         pen.shape([*arc(centre, rx, crown, 180, 360, 0.12), *arc(centre, rx, chin, 0, 180, face.jaw)], colour)
     if face.rosy:
@@ -400,7 +405,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder to make")
     parser.add_argument("--count", type=int, default=2000, help="how many faces (default 2000)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other faces (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws different faces (default 0)")
     options = parser.parse_args()
     fresh = write_synthetic_faces(options.folder, options.count, options.seed)
     print(f"{options.folder}: {'drew' if fresh else 'already has'} {options.count:,} faces, seed {options.seed}")

@@ -39,11 +39,11 @@ def add_and_push(path: Path) -> None:
         OmegaConf.save(content, description)
         _dvc("push", str(description))
     except _Failed as error:
-        raise UserError(f"{path} is here and whole, but DVC did not push it ({error}); push with: dvc push") from error
+        raise UserError(f"{path} is complete, but DVC did not push it ({error}); push it with: dvc push") from error
 
 
 class _Failed(Exception):
-    """DVC's own words about what went wrong."""
+    """DVC failed. The message is DVC's own."""
 
 
 def _dvc(*arguments: str) -> None:

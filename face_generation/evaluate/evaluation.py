@@ -166,8 +166,8 @@ def _comparison(yardstick: Yardstick, reference: Sequence[str]) -> str:
     return (
         f"{n:,} samples of each model (seeds {seed} to {seed + n - 1}{truncated}, or the first files of a folder) "
         f"beside {real:,} real faces (split: {' and '.join(reference)}). Reconstructions are of {test:,} test faces. "
-        f"Copies are sought among the {train:,} training faces of the splits, beside {held_out:,} faces that no model "
-        "was trained on."
+        f"Copies are looked for among the {train:,} training faces of the splits, and compared with {held_out:,} faces "
+        "that no model was trained on."
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from face_generation.data.splits import packed_attributes
 from face_generation.editing.finding import CACHE, add_directions
 from face_generation.errors import UserError
 from face_generation.export.card import PREVIEW_FACES, write_card
-from face_generation.export.onnx import write_onnx
+from face_generation.export.onnx import write_onnx, write_sampler
 from face_generation.files import replacing, sweep, writing
 from face_generation.generator import Generator, pictures
 from face_generation.generator.bundle import (
@@ -41,15 +41,14 @@ OFFERED = 0.9  # an attribute is offered if it is found at least this often, rel
 
 
 class _ToLatents(nn.Module):
-    """Normal vectors, and attributes if the model takes any → latents."""
+    """Normal vectors → latents."""
 
     def __init__(self, model: FaceModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, normal: Tensor, attributes: Tensor | None = None) -> Tensor:
-        to_latents: Callable[..., Tensor] = self.model.to_latents  # type: ignore[assignment]
-        return to_latents(normal) if attributes is None else to_latents(normal, attributes)
+    def forward(self, normal: Tensor) -> Tensor:
+        return self.model.to_latents(normal)  # type: ignore[operator]
 
 
 class _Decode(nn.Module):
@@ -155,7 +154,7 @@ def _write(
     training |= {"model": type(model).__name__, "losses": list(model.losses)}
     training |= {key: published(training[key]) for key in ("config", "changes") if key in training}
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}
-    normal = torch.zeros(2, math.prod(model.latent_shape))
+    latents = torch.zeros(2, math.prod(model.latent_shape))
     if isinstance(model, Prior):
         autoencoder = model.load_autoencoder()
         for file in (DECODER, ENCODER):
@@ -168,17 +167,14 @@ def _write(
         manifest["metrics"] = {**autoencoder.metrics, **manifest["metrics"]}
         manifest["attributes"] = _attributes(model, splits, folder)
         manifest["sampler"] = {"method": "Heun", "steps": model.to_latents.steps, "guidance": model.to_latents.guidance}
+        write_sampler(model.to_latents, len(model.attributes), folder / PRIOR)
     else:
         image_size = provenance["shapes"]["image_size"]
-        write_onnx(_Decode(model), {"latents": normal}, "images", folder / DECODER)
+        write_onnx(_Decode(model), {"latents": latents}, "images", folder / DECODER)
     if hasattr(model, "encode"):
         images = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
         write_onnx(_Encode(model), {"images": images}, "latents", folder / ENCODER)
-    if hasattr(model, "to_latents"):
-        inputs = {"normal": normal}
-        if model.attributes:
-            inputs["attributes"] = torch.zeros(2, len(model.attributes))
-        write_onnx(_ToLatents(model), inputs, "latents", folder / PRIOR)
+        write_onnx(_ToLatents(model), {"normal": latents}, "latents", folder / PRIOR)
     manifest |= {
         "name": name,
         "latent_shape": list(model.latent_shape),

@@ -1,4 +1,8 @@
-"""Decoding photos in bounded memory: what one costs is known from its header, and there is room for so much at once."""
+"""Decodes photos in bounded memory.
+
+The memory that a photo takes is known from its header. Photos that are decoded at the same time share a `Room`, and
+each waits until enough of it is free.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -8,19 +12,21 @@ from threading import Condition, Lock
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-SIDE = 32_767  # pixels; longer ones are no photos, and each row costs Pillow memory of its own
-MAX_PIXELS = 89_000_000  # that are decoded; Pillow would call more a decompression bomb
+SIDE = 32_767  # pixels of the longest side; real photos are shorter, and each row costs Pillow some memory
+MAX_PIXELS = 89_000_000  # how many pixels are decoded at most; Pillow calls more of them a decompression bomb
 PIXEL = 4  # bytes of a decoded pixel, at most
-# Bytes for a pixel while a picture is decoded, at most: decoders keep planes, a canvas and copies. Measured with
-# Pillow 13 and libheif 1.20: WebP 18, AVIF 12. PNG, JPEG and PPM are decoded line by line.
+# Bytes for each pixel while a picture is decoded, at most. PNG, JPEG and PPM are decoded line by line. Other decoders
+# also keep planes, a canvas and copies: with Pillow 13 and libheif 1.20, WebP takes 18 bytes and AVIF takes 12.
 WHILE_DECODED = {"PNG": PIXEL, "JPEG": PIXEL, "PPM": PIXEL}
 OTHERWISE = 20
-KEPT, COPIED = 2 * PIXEL, PIXEL + 3  # afterwards: itself and it turned; and a copy in Pillow and as an array
+# Bytes for each pixel afterwards. The image and its turned copy are kept. The part that the caller takes is copied
+# twice, in Pillow and as an array.
+KEPT, COPIED = 2 * PIXEL, PIXEL + 3
 AFTERWARDS = KEPT + COPIED
-COEFFICIENT = 2  # bytes of one of a JPEG's
+COEFFICIENT = 2  # bytes of one coefficient of a JPEG
 BAND = 1_000_000  # pixels that are converted at a time
-PLAIN_WITH_PROFILE = ("L", "CMYK")  # modes whose profiles say what their numbers mean
-TURNS = {
+PLAIN_WITH_PROFILE = ("L", "CMYK")  # modes that stay as they are if a colour profile says what their numbers mean
+TURNS = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -28,35 +34,44 @@ TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # by EXIF's orientation
-ORIENTATION = 0x0112
-
+}
+ORIENTATION = 0x0112  # EXIF's tag
 
 Decoded = tuple[Image.Image, Image.Transpose | None]
 
 
 class TooLarge(Exception):
-    """A photo is larger than there is ever room for."""
+    """A photo needs more memory than its room has, or has too many pixels. The message says which."""
 
 
 class Room:
-    """Room for photos that are decoded side by side. Each waits for enough of it, in the order in which they came."""
+    """Memory that photos share while they are decoded. They wait for it in the order in which they came.
+
+    Args:
+        memory: Bytes that all photos have together.
+        pixels: Pixels that one photo may have, because decoding also takes time. The default is what the largest JPEG
+            may have.
+    """
 
     def __init__(self, memory: int, pixels: int = 64 * MAX_PIXELS) -> None:
-        self.memory = memory  # bytes, of all together
-        self.pixels = pixels  # that a photo may have, as time is limited too; by default those of the largest JPEG
+        self.memory = memory
+        self.pixels = pixels
         self._held = 0
         self._turn = Lock()
         self._changed = Condition()
 
     def pixels_of(self, format: str) -> int:
-        """Pixels that every photo of a format, in Pillow's words, may have; some may have more."""
+        """How many pixels any photo of a format may have. Some photos may have more, because they are shrunk.
+
+        Args:
+            format: Pillow's name of the format.
+        """
         return min(self.pixels, MAX_PIXELS, self.memory // max(AFTERWARDS, WHILE_DECODED.get(format, OTHERWISE)))
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Waits until `size` bytes are free, and keeps them for the block."""
-        with self._turn, self._changed:  # who waits keeps those behind waiting, so that large photos get their turn
+        """Waits until `size` bytes are free, and holds them until the block ends."""
+        with self._turn, self._changed:  # nobody overtakes a photo that waits, so that large photos get their turn
             self._changed.wait_for(lambda: self._held + size <= self.memory)
             self._held += size
         try:
@@ -67,31 +82,33 @@ class Room:
                 self._changed.notify_all()
 
 
-ROOM = Room(1_000_000_000)  # of a command
+ROOM = Room(1_000_000_000)  # for commands; the service makes its own
 
 
 @contextmanager
 def decoded(
     image: Image.Image, least: int, side: int, room: Room
 ) -> Iterator[tuple[Image.Image, Image.Transpose | None]]:
-    """Decodes an opened image to 8 bits a channel without an alpha channel: what is transparent lies on white.
+    """Decodes an opened image to 8 bits per channel, without an alpha channel. Transparent parts become white.
 
     Args:
-        image: Just opened, of any format and mode.
-        least: Pixels that both sides keep if they have them. An image of several times as many is shrunk, where that is
-            possible by the decoder.
-        side: Pixels of the longer side of the largest copy that is made of what is yielded.
-        room: What the image waits for, and has until the block ends; then it is closed.
+        image: An image of any format and mode that was just opened. It is closed when the block ends.
+        least: Pixels. An image whose shorter side has several times as many is shrunk, but to no fewer than these. The
+            decoder does it if it can.
+        side: Pixels of the longer side of the largest copy that the caller makes of the image.
+        room: The image waits for memory in this room, and holds it until the block ends.
 
     Yields:
-        The image, "RGB" or "L", or "CMYK" or "LAB" where its colours are still to be told; and how to turn it upright.
+        The image, and how to turn it upright (`None` if it is). Its mode is RGB, L, CMYK or LAB, and its colours are
+        still those of its profile.
 
     Raises:
-        TooLarge: The image has too long a side, or too many pixels. Of broken files Pillow raises many kinds.
+        TooLarge: The image has too long a side or too many pixels. If the file is broken, Pillow raises many other
+            kinds of error.
     """
     width, height = image.size
     form, extra = image.format or "", 0
-    if isinstance(image, JpegImagePlugin.JpegImageFile):  # an MPO, too, which is a JPEG and more
+    if isinstance(image, JpegImagePlugin.JpegImageFile):  # an MPO, too, because it is a JPEG with more pictures
         form, extra = "JPEG", _coefficients(image)
     image.draft("RGB", (least, least))  # a JPEG is shrunk while it is decoded, at a fraction of the cost
     pixels = image.width * image.height
@@ -101,13 +118,13 @@ def decoded(
         extra + pixels * WHILE_DECODED.get(form, OTHERWISE),
         round(left * (KEPT + COPIED * min(1, side * factor / max(image.size)) ** 2)),
     )
-    # The same photo in fewer pixels would cost less in proportion.
+    # The same photo with fewer pixels would cost less in proportion.
     limit = min(room.pixels, int(width * height * min(room.memory / cost, MAX_PIXELS / pixels)))
     if width * height > limit:
         raise TooLarge(f"{width}×{height} pixels, more than {limit / 1e6:.3g} million")
     if max(width, height) > SIDE:
         raise TooLarge(f"{width}×{height} pixels, a side of more than {SIDE:,}")
-    with room.hold(cost), closing(image):  # pixels go with their room, although an error may still hold the image
+    with room.hold(cost), closing(image):  # closing frees the pixels, even if an error still refers to the image
         image.load()
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
         with closing(_shrunk(image, factor)) as shrunk:
@@ -115,10 +132,13 @@ def decoded(
 
 
 def _coefficients(image: JpegImagePlugin.JpegImageFile) -> int:
-    """Bytes in which libjpeg keeps all of a JPEG that comes in several scans, however small it becomes."""
+    """Bytes of coefficients that libjpeg keeps. They are 0 if the JPEG has one scan.
+
+    If it has several scans, libjpeg keeps the coefficients of the full picture, even if it is shrunk.
+    """
     file, layers = image.fp, image.layer
     assert file is not None
-    # Pillow stands behind the head of the first scan: its length, how many layers it has, and more.
+    # Pillow has read the header of the first scan: its length, how many layers it has, and more.
     head, here = 6 + 2 * len(layers), file.tell()
     file.seek(max(0, here - head))
     in_one = file.read(3) == struct.pack(">HB", head, len(layers)) and "progressive" not in image.info
@@ -131,7 +151,10 @@ def _coefficients(image: JpegImagePlugin.JpegImageFile) -> int:
 
 
 def _shrunk(image: Image.Image, factor: int) -> Image.Image:
-    """An image in plain pixels, shrunk by a whole number; band by band, so that there is never a second of its size."""
+    """Shrinks an image by a whole number, and makes its pixels plain (see `_plain`).
+
+    It works in bands, so that there is never a second image of the same size.
+    """
     if factor == 1 and _is_plain(image):
         return image
     rows = max(1, BAND // image.width // factor) * factor
@@ -152,9 +175,10 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _plain(image: Image.Image) -> Image.Image:
+    """Converts an image to 8 bits per channel, and puts transparent parts on white."""
     if _is_plain(image):
         return image
-    if image.mode.startswith("I"):  # Pillow would clip its 65,536 greys at 255
+    if image.mode.startswith("I"):  # it has 65,536 greys, which Pillow would clip at 255
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

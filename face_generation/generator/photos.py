@@ -1,6 +1,6 @@
-"""People's photos as a model sees them: upright squares of its size, in sRGB.
+"""Turns people's photos into what a model sees: upright squares of its size, in sRGB.
 
-This is the one way in which a photo is read, whether it is packed for training, given on the command line or uploaded.
+Every photo is read in this one way, whether it is packed for training, given on the command line or uploaded.
 """
 
 import warnings
@@ -22,21 +22,22 @@ from face_generation.generator.decoding import ROOM, Room, TooLarge, decoded
 pi_heif.register_heif_opener()
 PngImagePlugin.MAX_TEXT_MEMORY = 8_000_000  # bytes of unpacked text, which nobody reads here; Pillow allows 64 MB
 
-# What browsers and phones send; every other decoder stays out of strangers' reach.
+# What browsers and phones send. Strangers can reach no other decoder.
 UPLOADS = ("PNG", "JPEG", "WEBP", *apart.FORMATS)
 IN_WORDS = "PNG, JPEG, WebP, HEIC or AVIF" if apart.FORMATS else "PNG, JPEG or WebP"
-# Of these Pillow leaves the pixels to other programs, such as Ghostscript, or it only writes them.
+# Pillow does not decode these formats itself: it needs another program, such as Ghostscript, or only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
-KEPT_PROFILE = 100_000  # bytes; those of cameras are smaller, and what is larger is not kept for the next photo
-# Profiles with these elements are not obeyed: one of 250 kB can name its only table a thousand times, of which
-# LittleCMS makes as many copies, a gigabyte in all. Those of cameras and screens have none.
+KEPT_PROFILE = 100_000  # bytes; profiles of cameras are smaller. A larger one is not kept for the next photo
+# Profiles with these elements are ignored. One of 250 kB can name its only table a thousand times, and LittleCMS makes
+# a copy each time, a gigabyte in all. Profiles of cameras and screens have no such elements.
 PROCESSING = b"mpet"
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
 
-# x and y of the eye on the left of a photo, and then of the other: in pixels of the upright photo, from the upper left.
+# x and y of the eye on the left of a photo, then x and y of the other eye, in pixels of the upright photo from its
+# upper left corner.
 Eyes = tuple[float, float, float, float]
 
-# A photo's size is judged below, in words that help, so Pillow need not warn of it as well.
+# The size of a photo is checked below, with a message that helps, so Pillow need not warn about it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -53,21 +54,25 @@ def read_photo(
     align: bool = True,
     eyes: Eyes | None = None,
 ) -> NDArray[np.uint8]:
-    """A photo's file → the face in it, as CelebA has faces (see `aligned_faces`), uint8 sRGB size×size×3.
+    """Reads a photo's file and cuts out the face, as CelebA has faces (see `aligned_faces`).
 
-    The file may come from anyone: its type is told by its content, and its size in pixels before they are decoded.
+    The file may come from anyone. Its content decides its type, and its size in pixels is checked before it is decoded.
 
     Args:
         data: The file.
         size: Pixels, both sides.
-        formats: What a stranger's file may be, in Pillow's words, such as `UPLOADS`. Some are then decoded apart (see
-            `apart`). If `None`, the file is one's own, and may be anything that Pillow decodes.
-        room: What photos that are read side by side have together. A larger one is refused.
-        align: Whether to find the face; otherwise it is the square in the photo's middle, turned upright.
-        eyes: Where the eyes are, in place of finding them.
+        formats: Pillow's names of the formats that a stranger's file may have, such as `UPLOADS`. Some of them are
+            decoded apart (see `apart`). `None` is for one's own files, and allows all that Pillow decodes.
+        room: The memory that photos share while they are decoded. A photo that needs more than all of it is refused.
+        align: Whether to find the face. Otherwise the square in the middle of the upright photo is taken.
+        eyes: Where the eyes are. If they are given, no face is looked for.
+
+    Returns:
+        The face, uint8 sRGB size×size×3.
 
     Raises:
-        UserError: It is no whole picture of these formats, is too large, or has no face where one is sought (`NoFace`).
+        UserError: The file is not a complete picture of these formats, it is too large, or `eyes` are not in it.
+        NoFace: A face is looked for and there is none.
     """
     kinds = f"a {IN_WORDS} picture" if formats == UPLOADS else "a picture that can be read"
     try:
@@ -100,13 +105,18 @@ def read_photo(
 def open_photo(file: IO[bytes], formats: Sequence[str] | None = None) -> Image.Image:
     """Opens a picture without decoding it.
 
+    Args:
+        file: The picture's file.
+        formats: Pillow's names of the formats that are allowed. `None` allows all.
+
     Raises:
-        UnidentifiedImageError: It is none, or not of these formats. Pillow raises many kinds of error on broken files.
+        UnidentifiedImageError: The file is not a picture, or has another format. If the file is broken, Pillow raises
+            many other kinds of error.
     """
     head = file.read(3)
     file.seek(0)
     if head == b"\xff\xd8\xff" and (formats is None or "JPEG" in formats):
-        # Image.open refuses a JPEG of 200 megapixels, which `centred_square` never decodes in full.
+        # Image.open refuses a JPEG of 200 megapixels, although `centred_square` never decodes one in full.
         return JpegImagePlugin.jpeg_factory(file)
     image = Image.open(file, formats=None if formats is None else tuple(formats))
     if image.format in FOREIGN:
@@ -115,16 +125,16 @@ def open_photo(file: IO[bytes], formats: Sequence[str] | None = None) -> Image.I
 
 
 def is_photo(file: IO[bytes]) -> bool:
-    """Whether a file is a picture by its content alone, whatever it is called."""
+    """Whether a file is a picture. Only its content counts, not its name."""
     try:
         with open_photo(file) as image:
             return image.format not in UNSIGNED
-    except Exception:  # as above
+    except Exception:  # broken files make Pillow and its decoders raise many kinds
         return False
 
 
 def suffixes() -> frozenset[str]:
-    """How the names of pictures end, in lower case, with the dot."""
+    """The suffixes of all pictures that can be read, in lower case, with the dot."""
     return frozenset(suffix for suffix, format in Image.registered_extensions().items() if format not in FOREIGN)
 
 
@@ -132,24 +142,25 @@ def centred_square(image: Image.Image, size: int, *, room: Room = ROOM) -> NDArr
     """The square in the middle of an opened image, turned upright, uint8 sRGB size×size×3.
 
     Raises:
-        TooLarge: As `decoded`. Pillow raises many kinds of error on broken files.
+        TooLarge: The image needs more memory than `room` has. If the file is broken, Pillow raises many other kinds of
+            error.
     """
-    # Twice the final size, so that the resize has the last word. CelebA's 178×218 are too small for it.
+    # Decoding shrinks to no less than twice the final size, so that the resize below decides how sharp the result is.
     with decoded(image, 2 * size, size, room) as (photo, turn):
         side = min(photo.size)
         left, top = (photo.width - side) / 2, (photo.height - side) / 2
         box = (left, top, left + side, top + side)
-        # Bicubic is antialiased by Pillow. Lanczos is a little sharper, but a model would learn its halos at edges.
+        # Pillow antialiases bicubic. Lanczos is a little sharper, but a model would learn its halos at edges.
         square = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
-        square = _srgb(square, photo.info.get("icc_profile"))  # after the resize, because it is dear
+        square = _srgb(square, photo.info.get("icc_profile"))  # after the resize, because it is slow
     return np.asarray(square if turn is None else square.transpose(turn))
 
 
 def aligned_faces(image: Image.Image, size: int, *, every: bool = False, room: Room = ROOM) -> list[NDArray[np.uint8]]:
-    """The largest face of an opened image, or every face, as `alignment.align` has it, uint8 sRGB size×size×3 each.
+    """Cuts the largest face, or every face, out of an opened image with `alignment.align`, uint8 sRGB size×size×3 each.
 
     Raises:
-        TooLarge: As `decoded`.
+        TooLarge: The image needs more memory than `room` has.
     """
     with _upright(image, room) as (photo, profile):
         faces = alignment.align(photo, size, every=every)
@@ -157,11 +168,11 @@ def aligned_faces(image: Image.Image, size: int, *, every: bool = False, room: R
 
 
 def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM) -> NDArray[np.uint8]:
-    """The face of an opened image whose eyes somebody has placed, uint8 sRGB size×size×3. See `Eyes`.
+    """Cuts out the face of an opened image whose eyes somebody has placed, uint8 sRGB size×size×3.
 
     Raises:
-        TooLarge: As `decoded`.
-        UserError: As `Square.by_eyes`.
+        TooLarge: The image needs more memory than `room` has.
+        UserError: The eyes are not in the image, or are too near to each other.
     """
     longest = max(image.size)
     with _upright(image, room) as (photo, profile):
@@ -182,7 +193,7 @@ def plain(image: Image.Image, room: Room) -> Image.Image:
 
 @contextmanager
 def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, bytes | None]]:
-    """An opened image for faces to be found in, turned upright, RGB, and its colour profile."""
+    """Decodes an opened image, to find faces in it. Yields it upright and in RGB, and its colour profile."""
     with decoded(image, alignment.LAST_SIDE // 2, alignment.LAST_SIDE, room) as (photo, turn):
         profile = photo.info.get("icc_profile")
         if turn is not None:
@@ -193,7 +204,7 @@ def _upright(image: Image.Image, room: Room) -> Iterator[tuple[Image.Image, byte
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours as sRGB has them; as they are where the profile is missing, broken, or of another kind of image."""
+    """Converts an image to sRGB. If its profile is missing, is broken or does not fit its mode, the colours stay."""
     conversion = _conversion if len(profile or b"") <= KEPT_PROFILE else _conversion.__wrapped__
     convert = conversion(profile, image.mode) if profile or image.mode == "LAB" else None
     converted = convert(image) if convert else None
@@ -205,11 +216,11 @@ def _conversion(profile: bytes | None, mode: str) -> Callable[[Image.Image], Ima
     if profile and PROCESSING in profile:
         return None
     try:
-        lab = mode == "LAB"  # says by itself what its numbers mean
+        lab = mode == "LAB"  # needs no profile, because its numbers are absolute colours
         source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(BytesIO(profile or b""))
         if mode == "RGB" and "srgb" in ImageCms.getProfileDescription(source).lower():
             return None
-        # Without a cache of its last colour a transform may be used by several threads.
+        # A transform with a cache of its last colour cannot be used by several threads.
         flags = ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", intent, flags)

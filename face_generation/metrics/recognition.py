@@ -56,7 +56,7 @@ def detection(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Raises:
         Gap: dlib is missing.
     """
-    detector = _dlib().get_frontal_face_detector()
+    detector = _detector(_dlib())
 
     def detect(chunk: NDArray[np.uint8]) -> list[bool]:
         own = copy(detector)  # a detector has working memory, so threads cannot share one
@@ -97,6 +97,8 @@ def _kept(images: NDArray[np.uint8], weights: Path, cache: Path) -> NDArray[np.f
 
 
 def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
+    if len(images) <= CHUNK:  # one core's work, which another process would take longer to begin than to do
+        return _embed_chunk(images, weights)
     # Processes are spawned, because a fork would copy locks that threads of this process hold, without the threads.
     with ProcessPoolExecutor(cores(), get_context("spawn"), initializer=_follow_parent) as pool:
 
@@ -129,7 +131,7 @@ def _follow_parent() -> None:
 def _embed_chunk(chunk: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
     recogniser = _recogniser(weights)
     descriptors = [recogniser.compute_face_descriptor(_resized(image, FACE_BOX)) for image in chunk]
-    return np.array(descriptors, dtype=np.float32)
+    return np.array(descriptors, dtype=np.float32).reshape(-1, DIMENSIONS)
 
 
 def _resized(image: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
@@ -137,6 +139,11 @@ def _resized(image: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArra
     left, top, right, bottom = (edge * len(image) / SIDE for edge in box)
     part = left, top, right, bottom
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC, part))
+
+
+@functools.cache
+def _detector(dlib: Any) -> Any:
+    return dlib.get_frontal_face_detector()
 
 
 @functools.cache

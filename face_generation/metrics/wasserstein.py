@@ -45,7 +45,9 @@ IMAGES = 4000  # most images of each set, whose patches take 300 MB
 PATCH = 7  # height and width in pixels
 PATCHES = 128  # patches of an image at each level
 DIRECTIONS = 512
-CHUNK = 16  # directions that a core projects onto at a time
+# A core projects onto 16 directions at a time, or onto more if there are so few patches that a thread does not pay.
+CHUNK = 16
+PROJECTIONS = 32_768
 BATCH = 64  # images whose pyramids are built at a time, which take 17 MB
 # An interval takes hundreds of distances. Fewer patches and directions are enough for them.
 INTERVAL_PATCHES = 32
@@ -162,7 +164,8 @@ def _distance(a: Floats, b: Floats, directions: Floats) -> float:
         sorted_a, sorted_b = (_sorted_projections(*one, chunk) for one in sets)
         return np.abs(sorted_a - sorted_b).mean(axis=1)
 
-    chunks = (directions[start : start + CHUNK] for start in range(0, len(directions), CHUNK))
+    step = max(CHUNK, PROJECTIONS // (a.shape[0] * a.shape[1]))
+    chunks = (directions[start : start + step] for start in range(0, len(directions), step))
     return 1000 * float(np.concatenate(list(parallel_map(along, chunks))).mean())
 
 

@@ -99,7 +99,7 @@ class VAE(AdversarialModel):
         if posterior.shape[1:] != self.latent_shape:
             raise UserError(
                 f"the encoder makes latents of shape {tuple(posterior.shape[1:])}, and the decoder takes "
-                f"{self.latent_shape}; give both as many channels (model.encoder.channels, model.decoder.channels)"
+                f"{self.latent_shape}; give model.decoder.channels one number more than model.encoder.channels"
             )
         self.pixels, self.kl = PixelLikelihood(), KLDivergence()
         self.features = FeatureLikelihood() if feature_weight else None

@@ -15,8 +15,8 @@ class DCGANGenerator(nn.Module):
     tanh.
 
     Feature maps are resized and then convolved. The paper's transposed convolutions draw a checkerboard and can only
-    double the size. The last step resizes, too: with a sub-pixel convolution there, as in the VAE's decoder, the
-    adversarial loss drew a grid of dots.
+    double the size. The last step resizes, too, because the adversarial loss drew a grid of dots with a sub-pixel
+    convolution there.
 
     Args:
         latent_dim: Dimensions of the latent vector.

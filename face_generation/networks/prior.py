@@ -141,18 +141,41 @@ class FlowSampler(nn.Module):
         """Normal vectors N×latent_dim and attributes N×K (1, -1 or 0; only if it takes any) → latents N×latent_dim."""
         if attributes is None:
             attributes = normal[:, :0]
-        x = normal.unflatten(1, self.network.latent_shape)
-        step = 1 / self.steps
-        for i in range(self.steps):
-            velocity = self._velocity(x, i * step, attributes)
-            there = x + step * velocity
-            if i < self.steps - 1:
-                velocity = (velocity + self._velocity(there, (i + 1) * step, attributes)) / 2
-                there = x + step * velocity
-            x = there
-        return (x * self.std + self.mean).flatten(1)
+        x, velocity = normal, torch.zeros_like(normal)
+        for row in self.schedule().to(normal.device):
+            x, velocity = self.evaluate(x, velocity, row, attributes)
+        return (x.unflatten(1, self.network.latent_shape) * self.std + self.mean).flatten(1)
 
-    def _velocity(self, x: Tensor, time: float, attributes: Tensor) -> Tensor:
+    def schedule(self) -> Tensor:
+        """The evaluations of the network, one in each row, float32 (2·steps − 1)×4.
+
+        The columns are the time; how far to go along the last velocity to the place of the evaluation; and how far to
+        move along the last velocity, and along the new one.
+        """
+        step = 1 / self.steps
+        rows = []
+        for i in range(self.steps - 1):
+            rows += [(i * step, 0.0, 0.0, 0.0), ((i + 1) * step, step, step / 2, step / 2)]
+        return torch.tensor([*rows, (1 - step, 0.0, 0.0, step)])
+
+    def evaluate(self, x: Tensor, velocity: Tensor, row: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluates the network once, and moves normalised latents.
+
+        Args:
+            x: The latents N×latent_dim.
+            velocity: The velocity of the last evaluation, N×latent_dim.
+            row: The row of `schedule()` for this evaluation.
+            attributes: Attributes N×K.
+
+        Returns:
+            The moved latents and the new velocity, N×latent_dim each.
+        """
+        time, ahead, before, now = row.unbind()
+        there = (x + ahead * velocity).unflatten(1, self.network.latent_shape)
+        new = self._velocity(there, time, attributes).flatten(1)
+        return x + before * velocity + now * new, new
+
+    def _velocity(self, x: Tensor, time: Tensor, attributes: Tensor) -> Tensor:
         # Ones are multiplied by the time, because full() with N would become a constant in an export.
         if not attributes.shape[1]:
             return self.network(x, torch.ones_like(x[:, 0, 0, 0]) * time, attributes)

@@ -2,12 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from face_generation.errors import UserError
 from face_generation.generator.bundle import CARD, MANIFEST, PREVIEW, Bundle
 from face_generation.generator.hub import NEEDED, REPOSITORY
-from face_generation.metrics.registry import METRICS
 
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # matches identifiers such as MIT or CC-BY-4.0, and no sentences
 LINK = re.compile(r"https?://[^\s)]+")
@@ -59,18 +59,25 @@ def front_matter(bundle: Bundle) -> str:
         "tags": ["faces", "onnx", str(bundle.training.get("model", "generator")).lower()],
         "thumbnail": PREVIEW,
     }
-    figures = bundle.evaluation.get("figures", {})
-    results = [
-        {"type": key, "name": METRICS[key].title, "value": figure["value"]}
-        for key, figure in figures.items()
-        if key in METRICS
-    ]
+    results = _results(bundle.evaluation.get("figures", {}))
     if results:
         data = {"name": bundle.evaluation["comparison"], "type": "faces"}
         task = {"type": "unconditional-image-generation"}
         about["model-index"] = [{"name": bundle.name, "results": [{"task": task, "dataset": data, "metrics": results}]}]
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in about.items())
     return "---\n" + "\n".join(lines) + "\n---\n\n"
+
+
+def _results(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    if not figures:
+        return []
+    from face_generation.metrics.registry import METRICS  # here, because it imports torch, which takes seconds
+
+    return [
+        {"type": key, "name": METRICS[key].title, "value": figure["value"]}
+        for key, figure in figures.items()
+        if key in METRICS
+    ]
 
 
 def _licence(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The page as a folder of files that draws without a server: `write_site(Path("site"), ["vae"])`."""
+"""Writes the page as a folder of files, which draws without a server: `write_site(Path("site"), ["vae"])`."""
 
 from face_generation.site.folder import write_site
 

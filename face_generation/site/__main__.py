@@ -13,7 +13,7 @@ def main(config: DictConfig) -> None:
     places = [config.bundles] if isinstance(config.bundles, str) else list(config.bundles)
     out = Path(config.out)
     write_site(out, places, Path(config.runtime) if config.runtime else None)
-    print(f"{out}: look at it with `python -m http.server --directory {out}`, and give it to any static host")
+    print(f"{out}: look at it with `python -m http.server --directory {out}`, and copy it to any static host")
 
 
 if __name__ == "__main__":

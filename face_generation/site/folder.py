@@ -1,4 +1,4 @@
-"""Writes the page, what it draws with and the bundles into a folder that any static host serves."""
+"""Writes the page, its runtime and the bundles into a folder, which any static host can serve."""
 
 import hashlib
 import json
@@ -16,30 +16,32 @@ from face_generation.serve.settings import Limits
 
 WORKER = "service-worker.js"
 AT_THE_TOP = ("manifest.webmanifest", "favicon.ico")  # where browsers look for them
-LEFT_OUT = ("index.html", "robots.txt", *AT_THE_TOP)  # of the static files
-# What the page may do: ask its own host only. WebAssembly is compiled, and nothing else is code.
+LEFT_OUT = ("index.html", "robots.txt", *AT_THE_TOP)  # these do not go to static/
+# The page may only ask its own host. It may compile WebAssembly, and run no other code than its own.
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
     "style-src 'self'; img-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'"
 )
-OF_PAGE = {".html", ".js", ".mjs", ".css", ".svg", ".png", ".ico", ".webmanifest", ".md"}  # suffixes
+OF_PAGE = {".html", ".js", ".mjs", ".css", ".svg", ".png", ".ico", ".webmanifest", ".md"}  # its suffixes
 
 
 def write_site(out: Path, places: Sequence[str], runtime: Path | None = None) -> None:
-    """Writes a site that draws with bundles, in place of an older one.
+    """Writes a site that draws with bundles. An older site in the folder is replaced.
 
     Args:
+        out: The folder to write.
         places: Bundles as `Bundle.load` takes them. The page opens with the first.
-        runtime: The unpacked npm package of ONNX Runtime Web; without it, it is downloaded.
+        runtime: Folder with the unpacked npm package of ONNX Runtime Web. `None` downloads it.
 
     Raises:
-        UserError: A bundle cannot be drawn with, the runtime does not come, or `out` holds something else.
+        UserError: A bundle cannot be used, the runtime cannot be downloaded, or `out` holds something else or cannot be
+            written.
     """
     if out.exists() and not (out / CATALOGUE).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} is there already and is no site; choose another folder, or move it away")
+        raise UserError(f"{out} exists and is not a site; choose another folder, or move it away")
     content = _page() | drawing_files(Catalogue.load(places, prefix=""), Limits(), runtime)
     content[WORKER] = _worker(content)
-    content[".nojekyll"] = b""  # else GitHub Pages has cards as web pages
+    content[".nojekyll"] = b""  # otherwise GitHub Pages turns the cards into web pages
 
     try:
         with replacing(out.absolute()) as new:
@@ -51,7 +53,7 @@ def write_site(out: Path, places: Sequence[str], runtime: Path | None = None) ->
 
 
 def _page() -> dict[str, bytes]:
-    """The page with the policy that a host of files cannot send, and with a service worker to keep it."""
+    """The page's files. A host of files cannot send a policy or register a service worker, so the page does both."""
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     text = page().replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n{policy}')
     text = text.replace('data-draw="browser"', f'data-draw="browser" data-keeper="{WORKER}"')
@@ -61,7 +63,7 @@ def _page() -> dict[str, bytes]:
 
 
 def _worker(content: Mapping[str, bytes]) -> bytes:
-    """The service worker, told which files it keeps: those that the page does not keep itself."""
+    """The service worker, with the list of files that it keeps. The page itself keeps the others."""
     kept = [path for path in content if path == CATALOGUE or Path(path).suffix in OF_PAGE]
     sums = hashlib.sha256(b"".join(hashlib.sha256(content[path]).digest() for path in kept))
     site = json.dumps({"version": sums.hexdigest()[:12], "files": kept})

@@ -1,5 +1,5 @@
-// Keeps the page in the browser, so that it opens without a network; and isolates it, which lets it draw in threads.
-// Its first line, which is written with the site, names the files and another version whenever one of them is another.
+// Keeps the page in the browser, so that it opens without a network. It also isolates the page, so that it may draw in
+// several threads. When a site is written, it gets a first line with the files and a version, which changes with them.
 
 const { version, files } = self.SITE;
 const OURS = `page ${self.registration.scope}`; // several sites may share one host
@@ -13,8 +13,9 @@ const ISOLATED = {
 self.addEventListener("install", (event) => event.waitUntil(keep()));
 self.addEventListener("activate", (event) => event.waitUntil(forget()));
 self.addEventListener("fetch", (event) => {
-  const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(self.registration.scope)) event.respondWith(answer(event.request));
+  const { method, url, cache } = event.request;
+  const ours = method === "GET" && url.startsWith(self.registration.scope);
+  if (ours && cache !== "only-if-cached") event.respondWith(answer(event.request)); // that asks the browser's own cache
 });
 
 async function keep() {
@@ -33,7 +34,7 @@ async function answer(request) {
   const address = request.url.split(/[?#]/)[0] === scope ? `${scope}index.html` : request.url;
   const store = await caches.open(STORE);
   const found = (await store.match(address)) ?? (await fetch(request));
-  if (!found.status) return found; // opaque: not to be looked into
+  if (!found.status) return found; // an opaque answer, whose headers nobody may change
   const headers = new Headers(found.headers);
   for (const [name, value] of Object.entries(ISOLATED)) headers.set(name, value);
   return new Response(found.body, { status: found.status, statusText: found.statusText, headers });

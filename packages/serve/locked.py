@@ -7,6 +7,6 @@ LOCK = Path(__file__).parents[2] / "poetry.lock"
 
 for package in tomllib.loads(LOCK.read_text(encoding="utf-8"))["package"]:
     markers = package.get("markers", "")
-    if isinstance(markers, dict):  # they differ by group
+    if isinstance(markers, dict):  # each group of dependencies has its own
         markers = markers.get("main", "")
     print(f"{package['name']}=={package['version']}" + f"; {markers}" * bool(markers))

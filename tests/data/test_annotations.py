@@ -105,7 +105,7 @@ def test_what_is_unknown_is_zero() -> None:
         (b"1\r\nBald Young\r\n000001.jpg 1\r\n", "line 3: should be an image name and 2 values"),
         (b"1\r\nBald Young\r\n000001.jpg 1 7\r\n", "line 3"),
         (b"2\r\nBald Young\r\n000001.jpg 1 1\r\n000001.jpg 1 1\r\n", "line 4: names 000001.jpg a second time"),
-        (b"3\r\nBald Young\r\n000001.jpg 1 1\r\n", "promises 3 images but has 1"),
+        (b"3\r\nBald Young\r\n000001.jpg 1 1\r\n", "says that it has 3 images, but has 1"),
         (b"Bald Young\r\n", "names no image"),
         (b"", "line 1: should be the attribute names"),
         (b"PK\x03\x04\xff\xfe", "not a text file"),

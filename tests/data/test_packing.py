@@ -501,15 +501,15 @@ def member(name: str) -> Callable[[Path], None]:
         (cut_off, "is cut off, or not a zip; remove it and download it again"),
         (lambda data: (data / ARCHIVE).write_bytes(b""), "is cut off, or not a zip"),
         (lambda data: write_zip(data / ARCHIVE, {"notes.txt": b""}), "has neither"),
-        (member("../evil.jpg"), f"not that of {ARCHIVE}/evil.jpg"),
-        (member("/etc/evil.jpg"), f"not that of {ARCHIVE}/etc/evil.jpg"),
-        (member("a\\..\\evil.jpg"), f"not that of {ARCHIVE}/a/evil.jpg"),
-        (member("C:/evil.jpg"), f"not that of {ARCHIVE}/evil.jpg"),
+        (member("../evil.jpg"), f"but not {ARCHIVE}/evil.jpg"),
+        (member("/etc/evil.jpg"), f"but not {ARCHIVE}/etc/evil.jpg"),
+        (member("a\\..\\evil.jpg"), f"but not {ARCHIVE}/a/evil.jpg"),
+        (member("C:/evil.jpg"), f"but not {ARCHIVE}/evil.jpg"),
         (edit(PARTITION, "000007.jpg 0", "000007.jpg 7"), "list_eval_partition.txt, line 7: "),
         (edit(PARTITION, "000007.jpg 0\n", ""), "names 149 of the 150 images"),
-        (lambda data: (data / PARTITION).write_text("Ada.jpg 0\n"), "has names such as Ada.jpg, and not that of"),
+        (lambda data: (data / PARTITION).write_text("Ada.jpg 0\n"), "has names such as Ada.jpg, but not"),
         (lambda data: (data / ATTRIBUTES).write_text("Bald\nAda.jpg 1\n"), "names 0 of the 150 images"),
-        (lambda data: (data / "list_eval_partition.csv").write_text("000001.jpg,0\n"), "differ; leave only the one"),
+        (lambda data: (data / "list_eval_partition.csv").write_text("000001.jpg,0\n"), "differ; keep only the right"),
         (edit(ATTRIBUTES, "000007.jpg -1", "000007.jpg"), "list_attr_celeba.txt, line 9: "),
         (member("copy/000001.jpg"), "calls two images 000001.jpg: "),
         (lambda data: (data.parent / "splits").write_text("mine"), "splits holds something else"),
@@ -535,7 +535,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(data: Path, spoil: Callable[[P
         (["--val", "0.5", "--test", "0.5"], "give shares that sum to less than 1"),
         (["--val", "-0.1"], "give shares that sum to less than 1"),
         (["--val", "nan"], "give shares that sum to less than 1"),
-        (["--threads", "0"], "0 threads cannot work"),
+        (["--threads", "0"], "0 threads are not possible"),
         (["--size", "151"], "size 151 is not possible; give an even number from 32 to 512"),
         (["--size", "1024"], "size 1024 is not possible"),
     ],
@@ -609,5 +609,5 @@ def test_photos_without_a_face_are_listed(album: Path, tmp_path: Path) -> None:
     assert "left out 1 without a face: none.png" in out
 
     shutil.copytree(album, tmp_path / "empty", ignore=shutil.ignore_patterns("one.png", "two.png"))
-    with pytest.raises(UserError, match="no face was found in any of the 1 images; leave --align out"):
+    with pytest.raises(UserError, match="no face was found in any of the 1 images; leave out --align"):
         pack(tmp_path / "empty", tmp_path / "none", align="largest", val=0, test=0)

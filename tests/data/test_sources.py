@@ -211,11 +211,11 @@ def test_parquet_without_names_of_images(pictures: dict[int, bytes], tmp_path: P
         ({"a.7z": b"7z", "b.7z": b"7z", "readme.txt": b"hi"}, r"has neither .* images \(.7z: 2, such as a.7z; .txt: 1"),
         (
             {"data.parquet": b"PAR1" + bytes(100) + b"PAR1"},
-            "data.parquet is not a whole Parquet file; download it again",
+            "data.parquet is not a complete Parquet file; download it again",
         ),
         ({"a.zip": b"PK\x03\x04 cut"}, "a.zip is cut off, or not a zip; remove it and download it again"),
         ({"a.tar.gz": b"\x1f\x8b cut"}, "a.tar.gz is cut off, or not a zip"),
-        ({f"{FOLDER}/000001.jpg": b"", f"{FOLDER}/me.jpg": b""}, "image numbers place 1 of the 2 images in .*me.jpg"),
+        ({f"{FOLDER}/000001.jpg": b"", f"{FOLDER}/me.jpg": b""}, "only 1 of the 2 images in .*me.jpg has none"),
     ],
     ids=["7z", "parquet", "zip", "tar", "mixed"],
 )

@@ -206,16 +206,16 @@ def test_a_checkpoint_is_measured_as_the_bundle_that_it_exports(
     path = tmp_path / "run/checkpoints/final.ckpt"
     path.parent.mkdir(parents=True)
     checkpoint.save(path, checkpoint.build(described), described)
-    run(f"bundle={path}", "output=checkpoint")
+    run(f"bundle={path}", "output=checkpoint", "samples=4")
 
     assert "psnr" in metrics("checkpoint")["small"]
 
 
 def test_figures_and_report_go_to_the_run_that_made_the_model(
-    run: Command, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, tiny_bundle: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three bundles: one in a store, one whose record leads to a server that is down, one to a store that is gone."""
-    uri = f"sqlite:///{Path('mlflow.db').absolute()}"
+    uri = f"sqlite:///{shutil.copy(empty_store, Path.cwd())}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     client = MlflowClient(uri)
@@ -232,7 +232,7 @@ def test_figures_and_report_go_to_the_run_that_made_the_model(
     assert [
         candidate.run for candidate in find([f"runs:/{run_id}/bundle", "models:/tiny@best"], tmp_path, Path("splits"))
     ] == [Run(uri, run_id)] * 2
-    out, err = run("bundle=[models:/tiny/1,down/bundle,gone/bundle]", "output=out")
+    out, err = run("bundle=[models:/tiny/1,down/bundle,gone/bundle]", "output=out", "samples=4")
     assert f"tiny: figures and report are logged to MLflow run {run_id} at {uri}\n" in out
     stored = client.get_run(run_id).data.metrics
     figures = metrics("out")["tiny"]

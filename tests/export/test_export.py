@@ -1,6 +1,7 @@
 """From a checkpoint to a bundle: the exported networks compute what the trained ones do."""
 
 import copy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from face_generation.data.latents import LatentDataModule
 from face_generation.data.splits import packed_attributes
 from face_generation.errors import UserError
 from face_generation.export.bundle import export_bundle
-from face_generation.export.onnx import write_onnx
+from face_generation.export.onnx import write_sampler
 from face_generation.generator import Bundle, Generator, origin
 from face_generation.models import VAE, Prior, checkpoint
 from face_generation.networks.prior import FlowSampler, FlowTransformer
@@ -30,7 +31,7 @@ Provenance = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module")
 def described(provenance: Provenance) -> dict[str, Any]:
     """Where the VAE comes from, as its checkpoint says it."""
-    options = ["model.encoder.channels=[16,16,16,16]", "model.decoder.channels=[16,16,16,16]"]
+    options = ["model.encoder.channels=[16,16,16,16]", "model.decoder.channels=[16,16,16,16,16]"]
     return provenance("vae", *options) | {"metrics": {"val/loss": 1.0}}
 
 
@@ -80,9 +81,8 @@ def test_prior_and_torch_agree_whatever_the_number_of_rows(tmp_path: Path) -> No
     network = FlowTransformer((4, 4, 4), attributes=3, patch=2, width=32, depth=2, heads=2)
     for parameter in network.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
-    sampler = FlowSampler(network, torch.randn(4, 1, 1), torch.rand(4, 1, 1) + 0.5, steps=2, guidance=2.0)
-    inputs = {"normal": torch.zeros(2, 64), "attributes": torch.zeros(2, 3)}
-    write_onnx(sampler.eval(), inputs, "latents", tmp_path / "prior.onnx")
+    sampler = FlowSampler(network, torch.randn(4, 1, 1), torch.rand(4, 1, 1) + 0.5, steps=3, guidance=2.0)
+    write_sampler(sampler.eval(), 3, tmp_path / "prior.onnx")
     session = InferenceSession(tmp_path / "prior.onnx", providers=["CPUExecutionProvider"])
 
     for rows in (1, 2, 5):
@@ -121,7 +121,8 @@ def test_the_card_says_what_the_bundle_is(bundle: Path) -> None:
         assert text in card
 
 
-def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str, Any], tmp_path: Path) -> None:
+def test_a_manifest_names_no_place_of_the_machine(provenance: Provenance, tmp_path: Path) -> None:
+    described = provenance("dcgan")  # which is exported fastest
     config = {
         **described["config"],
         "run_dir": "/home/ada/runs/7",
@@ -129,7 +130,8 @@ def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str,
     }
     config["data"] = {"folder": "splits", "cache": "/home/ada/latents"}
 
-    bundle = export_bundle(vae, tmp_path / "bundle", "told", {**described, "config": config})
+    model = checkpoint.build(described)
+    bundle = export_bundle(model, tmp_path / "bundle", "told", {**described, "config": config})
 
     shown = bundle.training["config"]
     assert shown["data"] == {"folder": "splits", "cache": "latents"}
@@ -140,13 +142,19 @@ def test_a_manifest_names_no_place_of_the_machine(vae: VAE, described: dict[str,
 
 
 def test_a_bundle_is_replaced_and_other_files_are_not(
-    vae: VAE, described: dict[str, Any], bundle: Path, tmp_path: Path
+    provenance: Provenance, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    assert export_bundle(vae, bundle, "renamed", described).name == "renamed"
-    (tmp_path / "thesis.txt").write_text("years of work")
+    described = provenance("dcgan")
+    model = checkpoint.build(described)
+    older = Path(shutil.copytree(tiny_bundle, tmp_path / "older"))
+    replaced = export_bundle(model, older, "renamed", described)
+    assert (replaced.folder, replaced.name, replaced.has_encoder) == (older, "renamed", False)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="holds other files"):
-        export_bundle(vae, tmp_path, "vae", described)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+        export_bundle(model, other, "dcgan", described)
+    assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None], ids=["empty", "text", "missing"])

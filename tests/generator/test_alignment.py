@@ -1,4 +1,4 @@
-"""Faces that the shipped VAE draws, laid into photos at known places: nobody has them, but the detector finds them."""
+"""Faces that the shipped VAE draws, placed in photos at known places. The detector finds them; they are nobody's."""
 
 import hashlib
 

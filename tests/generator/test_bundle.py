@@ -185,9 +185,10 @@ def test_shipped_bundle_is_whole(name: str) -> None:
     assert (bundle.folder / "README.md").is_file()
 
 
-def test_bundle_from_mlflow(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundle_from_mlflow(bundle: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "store"
     store.mkdir()
+    shutil.copy(empty_store, store)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     client = MlflowClient()
     experiment = client.create_experiment("faces", artifact_location=(store / "artifacts").as_uri())

@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def draw(
     folder: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Runs the command in this process and returns what it prints; its mistakes are raised as SystemExit."""
+    """Runs the command in this process and returns what it prints. Its mistakes raise SystemExit."""
 
     def run(*options: str) -> str:
         given = any(option.startswith("bundle=") for option in options)

@@ -1,4 +1,4 @@
-"""The losses, against densities, divergences and gradients that are known."""
+"""The losses, compared with known densities, divergences and gradients."""
 
 import math
 
@@ -24,7 +24,7 @@ def seed() -> None:
 
 
 def nats_per_value(seen: Tensor, target: Tensor) -> Tensor:
-    """Under the Gaussian around `seen` with the best variance."""
+    """Nats per value under the Gaussian around `seen` with the best variance."""
     squared_error = (seen - target).square().mean()
     return -torch.distributions.Normal(seen, squared_error.sqrt()).log_prob(target).mean()
 
@@ -69,7 +69,7 @@ def test_pairs_are_told_apart_by_what_they_differ_in_alone() -> None:
 
 @pytest.mark.parametrize(("both", "penalised"), [(False, 1), (True, 2)])
 def test_the_penalty_is_the_squared_norm_of_the_gradient(both: bool, penalised: int) -> None:
-    """Of a discriminator that is linear in the image, where the gradient is known."""
+    """The discriminator is linear in the image, so its gradient is known."""
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(27, 1))
     penalty = GradientPenalty(weight=3.0, interval=4, both=both)(discriminator, *torch.randn(2, 5, 3, 3, 3))
     squared_norm = discriminator[1].weight.square().sum()
@@ -79,7 +79,7 @@ def test_the_penalty_is_the_squared_norm_of_the_gradient(both: bool, penalised: 
 
 
 class Constant(nn.Module):
-    """Always the same velocity."""
+    """A network that always gives the same velocity."""
 
     def __init__(self, velocity: Tensor) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Constant(nn.Module):
 
 
 def test_flow_matching_asks_for_the_way_from_noise_to_latents() -> None:
-    """All latents are at one point: the mean velocity leads there, and the noise is what cannot be known."""
+    """All latents are at one point, so the best velocity leads there. What is left of the loss is the noise."""
     point = 3 * torch.ones(2, 4, 4)
     latents, attributes = point.expand(2000, -1, -1, -1), torch.zeros(2000, 1)
     knows, knows_nothing = Constant(point), Constant(torch.zeros(2, 4, 4))

@@ -1,4 +1,4 @@
-"""Where torch.hub finds no network, and nothing that it fetched before."""
+"""A torch.hub that finds no network, and nothing that it fetched before."""
 
 from pathlib import Path
 

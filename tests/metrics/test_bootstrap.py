@@ -23,7 +23,7 @@ def ratio_of_means(a: Floats, b: Floats) -> float:
 
 
 def sigma(estimate: Estimate) -> float:
-    """The standard deviation of which the interval is the 95 %."""
+    """The standard deviation whose 95 % interval this is."""
     return (estimate.high - estimate.low) / 3.92
 
 
@@ -45,7 +45,7 @@ def test_the_interval_of_a_share_stays_within_0_and_1() -> None:
 
 
 def test_intervals_of_counts_hold_the_share_as_often_as_said() -> None:
-    """With a probability of at least 95 %, whatever the true share is."""
+    """It holds the share with a probability of at least 95 %, whatever the true share is."""
     for probability in (0.01, 0.05, 0.3):
         counts = np.random.default_rng(0).binomial(100, probability, size=2000)
         intervals = {count: share(int(count), 100) for count in set(counts)}
@@ -67,7 +67,7 @@ def test_the_interval_of_a_ratio_is_that_of_the_delta_method() -> None:
 
 @pytest.mark.parametrize(("shift", "widest"), [(0.3, 1.5), (1.0, 1.2)], ids=["close", "apart"])
 def test_intervals_of_distances_are_as_wide_as_fresh_draws(shift: float, widest: float) -> None:
-    """Or somewhat wider, where the sets are close."""
+    """They are somewhat wider if the sets are close."""
     fresh = [frechet_distance(normal(60, 8, 2 * i), normal(90, 8, 2 * i + 1, shift)) for i in range(300)]
     sigmas = [
         sigma(set_distance(frechet_distance, normal(60, 8, 2 * i), normal(90, 8, 2 * i + 1, shift), seed=i))

@@ -1,4 +1,4 @@
-"""Diversity, on images and embeddings whose likeness is known."""
+"""Diversity, on images and embeddings whose similarity is known."""
 
 import itertools
 
@@ -46,7 +46,7 @@ def test_ms_ssim_sees_how_alike_images_are() -> None:
 
 
 def test_ms_ssim_pairs_no_image_twice() -> None:
-    """Of 6 images 2 are alike: of the 3 pairs that there are at most, one is of the two, or none."""
+    """2 of 6 images are the same. There are at most 3 pairs, and at most one of them has both."""
     images = noise(6, seed=0)
     images[5] = images[0]
     values = [ms_ssim(images, seed).value for seed in range(8)]
@@ -61,7 +61,7 @@ def test_ms_ssim_takes_as_many_pairs_as_asked_for() -> None:
     images[::2] = 255
     one_of_two = {round(ms_ssim(images, seed, pairs=2).value, 3) for seed in range(8)}
 
-    assert len(one_of_two) == 3  # none, one or two of the pairs are alike
+    assert len(one_of_two) == 3  # both images are the same in none, one or two of the pairs
 
 
 def test_ms_ssim_is_the_same_for_a_seed() -> None:

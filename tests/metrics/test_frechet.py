@@ -1,4 +1,4 @@
-"""The Fréchet distance, against closed forms and a formula of another shape."""
+"""The Fréchet distance, compared with closed forms and with another form of the formula."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def gaussian(n: int, mean: Floats, root: Floats, seed: int = 0) -> Floats:
 
 
 def by_the_book(a: Floats, b: Floats) -> float:
-    """With the eigenvalues of the product of the covariances, which is not symmetric."""
+    """The distance from the eigenvalues of the product of the covariances, which is not symmetric."""
     covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     eigenvalues = np.linalg.eigvals(covariance_a @ covariance_b).real.clip(min=0)
     shift = a.mean(axis=0) - b.mean(axis=0)
@@ -35,7 +35,7 @@ def test_gaussians_differ_by_means_and_deviations() -> None:
 
 @pytest.mark.parametrize(("n", "m"), [(300, 200), (12, 9), (300, 9)], ids=["more", "fewer", "mixed"])
 def test_of_correlated_features_it_is_the_formula(n: int, m: int) -> None:
-    """Also with fewer features than they have dimensions, where covariances are singular."""
+    """This also holds if there are fewer features than dimensions, so that covariances are singular."""
     random = np.random.default_rng(0)
     a = random.normal(size=(n, 20)) @ random.normal(size=(20, 20))
     b = random.normal(size=(m, 20)) @ random.normal(size=(20, 20)) + 0.5
@@ -52,7 +52,7 @@ def test_of_a_set_to_itself_it_is_0(n: int) -> None:
 
 
 def test_it_sees_a_collapse() -> None:
-    """n copies of one face lie at the mean, and miss all of the variance."""
+    """Copies of one face are at the mean, and have no variance."""
     features = gaussian(100, np.zeros(4), np.diag([1.0, 2.0, 3.0, 4.0]))
 
     assert frechet_distance(features, np.zeros((100, 4))) == pytest.approx(1 + 4 + 9 + 16)

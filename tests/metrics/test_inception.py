@@ -47,7 +47,7 @@ def images() -> NDArray[np.uint8]:
 
 
 def crowd(n: int, seed: int, shift: float = 0.0, dimensions: int = 48) -> NDArray[np.float32]:
-    """Features with unequal, correlated dimensions: of one distribution but for the shift."""
+    """Features with unequal, correlated dimensions. All come from one distribution, except for the shift."""
     mixing = np.random.default_rng(99).normal(size=(dimensions, dimensions)) / dimensions**0.5
     return (np.random.default_rng(seed).normal(size=(n, dimensions)) @ mixing + shift).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Improved precision and recall, against loops that follow the paper, and on sets where the answer is known."""
+"""Improved precision and recall, compared with loops that follow the paper, and on sets whose answer is known."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from face_generation.metrics.memorisation import Neighbours, copies, nearest, ne
 
 
 def crowd(n: int, seed: int) -> NDArray[np.float32]:
-    """Embeddings of n people: all from one distribution, whatever the seed."""
+    """Embeddings of n people. All come from one distribution, whatever the seed."""
     return np.random.default_rng(seed).normal(size=(n, 16)).astype(np.float32)
 
 

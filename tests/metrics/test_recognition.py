@@ -20,7 +20,7 @@ from face_generation.metrics.recognition import CHUNK, detection, embeddings
 
 @pytest.fixture(scope="module")
 def drawn() -> NDArray[np.uint8]:
-    """Faces that the shipped model draws: more than a process gets at a time."""
+    """Faces that the shipped model draws. They are more than a process gets at a time."""
     return Generator.load("vae").sample(CHUNK + 4, seed=0, truncation=0.8)
 
 
@@ -186,7 +186,7 @@ def _session(leader: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """From the state on; empty where there is no such process."""
+    """The fields of /proc/…/stat from the state on; empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -12,7 +12,7 @@ from face_generation.metrics.reconstruction import BATCH, face_distance, lpips, 
 
 @pytest.fixture(scope="module")
 def originals() -> NDArray[np.uint8]:
-    """Smooth pictures, each another, more than a batch of them."""
+    """Smooth pictures, all different. They are more than a batch."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:48, :48] / 48
     waves = random.uniform(1, 9, size=(BATCH + 5, 3, 2))

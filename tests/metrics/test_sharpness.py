@@ -17,7 +17,7 @@ def noise(n: int, std: float, seed: int) -> NDArray[np.uint8]:
 
 
 def test_the_energy_of_a_chessboard_is_that_of_its_steps() -> None:
-    """Four neighbours, each 30 lower or 30 higher: the Laplacian is ±120."""
+    """Each of the four neighbours is 30 lower or 30 higher, so the Laplacian is ±120."""
     board = np.where(np.indices((SIZE, SIZE)).sum(axis=0) % 2, 100, 130)
     image = np.repeat(board[np.newaxis, :, :, np.newaxis], 3, axis=3).astype(np.uint8)
 
@@ -41,7 +41,7 @@ def test_a_ramp_and_an_even_colour_have_none() -> None:
 
 
 def test_it_is_the_ratio_of_energies() -> None:
-    """The energy of noise grows with the square of its deviation. More images than a batch holds."""
+    """The energy of noise grows with the square of its deviation. There are more images than a batch holds."""
     estimate = sharpness(noise(140, std=10, seed=1), noise(130, std=20, seed=2), seed=0)
 
     assert estimate.value == pytest.approx(0.25, rel=0.01)

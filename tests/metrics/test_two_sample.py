@@ -1,4 +1,4 @@
-"""The classifier two-sample test: on features whose separation is known, and on pictures."""
+"""The classifier two-sample test, on features whose separation is known, and on pictures."""
 
 import sys
 

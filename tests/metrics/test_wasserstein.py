@@ -1,4 +1,4 @@
-"""The sliced Wasserstein distance, against a plain implementation of the paper and on sets whose order is known."""
+"""The sliced Wasserstein distance, compared with a plain implementation, and on sets whose order is known."""
 
 import tracemalloc
 
@@ -24,7 +24,7 @@ def blotches(n: int, seed: int, grain: float = 8.0) -> NDArray[np.uint8]:
 
 
 def blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of H×W×3, one tap at a time."""
+    """Blurs an image H×W×3, one tap at a time."""
     height, width = image.shape[:2]
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
     return sum(BINOMIAL[i, j] * padded[i : i + height, j : j + width] for i in range(5) for j in range(5))
@@ -40,7 +40,7 @@ def pyramid(image: NDArray[np.float64], levels: int) -> list[NDArray[np.float64]
 
 
 def by_the_book(images: NDArray[np.uint8], real: NDArray[np.uint8], seed: int) -> list[float]:
-    """At each level, as the paper's section 5 says it, with patches and directions of its own."""
+    """The distance at each level, as in section 5 of the paper, with its own patches and directions."""
     random = np.random.default_rng(seed)
     distances = []
     for level in range(4):
@@ -84,7 +84,7 @@ def test_a_level_shows_what_the_smaller_ones_cannot() -> None:
 
 
 def test_it_is_the_paper_s() -> None:
-    """To within what the random patches make of it."""
+    """They agree as far as random patches allow."""
     images, real = blotches(6, seed=1), blotches(6, seed=2, grain=30)
     found = sliced_wasserstein(images, real, seed=0)
 
@@ -111,7 +111,7 @@ def test_the_coarsest_level_sees_a_collapse() -> None:
 
 
 def test_it_is_blind_to_contrast() -> None:
-    """For each set is measured in its own deviations."""
+    """Each set is measured in units of its own deviation."""
     images, real = blotches(8, seed=1), blotches(8, seed=2)
     pale = (images // 2 + 60).astype(np.uint8)
     found, expected = (sliced_wasserstein(a_set, real, seed=0) for a_set in (pale, images))

@@ -1,4 +1,4 @@
-"""Statistics of batch normalisations, measured anew."""
+"""Statistics of batch normalisations, measured again."""
 
 import torch
 from torch import nn

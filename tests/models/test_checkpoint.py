@@ -1,4 +1,4 @@
-"""Checkpoints: a damaged one is found, and a full disk leaves the one before."""
+"""Checkpoints: damage is found, and a full disk leaves the older one."""
 
 import subprocess
 import sys

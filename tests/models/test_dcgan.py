@@ -72,7 +72,7 @@ def test_samples_are_images(build_model: Build) -> None:
 def test_a_resumed_run_ends_like_one_that_nothing_interrupted(
     build_model: Build, tmp_path: Path, synthetic: SyntheticDataModule
 ) -> None:
-    """Weights, their average and the state of both optimizers, bit for bit, from the middle of the second epoch."""
+    """It resumes in the middle of epoch 2. Weights, their average and both optimizers are the same, bit for bit."""
     train(build_model("dcgan"), tmp_path / "whole", synthetic, epochs=2)
     (middle,) = (tmp_path / "whole").glob("*step=16.ckpt")  # 8 steps of each optimizer; an epoch has 6
     train(build_model("dcgan"), tmp_path / "resumed", synthetic, epochs=2, resume=middle)
@@ -166,7 +166,7 @@ def test_the_plain_discriminator_normalises_all_but_the_first() -> None:
 def test_validation_measures_statistics_of_averaged_weights(
     build_model: Build, tmp_path: Path, synthetic: SyntheticDataModule
 ) -> None:
-    """What it draws one image at a time has the contrast of what it draws in a batch that is normalised by itself."""
+    """Images that are drawn one by one have the same contrast as images in a batch that is normalised by itself."""
     train(build_model("dcgan", "model.optimizer.lr=2e-2"), tmp_path, synthetic, epochs=2)
     model = build_model("dcgan")
     model.load_state_dict(torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"])

@@ -1,4 +1,4 @@
-"""Muon: what it does to matrices, what to everything else, and that it goes on where it was."""
+"""Muon: what it does to matrices and to everything else, and that it resumes."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The prior: that it learns what latents are like, and what attributes change of them."""
+"""The prior: that it learns the distribution of latents, and what attributes change in them."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ STD = Tensor([2.0, 1.0]).view(2, 1, 1)
 
 
 def latents_of(attributes: Tensor) -> Tensor:
-    """Latents whose first channel says whether somebody smiles, as does its sign at every place."""
+    """Latents whose first channel says whether somebody smiles, by its sign at every place."""
     noise = torch.randn(len(attributes), 2, 4, 4)
     noise[:, 0] = 0.9 * attributes[:, :1, None] + 0.3 * noise[:, 0]
     return (noise * STD + MEAN).flatten(1)

@@ -1,4 +1,4 @@
-"""The VAE: its parts, its losses, its discriminator, and what it tells of a mistake."""
+"""The VAE: its parts, its losses, its discriminator, and its messages about mistakes."""
 
 import math
 from collections.abc import Callable
@@ -115,7 +115,7 @@ def test_without_a_weight_there_are_no_features(build_model: Build, synthetic: S
 
 
 def test_noise_on_latents_reaches_the_decoder_alone(build_model: Build, synthetic: SyntheticDataModule) -> None:
-    """With as much noise as this nothing can be reconstructed, and the KL is what it is."""
+    """With so much noise nothing can be reconstructed, but the KL divergence stays the same."""
     options = ("model.kl_weight=0", "model.adversarial_weight=0", "model.optimizer.lr=0", "model.optimizer.adamw_lr=0")
     quiet, noisy = (train(build_model("vae", f"model.noise={noise}", *options), synthetic) for noise in (0, 100))
     assert noisy["train/kl"] == pytest.approx(quiet["train/kl"], rel=1e-5)
@@ -133,7 +133,7 @@ def test_preview_shows_pairs_and_samples(build_model: Build) -> None:
     ("options", "shapes", "message"),
     [
         ([], {"image_size": 151}, "even size"),
-        (["model.decoder.channels=[8,8,8]"], {}, "as many channels"),
+        (["model.decoder.channels=[8,8,8]"], {}, "one number more"),
         (["model.decoder.latent_channels=3"], {}, "latents of shape"),
     ],
 )

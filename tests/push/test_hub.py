@@ -1,4 +1,4 @@
-"""Bundles go to a hub and come back: the real client, and a server on this machine that speaks its protocol."""
+"""Bundles go to a hub and come back, with the real client and a server on this machine that speaks its protocol."""
 
 import base64
 import hashlib
@@ -134,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     server = Hub()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

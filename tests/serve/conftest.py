@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,20 +20,16 @@ import pytest
 from face_generation.generator import Bundle
 
 COMMAND = [sys.executable, "-m", "face_generation.serve"]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+SECONDS = 60  # until a server must have begun, logged or stopped, on a machine that is busy with other things as well
 
 
 @dataclass
 class Server:
     """A server that answers."""
 
+    greeting: str  # the first line that it prints
     port: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     log_file: Path
     http: httpx.Client
 
@@ -44,7 +40,7 @@ class Server:
     def stop(self, name: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
         self.process.send_signal(name)
-        return self.process.wait(30)
+        return self.process.wait(SECONDS)
 
     def log(self) -> list[dict[str, Any]]:
         lines = self.log_file.read_text().splitlines()
@@ -52,7 +48,7 @@ class Server:
 
     def logged(self, answer: httpx.Response) -> dict[str, Any]:
         """The line of a request, which is written after its answer."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while True:
             for line in self.log():
                 if line.get("request_id") == answer.headers["x-request-id"]:
@@ -70,35 +66,35 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, *options: str, port: int | None = None, **environment: str) -> Iterator[Server]:
+def running(folder: Path, *options: str, port: int = 0, **environment: str) -> Iterator[Server]:
     """A server on a free port unless one is given, until the block ends: then it must stop with grace."""
-    port = port or free_port()
-    log_file = folder / f"server-{port}.log"
-    with log_file.open("w") as log:
+    number = sum(1 for _ in folder.glob("server-*.log"))
+    log_file, printed = folder / f"server-{number}.log", folder / f"printed-{number}.log"
+    with log_file.open("wb") as log, printed.open("wb") as out:
         process = subprocess.Popen(
-            [*COMMAND, f"port={port}", *options],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, **environment},
-            cwd=folder,
+            [*COMMAND, f"port={port}", *options], stdout=out, stderr=log, env={**os.environ, **environment}, cwd=folder
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            server = Server(port, process, log_file, http)
-            deadline = time.monotonic() + 30
-            while not answers(server):
-                assert process.poll() is None, log_file.read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        wait_until(lambda: "\n" in printed.read_text(), process, log_file)
+        greeting = printed.read_text()
+        port = int(re.search(r":(\d+)/", greeting)[1])
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as http:
+            server = Server(greeting, port, process, log_file, http)
+            wait_until(lambda: answers(server), process, log_file)
             yield server
         if process.poll() is None:
             assert server.stop() == 0
     finally:
         process.kill()
         process.wait()
-        assert process.stdout
-        process.stdout.close()
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log_file: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert process.poll() is None, log_file.read_text()
+        assert time.monotonic() < deadline, log_file.read_text()
+        time.sleep(0.02)
 
 
 def answers(server: Server) -> bool:

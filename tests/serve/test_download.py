@@ -89,11 +89,11 @@ def test_a_server_that_cannot_continue_starts_over(server: Server, tmp_path: Pat
 def test_another_file_than_the_right_one_is_refused(server: Server, tmp_path: Path) -> None:
     server.content = CONTENT[:-1] + b"?"
 
-    with pytest.raises(UserError, match=f"another file than it should; {REMEDY}"):
+    with pytest.raises(UserError, match=f"gave the wrong file; {REMEDY}"):
         download(server.archive, tmp_path, REMEDY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"did not come .*refused.*; run this again, which continues, or {REMEDY}"):
+    with pytest.raises(UserError, match=f"could not be .*refused.*; run this again to continue, or {REMEDY}"):
         download(Archive("http://127.0.0.1:9/b.tgz", 1, "sha512-"), tmp_path, REMEDY)

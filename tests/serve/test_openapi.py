@@ -1,15 +1,13 @@
-"""The API as its OpenAPI document tells it: fuzzed from it, and tried out on the page that shows it."""
+"""The OpenAPI document: the API is fuzzed from it, and tried out on the page that shows it."""
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, expect
 from schemathesis import checks
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -20,8 +18,6 @@ from schemathesis.specs.openapi.checks import (
 
 NEIGHBOURS = {"bundles", "docs", "openapi.json", "problems"}  # beside bundles' names: other operations answer there
 DOCUMENT = "/api/v1/openapi.json"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 CONFORMANCE = (
     checks.not_a_server_error,
     status_code_conformance,
@@ -78,23 +74,14 @@ def test_document(http: httpx.Client) -> None:
     assert set(schemas["Strengths"]["properties"]) == {"smiling", "eyeglasses", "principal_1"}
 
 
-@pytest.fixture(scope="module")
-def page(server: Any) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        assert CHROMIUM, "install Chromium"
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(base_url=server.url)
-        yield page
-        browser.close()
-
-
-def test_examples_run_on_the_docs_page(server: Any, page: Page) -> None:
+def test_examples_run_on_the_docs_page(server: Any, context: BrowserContext) -> None:
+    page = context.new_page()
     problems: list[str] = []
     elsewhere: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: elsewhere.append(request.url))
-    page.goto("/api/v1/docs")
+    page.goto(f"{server.url}/api/v1/docs")
 
     for operation in ("face", "random_face", "many_faces", "interpolation_as_file", "bundles", "metrics"):
         block = page.locator(f".opblock[id$='-{operation}']")

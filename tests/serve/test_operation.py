@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from face_generation.generator import Bundle
 VAE = "/api/v1/vae"  # a face takes it some 10 ms: long enough for queues to be seen
 TINY = "/api/v1/tiny"
 KEY = "a secret of mine"
+SECONDS = 60  # until what is waited for must be there, on a machine that is busy with other things as well
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,8 @@ def small(serving: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory)
         yield server
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -47,9 +49,14 @@ def queued(server: Any) -> float:
     return server.metric("face_generation_queue_length") + server.metric("face_generation_jobs_running")
 
 
+def done(server: Any) -> float:
+    """Number of jobs that were begun and ended, whether somebody still wanted their faces or not."""
+    return server.metric("face_generation_job_duration_seconds_count", queue="faces")
+
+
 def test_too_much_at_once_is_refused_and_the_rest_answered(small: Any) -> None:
     def ask(seed: int) -> httpx.Response:
-        return httpx.post(f"{small.url}{VAE}/faces", json={"faces": [{"seed": seed, "count": 50}]}, timeout=30)
+        return httpx.post(f"{small.url}{VAE}/faces", json={"faces": [{"seed": seed, "count": 50}]}, timeout=SECONDS)
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(16)))
@@ -62,7 +69,7 @@ def test_too_much_at_once_is_refused_and_the_rest_answered(small: Any) -> None:
             assert int(answer.headers["retry-after"]) >= 1
             assert answer.headers["content-type"] == "application/problem+json"
             assert "wait to be drawn" in answer.json()["detail"]
-    wait_until(lambda: queued(small) == 0, 1)
+    wait_until(lambda: queued(small) == 0)
     assert ask(0).status_code == 200
 
 
@@ -74,7 +81,7 @@ def test_a_full_queue_still_answers_what_needs_no_drawing(serving: Callable[...,
         done = threading.Event()
 
         def keep_busy() -> None:
-            with httpx.Client(base_url=server.url, timeout=60) as client:
+            with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
                 while not done.is_set():
                     client.get(face)
 
@@ -98,21 +105,23 @@ def test_what_takes_too_long_is_given_up(serving: Callable[..., Any], tmp_path: 
 
         assert answer.status_code == 504
         assert answer.json()["detail"] == "this took longer than 0.5 s; ask for less, or again later"
-        wait_until(lambda: queued(server) == 0, 1)
+        wait_until(lambda: queued(server) == 0)
         assert server.metric("face_generation_images_total") == 0
-        assert server.http.get(f"{VAE}/faces/1.png").status_code == 200
+        assert done(server) < 250
+        wait_until(lambda: server.http.get(f"{VAE}/faces/1.png").status_code == 200)
 
 
 def test_who_goes_away_takes_the_work_along(small: Any) -> None:
-    drawn = small.metric("face_generation_images_total")
+    drawn, before = small.metric("face_generation_images_total"), done(small)
     body = json.dumps({"faces": [{"seed": 0, "count": 100}]}).encode()
     head = f"POST {VAE}/faces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with socket.create_connection(("127.0.0.1", small.port)) as client:
         client.sendall(head.encode() + b"\r\n\r\n" + body)
         wait_until(lambda: queued(small) > 0)
-    wait_until(lambda: queued(small) == 0, 0.5)
+    wait_until(lambda: queued(small) == 0)
 
     assert small.metric("face_generation_images_total") == drawn
+    assert done(small) - before < 100
     wait_until(lambda: any(line.get("status") == 499 for line in small.log()))
 
 
@@ -130,17 +139,17 @@ def test_who_goes_away_in_the_midst_of_an_upload(small: Any) -> None:
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 def test_graceful_stop(serving: Callable[..., Any], tmp_path: Path, name: signal.Signals) -> None:
     """What is under way is finished, and what comes in the meantime is told so."""
-    with serving(tmp_path, "bundles=[vae]", "workers=1", "limits.faces=100") as server:
+    with serving(tmp_path, "bundles=[vae]", "workers=1", "limits.faces=200", "limits.queue=200") as server:
         with ThreadPoolExecutor(1) as pool:
-            order = {"faces": [{"seed": 0, "count": 100}], "as": "zip"}
-            running = pool.submit(httpx.post, f"{server.url}{VAE}/faces", json=order, timeout=30)
-            wait_until(lambda: queued(server) > 50)
+            order = {"faces": [{"seed": 0, "count": 200}], "as": "zip"}
+            running = pool.submit(httpx.post, f"{server.url}{VAE}/faces", json=order, timeout=SECONDS)
+            wait_until(lambda: queued(server) > 100)
             server.process.send_signal(name)
             wait_until(lambda: server.http.get("/ready").status_code == 503)
             more = server.http.get(f"{VAE}/faces/1.png")
             health = server.http.get("/health")
             assert running.result().status_code == 200
-        assert server.process.wait(5) == 0
+        assert server.process.wait(SECONDS) == 0
 
     assert (more.status_code, more.headers["retry-after"], health.status_code) == (503, "1", 200)
     assert "the service is stopping" in more.json()["detail"]
@@ -150,8 +159,8 @@ def test_stop_has_an_end(serving: Callable[..., Any], tmp_path: Path) -> None:
     options = ["bundles=[vae]", "workers=1", "limits.faces=250", "limits.queue=250", "shutdown_seconds=0.1"]
     with serving(tmp_path, *options) as server, ThreadPoolExecutor(1) as pool:
         order = {"faces": [{"seed": 0, "count": 250}], "as": "zip"}
-        running = pool.submit(httpx.post, f"{server.url}{VAE}/faces", json=order, timeout=30)
-        wait_until(lambda: queued(server) > 200)
+        running = pool.submit(httpx.post, f"{server.url}{VAE}/faces", json=order, timeout=SECONDS)
+        wait_until(lambda: queued(server) > 100)
         assert server.stop() == 0
         assert running.exception() is not None or running.result().status_code == 500
 
@@ -166,10 +175,8 @@ def test_metrics(small: Any) -> None:
     small.http.get("/nothing/at/all")
     pages = small.metric("face_generation_requests_total", route="/", status="200")
     small.http.get("/")
-    deadline = time.monotonic() + 10
-    while small.metric("face_generation_requests_total", route="/", status="200") != pages + 1:
-        assert time.monotonic() < deadline, "a file is counted when it has been sent"
-        time.sleep(0.01)
+    # A file is counted when it has been sent.
+    wait_until(lambda: small.metric("face_generation_requests_total", route="/", status="200") == pages + 1)
 
     assert small.metric("face_generation_requests_total", **count) == before[0] + 3
     assert small.metric("face_generation_images_total", bundle="vae", kind="face") == before[1] + 7
@@ -332,14 +339,14 @@ def test_only_trusted_proxies_may_forward_addresses(small: Any, guarded: Any) ->
 @pytest.mark.parametrize("head", [b"X-A: " + b"a" * 10_000_000, b"X-A: bbbbbbbb\r\n" * 500_000])
 def test_endless_heads_are_cut_off(small: Any, head: bytes) -> None:
     address = ("127.0.0.1", small.port)
-    with socket.create_connection(address, timeout=10) as client, pytest.raises(OSError, match="reset|pipe"):
+    with socket.create_connection(address, timeout=SECONDS) as client, pytest.raises(OSError, match="reset|pipe"):
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + head)
         client.sendall(head)
     assert small.http.get("/health").status_code == 200
 
 
 def test_what_is_no_http(small: Any) -> None:
-    with socket.create_connection(("127.0.0.1", small.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=SECONDS) as client:
         client.sendall(b"\x16\x03\x01\x02\x00nonsense\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 400 ")
     wait_until(lambda: any(line["event"] == "Invalid HTTP request received." for line in small.log()))
@@ -357,10 +364,11 @@ def test_bodies_of_all_requests_together_are_bounded(
             for _ in range(16):  # which stop a byte before their end
                 unfinished = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                 unfinished.sendall(head.encode() + bytes(149_999))
-            time.sleep(0.5)
             for kind, path in (("application/json", "faces"), ("application/x-npy", "decode")):
-                answer = server.http.post(f"{TINY}/{path}", content=bytes(90_000), headers={"Content-Type": kind})
-                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        time.sleep(0.5)
-        assert server.http.post(f"{TINY}/decode", content=bytes(90_000)).status_code == 415
+                send = partial(
+                    server.http.post, f"{TINY}/{path}", content=bytes(90_000), headers={"Content-Type": kind}
+                )
+                wait_until(lambda send=send: send().status_code == 503)
+                assert send().headers["retry-after"] == "1"
+        wait_until(lambda: server.http.post(f"{TINY}/decode", content=bytes(90_000)).status_code == 415)
         assert server.http.post(f"{TINY}/faces", json={"faces": [{"seed": 1}]}).status_code == 200

@@ -23,27 +23,21 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from face_generation.data.synthetic import Face, draw_face
 from face_generation.generator import Bundle, Generator
 from face_generation.generator.latents import slerp
 from face_generation.generator.photos import read_photo
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 COUNT = 24  # faces in the grid
+PICTURES = {"Variations": ("#ring .ready", 9), "Morph": ("#candidates .ready", 12)}  # that tabs show in the end
+SECONDS = 120  # until what is waited for must be there, on a machine that is busy with other things as well
 VAE = Bundle.load("vae")
 DIM, SIZE = VAE.latent_dim, VAE.image_size
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 LINKED = math.ceil(DIM * 4 * 8 / 6)  # characters of its latent in a link: base64 of float32
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
-REFUSED = "Failed to load resource"  # what the browser's console says of any answer that is an error
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
@@ -61,53 +55,12 @@ def drawing(serving: Any, told_bundle: Path, runtime: Path, tmp_path_factory: py
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=20_000)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-        expect.set_options(timeout=5_000)
-
-
-@pytest.fixture
-def visit(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
-    """`visit(fragment, **context)` opens the page in a fresh profile. What a browser complains of fails the test."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def open_page(fragment: str = "", *, address: str = site, refused: bool = False, **context: Any) -> Page:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
-        page = contexts[-1].new_page()
-
-        def listen(message: Any) -> None:
-            if message.type in ("error", "warning") and not (refused and message.text.startswith(REFUSED)):
-                complaints.append(message.text)
-
-        page.on("console", listen)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.extend(elsewhere(request.url, address)))
-        page.goto(address + fragment)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
 @pytest.fixture(params=["server", "browser"])
 def visit_either(visit: Any, request: pytest.FixtureRequest) -> Callable[..., Page]:
     """`visit` of the page whose faces the server draws, and of the one that draws them in the browser."""
     if request.param == "server":
         return visit
     return partial(visit, address=f"{request.getfixturevalue('drawing').url}/")
-
-
-def elsewhere(url: str, address: str) -> list[str]:
-    parts = urlsplit(url)
-    return [] if parts.scheme in ("blob", "data") or parts.netloc == urlsplit(address).netloc else [url]
 
 
 def grid(page: Page) -> Locator:
@@ -148,7 +101,7 @@ def changes(picture: Locator, action: Callable[[], Any]) -> str:
 
 def until(value: Callable[[], Any], condition: Callable[[Any], bool]) -> Any:
     """The value, as soon as it meets a condition."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + SECONDS
     while not condition(now := value()):
         assert time.monotonic() < deadline, f"waited too long; now it is {now!r}"
         time.sleep(0.01)
@@ -188,7 +141,7 @@ def test_a_grid_of_ordinary_faces_at_once(visit: Any) -> None:
 
 
 def test_more_faces_by_key_and_button_and_back(visit: Any) -> None:
-    page = visit("#vae?from=100")
+    page = visit("#told?from=100")
     for i, action in enumerate(
         (
             lambda: page.keyboard.press("Space"),
@@ -236,7 +189,7 @@ def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
     face = grid(page).first.get_by_role("img")
     seen = [pixels(face)]
 
-    for press in ("Smiling: not said", "Male: not said", "Male: asked for"):
+    for press in ("Smiling: no preference", "Male: no preference", "Male: wanted"):
         seen.append(changes(face, lambda press=press: page.get_by_role("button", name=press).click()))
     grid(page)
     address_when(page, r"#told\?from=201&with=smiling&without=male$")
@@ -262,9 +215,9 @@ def test_faces_that_are_asked_for(visit: Any, told_bundle: Path) -> None:
     address_when(page, r"#told/\d+\?with=smiling&without=male&v=")
 
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Male: kept out")).to_be_visible()
-    page.get_by_role("button", name="Ask for nothing").click()
-    expect(page.get_by_role("button", name="Smiling: not said")).to_be_focused()
+    expect(page.get_by_role("button", name="Male: not wanted")).to_be_visible()
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.get_by_role("button", name="Smiling: no preference")).to_be_focused()
     address_when(page, r"#told\?from=201$")
     until(lambda: pixels(face), lambda shown: shown == seen[0])
 
@@ -274,7 +227,7 @@ def test_a_model_that_cannot_be_asked_says_so(visit: Any) -> None:
     grid(page)
     page.get_by_label("Model", exact=True).select_option("DCGAN")
 
-    expect(page.get_by_text("asks for what DCGAN does not offer")).to_be_visible()
+    expect(page.get_by_text("asks for something that DCGAN does not offer")).to_be_visible()
     expect(page.get_by_role("group", name="What should they have?")).to_be_hidden()
     address_when(page, r"#dcgan\?from=5$")
 
@@ -424,8 +377,8 @@ def test_mixes_faces_by_their_shares(visit_either: Any, told_bundle: Path) -> No
     start = pixels(picture)
     page.get_by_role("tab", name="Mix").click()
     page.get_by_role("button", name="Add a face").click()
-    page.get_by_label("Its number").fill("77")
-    changes(picture, lambda: page.get_by_role("button", name="Take it").click())
+    page.get_by_label("By its number").fill("77")
+    changes(picture, lambda: page.get_by_role("button", name="Choose", exact=True).click())
     address_when(page, r"#told/latents\?z=[\w-]{43}&v=")
     _, file = saved(page, "Save PNG")
     told = Generator.load(told_bundle)
@@ -506,7 +459,7 @@ def test_favourites_and_history_stay_in_the_browser(visit: Any, tmp_path: Path) 
 
     page.get_by_role("link", name="Your faces").click()
     expect(page.get_by_role("heading", name="Your faces")).to_be_focused()
-    for name in ("Favourites", "Looked at last"):
+    for name in ("Favourites", "Recently viewed"):
         kept = page.get_by_role("list", name=name)
         expect(kept.locator(".ready")).to_have_count(1)
         expect(kept.get_by_role("link")).to_have_attribute("href", re.compile(r"#vae/7\?smiling=1&v="))
@@ -519,9 +472,9 @@ def test_favourites_and_history_stay_in_the_browser(visit: Any, tmp_path: Path) 
     page.get_by_role("button", name="Forget these").click()
     page.get_by_role("list", name="Favourites").hover()
     page.get_by_role("button", name="Forget: Face 7 of VAE").click()
-    expect(page.get_by_text("There is none yet")).to_be_visible()
+    expect(page.get_by_text("There are none yet")).to_be_visible()
     page.reload()
-    expect(page.get_by_text("There is none yet")).to_be_visible()
+    expect(page.get_by_text("There are none yet")).to_be_visible()
 
 
 def pictures_of(path: str | Path) -> list[tuple[str, Image.Image]]:
@@ -638,7 +591,7 @@ def test_a_dropped_photo_is_moved_by_keys_wheel_and_sliders(visit: Any, photo: d
     )
     stage, zoom, turn = page.locator("#stage"), page.get_by_label("Zoom"), page.get_by_label("Turn")
     expect(stage).to_be_focused()
-    expect(page.get_by_text("DCGAN can only draw")).to_be_visible()
+    expect(page.get_by_text("DCGAN cannot use photos")).to_be_visible()
 
     def drawing() -> str:
         return stage.evaluate("canvas => canvas.toDataURL()")
@@ -757,7 +710,7 @@ def test_visitors_who_read_slowly_hold_little(drawing: Any) -> None:
 
 
 DAMAGED = {
-    "#nobody/12": "There is no model “nobody” here. There is VAE, DCGAN, told.",
+    "#nobody/12": "There is no model “nobody” here. The models are VAE, DCGAN, told.",
     "#vae/-1": "A face’s number is from 0 to 4294967295; “-1” is not.",
     "#vae/4294967296": "A face’s number is from 0 to 4294967295",
     "#vae/1/2": "It has too many parts.",
@@ -787,9 +740,9 @@ def test_a_damaged_link_says_why(visit: Any, site: str) -> None:
 
 def test_a_link_of_another_version_or_with_other_edits_says_so(visit: Any) -> None:
     page = visit("#vae/1?smiling=1&charming=2&v=0123456789ab")
-    portrait(page)
     expect(page.get_by_text("The model has changed since this link was made")).to_be_visible()
     expect(page.get_by_text("edits that VAE does not know")).to_be_visible()
+    portrait(page)  # after the notices, which go after six seconds
     expect(page.get_by_role("slider", name="Smile")).to_have_value("1")
 
 
@@ -875,7 +828,7 @@ def test_on_a_phone(visit: Any, photo: dict[str, Any]) -> None:
     page.get_by_text("More attributes").scroll_into_view_if_needed()
     expect(page.locator("#portrait")).to_be_in_viewport(ratio=0.9)
     page.get_by_role("button", name="Use a photo").tap()
-    expect(page.get_by_role("button", name="Take one")).to_be_visible()
+    expect(page.get_by_role("button", name="Take a photo")).to_be_visible()
     page.locator("#file").set_input_files(photo["path"])
     expect(page.locator("#stage")).to_be_in_viewport(ratio=1)
     assert fits(page)
@@ -892,7 +845,7 @@ def test_chips_on_a_phone(visit_either: Any) -> None:
     face = grid(page).first.get_by_role("img")
     chip = page.get_by_role("button", name=re.compile("^Male"))
     changes(face, chip.tap)
-    expect(chip).to_have_accessible_name("Male: asked for")
+    expect(chip).to_have_accessible_name("Male: wanted")
     assert fits(page)
 
 
@@ -943,7 +896,10 @@ def test_axe_finds_nothing_in_any_view(visit: Any, look: dict[str, Any]) -> None
     portrait(page)
     for tab in ("Edit", "Variations", "Morph", "Mix"):
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(300)
+        expect(page.get_by_role("tabpanel", name=tab)).to_be_visible()
+        if tab in PICTURES:
+            where, count = PICTURES[tab]
+            expect(page.locator(where)).to_have_count(count)
         check(tab)
     for button in ("Use by API", "Add a face", "Use a photo", "Help and keyboard shortcuts"):
         page.get_by_role("button", name=button).click()
@@ -1021,7 +977,7 @@ def test_waits_for_a_busy_server(visit: Any, serving: Any, tmp_path: Path, tiny_
 
         def draw_without_end(seed: int) -> None:
             while not enough.is_set():
-                httpx.get(f"{server.url}/api/v1/tiny/faces/{seed}.png")
+                httpx.get(f"{server.url}/api/v1/tiny/faces/{seed}.png", timeout=SECONDS)
                 seed += 8
 
         others = [Thread(target=draw_without_end, args=(seed,)) for seed in range(8)]
@@ -1029,7 +985,7 @@ def test_waits_for_a_busy_server(visit: Any, serving: Any, tmp_path: Path, tiny_
             other.start()
         try:
             page = visit(address=f"{server.url}/", refused=True)
-            expect(page.get_by_text("The server is busy")).to_be_visible(timeout=30_000)
+            expect(page.get_by_text("The server is busy")).to_be_visible()
         finally:
             enough.set()
             for other in others:
@@ -1042,7 +998,7 @@ DRAWING = re.compile(r"/faces")  # requests for pictures
 
 @pytest.mark.parametrize("by", ["itself", "button"])
 def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     if by == "itself":
         page.context.set_offline(True)
@@ -1061,7 +1017,7 @@ def test_waits_for_a_server_that_is_away(visit: Any, by: str) -> None:
 
 
 def test_asks_again_where_that_helps(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     seen: set[str] = set()
 
@@ -1081,12 +1037,12 @@ def test_asks_again_where_that_helps(visit: Any) -> None:
 
 
 def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
     page.keyboard.press("n")
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The pictures did not come. The lamp is broken.")
+    expect(alert).to_contain_text("The pictures could not be loaded. The lamp is broken.")
     expect(page.locator("#grid .failed")).to_have_count(COUNT)
     page.unroute(DRAWING)
     page.get_by_role("button", name="Try again").click()
@@ -1095,7 +1051,7 @@ def test_pictures_that_fail_can_be_asked_for_again(visit: Any) -> None:
     expect(alert).to_be_hidden()
 
     page.route(DRAWING, lambda route: route.fulfill(status=500))
-    for tab, shown in (("Variations", "#ring .ready"), ("Morph", "#candidates .ready")):
+    for tab, (shown, _) in PICTURES.items():
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("tabpanel").get_by_role("alert").first).to_be_visible()
         page.unroute(DRAWING)
@@ -1169,7 +1125,7 @@ def test_a_server_that_says_nothing_is_away(visit: Any) -> None:
 
 
 def test_comes_to_life_when_the_api_does(visit: Any) -> None:
-    page = visit("#vae?from=0", refused=True)
+    page = visit("#told?from=0", refused=True)
     grid(page)
     page.route("**/api/v1/bundles", lambda route: route.fulfill(body="<html>soon</html>", content_type="text/html"))
     page.reload()
@@ -1191,7 +1147,7 @@ def test_says_when_the_model_was_replaced(visit: Any, serving: Any, tmp_path: Pa
         server.stop()
     with serving(tmp_path, f"bundles={other}", port=server.port):
         page.keyboard.press("n")
-        expect(page.get_by_role("alert")).to_contain_text("another model")
+        expect(page.get_by_role("alert")).to_contain_text("models have changed")
         page.get_by_role("button", name="Reload").click()
         grid(page)
         expect(page.get_by_role("alert")).to_be_hidden()

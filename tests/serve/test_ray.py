@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent
 HOST = "127.0.0.1"
 CLIENTS = 8
+SECONDS = 120  # until what is waited for must be there, on a machine that is busy with other things as well
 
 
 def free_port() -> int:
@@ -39,8 +40,8 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it takes too long"
         time.sleep(0.02)
@@ -148,7 +149,7 @@ class Cluster:
 
     def get(self, path: str) -> tuple[int, http.client.HTTPMessage, bytes]:
         """One request on a connection of its own, as it is of many clients behind a load balancer."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=SECONDS)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -161,8 +162,8 @@ class Cluster:
         processes = [process for top in self.started if top.poll() is None for process in Node(top).processes()]
         for process in reversed(self.started):
             process.send_signal(signal.SIGINT)
-            process.wait(30)
-        _, left = psutil.wait_procs(processes, timeout=10)
+            process.wait(SECONDS)
+        _, left = psutil.wait_procs(processes, timeout=SECONDS)
         for process in left:
             process.kill()
         assert not left

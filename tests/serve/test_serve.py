@@ -40,11 +40,10 @@ def mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_fresh_clone_serves_both_models(serving: Any, tmp_path: Path) -> None:
     with serving(tmp_path, "host=localhost") as server:
-        line = server.process.stdout.readline()
         names = [bundle["name"] for bundle in server.http.get("/api/v1/bundles").json()["bundles"]]
         cards = [server.http.get(f"/api/v1/{name}/card") for name in names]
 
-        assert line == f"Serving faces at http://localhost:{server.port}/ (Ctrl-C stops)\n"
+        assert server.greeting == f"Serving faces at http://localhost:{server.port}/ (Ctrl-C stops)\n"
         assert names == ["vae", "dcgan"]
         for name, card in zip(names, cards, strict=True):
             assert card.headers["content-type"] == "text/markdown; charset=utf-8"

@@ -21,7 +21,7 @@ class Gate:
     def jobs(self, name: str, n: int) -> list[Callable[[], str]]:
         def job(number: int) -> str:
             self.begun.append(f"{name}{number}")
-            assert self.open.wait(10)
+            assert self.open.wait(60)
             return f"{name}{number}"
 
         return [lambda number=number: job(number) for number in range(n)]

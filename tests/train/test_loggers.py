@@ -1,5 +1,6 @@
 """What each kind of logger takes of a picture and a file."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,11 +71,14 @@ def test_wandb_takes_pictures_and_files(
     assert len(list((files / "media/images").glob("samples_*.png"))) == 1
 
 
-def test_lightnings_mlflow_logger_takes_pictures_and_files(log: Callable[[Logger], None], tmp_path: Path) -> None:
-    logger = MLFlowLogger("other", tracking_uri=f"sqlite:///{tmp_path}/other.db", artifact_location=str(tmp_path / "a"))
+def test_lightnings_mlflow_logger_takes_pictures_and_files(
+    log: Callable[[Logger], None], empty_store: Path, tmp_path: Path
+) -> None:
+    store = f"sqlite:///{shutil.copy(empty_store, tmp_path)}"
+    logger = MLFlowLogger("other", tracking_uri=store, artifact_location=str(tmp_path / "a"))
     log(logger)
 
-    client = MlflowClient(f"sqlite:///{tmp_path}/other.db")
+    client = MlflowClient(store)
     assert {file.path for file in client.list_artifacts(logger.run_id)} == {"images", "note.txt"}
     assert client.get_run(logger.run_id).info.status == "FINISHED"
 

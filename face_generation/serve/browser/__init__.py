@@ -1,1 +1,1 @@
-"""What the visitor's browser draws with: the service sends it with `draw=browser`, and a site is made of it."""
+"""The files that a visitor's browser draws with. The service sends them with `draw=browser`. Sites consist of them."""

@@ -1,4 +1,4 @@
-"""Brings an archive whose checksum is known: resumed where broken off, named only once checked."""
+"""Downloads an archive whose checksum is known. It resumes, and renames the archive only after checking it."""
 
 import base64
 import hashlib
@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from face_generation.errors import UserError
 
-TIMEOUT = 60.0  # seconds: to connect, and without a byte
+TIMEOUT = 60.0  # seconds: to connect, and to wait for the next byte
 BLOCK = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A file on a server that never changes."""
+    """A file on a server. It never changes."""
 
     url: str
     size: int  # bytes
@@ -30,16 +30,21 @@ class Archive:
 
 
 def download(archive: Archive, folder: Path, remedy: str) -> Path:
-    """Brings an archive into `folder`, unless it is there; returns where it is.
+    """Downloads an archive into `folder`, unless it is already there.
 
-    Until it is checked its name ends with `.part`. That file stays when the network fails, and the next call
-    continues it.
+    Until it is checked, its name ends with `.part`. If the network fails, that file stays, and the next call continues
+    it.
 
     Args:
-        remedy: what to do without a network, which ends the message where it fails.
+        archive: What to download.
+        folder: Where to put it.
+        remedy: What users without a network can do. It ends the message if the download fails.
+
+    Returns:
+        The path of the archive.
 
     Raises:
-        UserError: it does not come, it is not what it should be, or the folder cannot be written.
+        UserError: The archive cannot be downloaded, its checksum is wrong, or the folder cannot be written.
     """
     target = folder / archive.name
     partial = folder / f"{archive.name}.part"
@@ -50,12 +55,12 @@ def download(archive: Archive, folder: Path, remedy: str) -> Path:
         _bring(archive, partial)
         if not _is_right(partial, archive):
             partial.unlink()
-            raise UserError(f"{archive.url} gave another file than it should; {remedy}")
+            raise UserError(f"{archive.url} gave the wrong file; {remedy}")
         partial.replace(target)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error or type(error).__name__
         raise UserError(
-            f"{archive.url} did not come ({reason}); run this again, which continues, or {remedy}"
+            f"{archive.url} could not be downloaded ({reason}); run this again to continue, or {remedy}"
         ) from error
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror}; put that right and run this again") from error
@@ -63,7 +68,7 @@ def download(archive: Archive, folder: Path, remedy: str) -> Path:
 
 
 def _bring(archive: Archive, partial: Path) -> None:
-    """Goes on for as long as each attempt brings new bytes."""
+    """Tries again as long as each attempt brings new bytes."""
     with tqdm(desc=archive.name, total=archive.size, unit="B", unit_scale=True) as bar:
         while (before := _size(partial)) < archive.size:
             try:

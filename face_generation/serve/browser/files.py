@@ -1,4 +1,4 @@
-"""What a browser draws with: the page that is told to, the runtime, the detector of faces, and the bundles."""
+"""Collects the files that a browser draws with: the page, the runtime, the face detector, and the bundles."""
 
 import hashlib
 import json
@@ -23,19 +23,21 @@ OF_BROWSER = re.compile(r"<!-- browser: (.*?) -->", re.DOTALL)
 
 
 def page() -> str:
-    """The page, told to draw by itself."""
+    """The HTML of the page that draws in the browser."""
     text = OF_BROWSER.sub(r"\1", OF_SERVER.sub("", WEB["index.html"].body.decode()))
     return text.replace('<html lang="en">', '<html lang="en" data-draw="browser">')
 
 
 def drawing_files(catalogue: Catalogue, limits: Limits, runtime: Path | None) -> dict[str, bytes]:
-    """What the page fetches to draw with the bundles of a catalogue, by the path that it asks for.
+    """The files that the page fetches to draw with the bundles of a catalogue, by path.
 
     Args:
-        runtime: The unpacked npm package of ONNX Runtime Web; without it, it is downloaded.
+        catalogue: The bundles.
+        limits: How much the page may ask for.
+        runtime: Folder with the unpacked npm package of ONNX Runtime Web. `None` downloads it.
 
     Raises:
-        UserError: The runtime does not come, or is another one.
+        UserError: The runtime cannot be downloaded, or has another version.
     """
     detector = {path.name: path.read_bytes() for path in (yunet.NETWORK, yunet.NETWORK.with_name("LICENSE"))}
     content = under("runtime", bring_runtime(runtime)) | under("detector", detector)
@@ -47,12 +49,12 @@ def drawing_files(catalogue: Catalogue, limits: Limits, runtime: Path | None) ->
 
 
 def under(folder: str, content: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Files as they are called where their folder lies in another one."""
+    """The same files, with the name of a folder before their paths."""
     return {f"{folder}/{name}": file for name, file in content.items()}
 
 
 def _listed(catalogue: Catalogue, limits: Limits, content: Mapping[str, bytes]) -> bytes:
-    """What `/api/v1/bundles` tells the page where the server draws, and how each file must arrive."""
+    """The catalogue for a page that draws itself: what `/api/v1/bundles` says, and the size and hash of each file."""
     about: dict[str, Any] = {
         "software": SOFTWARE,
         "bundles": [served.about.model_dump(exclude={"card"}) for served in catalogue.values()],

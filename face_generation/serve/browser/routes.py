@@ -1,4 +1,4 @@
-"""Has the service give its visitors what they draw with, and the page that does so."""
+"""Lets the service send its visitors a page that draws in the browser, and the files that it draws with."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,10 +13,10 @@ from face_generation.serve.settings import Settings
 
 
 def install(app: FastAPI, catalogue: Catalogue, settings: Settings) -> None:
-    """Adds the files to an app, from memory, and shows its visitors the page that draws by itself.
+    """Adds the files to an app, which sends them from memory, and replaces its page by one that draws in the browser.
 
     Raises:
-        UserError: The runtime does not come, or is another one.
+        UserError: The runtime cannot be downloaded, or has another version.
     """
     router = APIRouter(include_in_schema=False)
     runtime = Path(settings.runtime).expanduser() if settings.runtime else None
@@ -27,10 +27,10 @@ def install(app: FastAPI, catalogue: Catalogue, settings: Settings) -> None:
 
 
 def _giving(file: Document) -> Callable[[Request], Awaitable[Response]]:
-    _ = file.compressed  # takes a second for the runtime: now, so that no request waits for it
+    _ = file.compressed  # this takes a second for the runtime, so it is done now, and no request waits for it
 
     async def give(request: Request) -> Response:
-        as_listed = request.url.query == file.tag[:12]  # loader.js asks so for what the catalogue lists
+        as_listed = request.url.query == file.tag[:12]  # loader.js asks in this way for files that the catalogue lists
         return file.answer(request, FOR_EVER if as_listed else FRESH)
 
     return give

@@ -1,4 +1,4 @@
-"""ONNX Runtime Web, which draws in the visitor's browser: one version of it, the same on every site."""
+"""Fetches ONNX Runtime Web, which draws in the visitor's browser. Every site has the same version."""
 
 import hashlib
 import os
@@ -15,13 +15,13 @@ ARCHIVE = Archive(
     size=33_106_585,
     integrity="sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
 )
-# What a site needs of the package, with the SHA-256 of each: WebAssembly with SIMD, in one thread or several.
+# The files of the package that a site needs, with their SHA-256: WebAssembly with SIMD, in one thread or several.
 NEEDED = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 REMEDY = (
-    f"where there is a network run `npm install onnxruntime-web@{VERSION}`, bring node_modules/onnxruntime-web here, "
+    f"run `npm install onnxruntime-web@{VERSION}` where there is a network, copy node_modules/onnxruntime-web here, "
     "and say runtime=FOLDER"
 )
 
@@ -29,19 +29,19 @@ REMEDY = (
 def bring_runtime(folder: Path | None = None) -> dict[str, bytes]:
     """The runtime's files and its licence, by name.
 
-    They come from the npm registry, once: what was downloaded is kept in the user's cache.
+    They are downloaded from the npm registry once, and then kept in the user's cache.
 
     Args:
-        folder: the unpacked npm package instead, for those without a network.
+        folder: Folder with the unpacked npm package, for people without a network. `None` downloads it.
 
     Raises:
-        UserError: the package does not come, or has other files than the version that this is made for.
+        UserError: The package cannot be downloaded, or is not the version that this package needs.
     """
     content = _from_folder(folder) if folder else _from_registry()
     for name, expected in NEEDED.items():
         if hashlib.sha256(content[name]).hexdigest() != expected:
-            raise UserError(f"{folder or ARCHIVE.name} has another {name} than onnxruntime-web {VERSION}; {REMEDY}")
-    # The npm package has no licence file; the Python package of the same project has.
+            raise UserError(f"{name} in {folder or ARCHIVE.name} is not that of onnxruntime-web {VERSION}; {REMEDY}")
+    # The npm package has no licence file, but the Python package of the same project has one.
     licences = {name: (files("onnxruntime") / name).read_bytes() for name in ("LICENSE", "ThirdPartyNotices.txt")}
     return content | licences
 
@@ -59,7 +59,7 @@ def _from_registry() -> dict[str, bytes]:
     with tarfile.open(archive) as package:
         for name in NEEDED:
             file = package.extractfile(f"package/dist/{name}")
-            assert file, "the archive's checksum was right"
+            assert file, "the checksum of the archive is right, so the file is in it"
             content[name] = file.read()
     return content
 

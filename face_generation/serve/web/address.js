@@ -1,4 +1,4 @@
-// The browser's address bar and history. Going somewhere is a new entry; moving a slider changes the one that is there.
+// The browser's address bar and history. Going somewhere makes a new entry. Moving a slider changes the current one.
 
 const DELAY = 200; // milliseconds; browsers refuse changes that come too often
 /** @type {string|undefined} */
@@ -7,7 +7,7 @@ let pending;
 let timer;
 
 /**
- * Goes to another address on this page; `hashchange` tells who shows it.
+ * Goes to another address on this page. The event `hashchange` makes `main.js` show it.
  * @param {string} link
  */
 export function go(link) {
@@ -17,7 +17,7 @@ export function go(link) {
 }
 
 /**
- * Says, in a moment, that what is shown now has this address.
+ * Sets the address of what is shown now, after a moment.
  * @param {string} link
  */
 export function adjust(link) {
@@ -26,14 +26,14 @@ export function adjust(link) {
   timer = setTimeout(flush, DELAY);
 }
 
-/** Does at once what `adjust` has put off. */
+/** Sets the address that `adjust` has put off, at once. */
 export function flush() {
   clearTimeout(timer);
   if (pending !== undefined) history.replaceState(null, "", pending);
   pending = undefined;
 }
 
-/** Forgets what `adjust` has put off: the browser has gone elsewhere. */
+/** Forgets the address that `adjust` has put off, because the browser has gone elsewhere. */
 export function drop() {
   clearTimeout(timer);
   pending = undefined;

@@ -1,33 +1,34 @@
-// Lays a photo into the square that a model sees: by dragging, pinching, the wheel, keys, or a tap on each eye.
+// Lets people place a photo in the square that a model sees: they drag, pinch, scroll, press keys, or tap on each eye.
 //
-// Where the photo lies is a similarity: `middle` is the pixel of the photo in the square's middle, `scale` how many
-// squares wide a pixel is, `turn` an angle in radians, clockwise. Points of the square are from (0, 0) to (1, 1).
+// The place of the photo is a similarity transform. `middle` is the pixel of the photo that is in the middle of the
+// square. `scale` is the width of a pixel, as a share of the square. `turn` is an angle in radians, clockwise. Points
+// of the square are from (0, 0) to (1, 1).
 
-// Where the eyes lie in the training faces, which CelebA has aligned: in its pictures of 178×218 pixels they are 39
-// pixels apart around (88.5, 111), and the models see the middle 178×178 of those.
+// Places of the eyes in the training faces, which CelebA has aligned. In its pictures of 178×218 pixels the eyes are 39
+// pixels apart around (88.5, 111), and the models see the 178×178 pixels in the middle.
 const EYES = [
   { x: (88.5 - 19.5 + 0.5) / 178, y: (111 - 20 + 0.5) / 178 },
   { x: (88.5 + 19.5 + 0.5) / 178, y: (111 - 20 + 0.5) / 178 },
 ];
 const MOUTH = { x: 89 / 178, y: (154 - 20) / 178 };
-const EYE_RADIUS = 0.055; // of the circles, in squares
-const TAP = 6; // CSS pixels; what moves further is a drag
+const EYE_RADIUS = 0.055; // of the circles, as a share of the square
+const TAP = 6; // CSS pixels; a pointer that moves further drags
 const MIDDLE = { x: 0.5, y: 0.5 };
-const SMALLEST = 48; // pixels of the photo in the square, at least: there is little to see in fewer
+const SMALLEST = 48; // pixels of the photo that the square shows at least, because fewer show no face
 
 /** @typedef {{x: number, y: number}} Point */
 
 export class Alignment {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => void} onMove Told when the photo has moved.
+   * @param {() => void} onMove Is called when the photo has moved.
    */
   constructor(canvas, onMove) {
     this.canvas = canvas;
     this.onMove = onMove;
     /** @type {ImageBitmap|undefined} */
     this.photo = undefined;
-    this.whole = 1; // the scale at which the photo just fills the square
+    this.whole = 1; // the scale at which the photo fills the square exactly
     this.middle = MIDDLE;
     this.scale = 1;
     this.turn = 0;
@@ -35,7 +36,7 @@ export class Alignment {
     this.eye = undefined;
     /** @type {Point|undefined} Where on the screen a tap may have begun. */
     this.tapped = undefined;
-    /** @type {Map<number, Point>} By the id of the pointer, where it is in the square. */
+    /** @type {Map<number, Point>} The place of each pointer in the square, by its id. */
     this.pointers = new Map();
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#drag(event));
@@ -47,7 +48,7 @@ export class Alignment {
   }
 
   /**
-   * Begins with a photo, its middle in the square.
+   * Shows a photo, with its middle in the middle of the square.
    * @param {ImageBitmap} photo
    */
   open(photo) {
@@ -60,12 +61,12 @@ export class Alignment {
     this.#moved();
   }
 
-  /** How far it can be zoomed in. */
+  /** The largest `zoom`. */
   get mostZoom() {
     return Math.max(1, Math.log2(1 / (SMALLEST * this.whole)));
   }
 
-  /** How far it is zoomed in: 0 just fills the square, 1 is twice as large. */
+  /** How far the photo is zoomed in: at 0 it fills the square exactly, at 1 it is twice as large. */
   get zoom() {
     return Math.log2(this.scale / this.whole);
   }
@@ -74,7 +75,7 @@ export class Alignment {
     this.#place(this.#inPhoto(MIDDLE), MIDDLE, this.whole * 2 ** zoom, this.turn);
   }
 
-  /** How far it is turned, in degrees. */
+  /** How far the photo is turned, in degrees. */
   get degrees() {
     return (this.turn * 180) / Math.PI;
   }
@@ -84,7 +85,7 @@ export class Alignment {
   }
 
   /**
-   * What lies in the square, as a PNG.
+   * Cuts out the square, as a PNG.
    * @param {number} size Pixels of each side.
    * @returns {Promise<Blob>}
    */
@@ -114,7 +115,7 @@ export class Alignment {
     const { photo, middle, scale, turn, whole } = this;
     if (!photo) return;
     context.imageSmoothingQuality = "high";
-    // Below lies the photo as it is, so that a turned or moved one has no empty corners.
+    // The photo is first drawn as it was, so that it leaves no empty corners when it is turned or moved.
     const [width, height] = [photo.width * whole * size, photo.height * whole * size];
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.drawImage(photo, (size - width) / 2, (size - height) / 2, width, height);
@@ -170,7 +171,7 @@ export class Alignment {
     this.turn = Math.atan2(Math.sin(turn), Math.cos(turn)); // from -180 to 180 degrees
     const away = rotate({ x: (point.x - 0.5) / this.scale, y: (point.y - 0.5) / this.scale }, -this.turn);
     this.middle = {
-      x: Math.min(this.photo.width, Math.max(0, pixel.x - away.x)), // never lost from sight
+      x: Math.min(this.photo.width, Math.max(0, pixel.x - away.x)), // so that the photo cannot leave the square
       y: Math.min(this.photo.height, Math.max(0, pixel.y - away.y)),
     };
     this.#moved();
@@ -220,7 +221,7 @@ export class Alignment {
   }
 
   /**
-   * Two fingers: the one that rests stays on its pixel, and so does the one that moves.
+   * Moves, turns and zooms with two fingers, so that both stay on the pixels that they touch.
    * @param {Point} rest
    * @param {Point} before
    * @param {Point} after
@@ -241,7 +242,7 @@ export class Alignment {
   }
 
   /**
-   * The second tap lays both tapped eyes into their circles.
+   * Takes a tap on an eye. The second tap puts both eyes into their circles.
    * @param {Point} point
    */
   #tap(point) {
@@ -289,7 +290,7 @@ export class Alignment {
 /** @param {HTMLCanvasElement} canvas */
 function contextOf(canvas) {
   const context = canvas.getContext("2d");
-  if (!context) throw new Error("this browser gives no canvas to draw on");
+  if (!context) throw new Error("this browser cannot draw on a canvas");
   return context;
 }
 

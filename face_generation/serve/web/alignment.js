@@ -1,5 +1,5 @@
-// Finds the face of a photo and cuts it out the way that CelebA's are, as `face_generation.generator.alignment` does: it
-// is searched at several sizes, and what is found is looked at again from nearby.
+// Finds the face of a photo and cuts it out like CelebA's, as `face_generation.generator.alignment` does. The photo is
+// searched at several sizes. Each face that is found is cut out roughly, searched again, and then cut out exactly.
 
 import { area, shared } from "./detection.js";
 import { square } from "./resizing.js";
@@ -10,28 +10,28 @@ import { square } from "./resizing.js";
  * @typedef {import("./resizing.js").Picture} Picture
  * @typedef {(image: ImageData, threshold: number) => Promise<Detection[]>} Detect
  *
- * A square at any angle: its point p, from 0 to 1 either way, is the photo's `corner` + `side` · p, as complex numbers.
+ * A square at any angle. Its point p, from 0 to 1 + 1i, is the photo's point `corner` + `side` · p, as complex numbers.
  * @typedef {{corner: Point, side: Point}} Square
  */
 
-// Where the eyes and the corners of the mouth lie in the square, in squares.
+// Places of the eyes and of the corners of the mouth, as shares of the square's side.
 const LANDMARKS = [
   { x: 0.3928, y: 0.5174 },
   { x: 0.6072, y: 0.5174 },
   { x: 0.4082, y: 0.7435 },
   { x: 0.5918, y: 0.7435 },
 ];
-const FOUR = [0, 1, 3, 4]; // of YuNet's five landmarks
-const MIRRORED = [1, 0, 3, 2]; // where each of them is in a mirror image
-const TOLERANCE = 0.04; // squares
-const LOOK = 176; // pixels of a square that is looked at again
-const [FIRST_SIDE, LAST_SIDE] = [320, 4096]; // pixels of the longer side, at the smallest and largest size of the search
+const FOUR = [0, 1, 3, 4]; // which of YuNet's five landmarks are used
+const MIRRORED = [1, 0, 3, 2]; // the order of these in a mirror image
+const TOLERANCE = 0.04; // as a share of the square's side
+const LOOK = 176; // pixels of the rough cutout
+const [FIRST_SIDE, LAST_SIDE] = [320, 4096]; // pixels of a photo's longer side in the search
 const [TILE, OVERLAP] = [512, 128]; // pixels
-const [CANDIDATE, FACE] = [0.5, 0.8]; // least scores in the search, and when a face is looked at again
-const PART = 0.5; // boxes that share more than this part of the smaller one are of one face
+const [CANDIDATE, FACE] = [0.5, 0.8]; // lowest scores in the search and in the rough cutout
+const PART = 0.5; // two boxes belong to one face if they share more than this part of the smaller one
 
 /**
- * The face of a photo, size×size; undefined where there is none.
+ * Finds the face of a photo and cuts it out, size×size; undefined if there is none.
  * @param {ImageBitmap} photo
  * @param {number} size
  * @param {Detect} detect
@@ -52,7 +52,7 @@ export async function aligned(photo, size, detect) {
       boxes.push(box);
       squares.push(near(found, centred) ? centred : found);
     }
-    if (squares.length) break; // what is found in a larger copy of the photo only is smaller than these
+    if (squares.length) break; // faces that only a larger copy of the photo shows are smaller than these
   }
   if (!squares.length) return undefined;
   const largest = squares.reduce((best, other) => (length(other.side) > length(best.side) ? other : best));
@@ -60,7 +60,7 @@ export async function aligned(photo, size, detect) {
 }
 
 /**
- * Pixels of the photo in one of each of its copies, the smallest copy first.
+ * How many times smaller each copy of the photo is than the photo. The smallest copy is first.
  * @param {ImageBitmap} photo
  */
 function scales(photo) {
@@ -71,7 +71,7 @@ function scales(photo) {
 }
 
 /**
- * What may be faces, the largest first.
+ * Finds candidates for faces at one size of the photo, the largest first, each with its box and its rough square.
  * @param {ImageBitmap} photo
  * @param {number} scale
  * @param {Detect} detect
@@ -93,7 +93,7 @@ async function search(photo, scale, detect) {
 }
 
 /**
- * The square of the face that lies roughly in a square; undefined where it is no face when it is looked at again.
+ * Finds the exact square of the face in a rough square; undefined if a second look finds no face.
  * @param {ImageBitmap} photo
  * @param {Square} rough
  * @param {Detect} detect
@@ -117,7 +117,7 @@ async function look(photo, rough, detect) {
 }
 
 /**
- * Score and landmarks, in squares, of the face that lies as it should more than any other.
+ * The score and the landmarks, as shares of the side, of the face in an image that is nearest to its place.
  * @param {ImageData} image
  * @param {Detect} detect
  */
@@ -131,7 +131,7 @@ async function nearest(image, detect) {
 }
 
 /**
- * What lies in a square, antialiased.
+ * Cuts out a square, with antialiasing.
  * @param {ImageBitmap} photo
  * @param {Square} where
  * @param {number} size
@@ -143,7 +143,7 @@ function cut(photo, where, size) {
 }
 
 /**
- * What lies in a square, size×size. Where it reaches beyond the photo, the pixels at the photo's edge are repeated.
+ * Draws a square of the photo, size×size. Pixels at the photo's edge are repeated where the square reaches beyond it.
  * @param {ImageBitmap} photo
  * @param {Square} where
  * @param {number} size
@@ -151,7 +151,7 @@ function cut(photo, where, size) {
  */
 function warped(photo, { corner, side }, size, mirrored = false) {
   const context = canvas(size, size);
-  // From the photo to the square: p = (z - corner) / side.
+  // A point z of the photo is the point p = (z - corner) / side of the square.
   const scale = size / (side.x ** 2 + side.y ** 2);
   const [a, b] = [side.x * scale, -side.y * scale];
   const start = times({ x: a, y: b }, corner);
@@ -159,7 +159,7 @@ function warped(photo, { corner, side }, size, mirrored = false) {
   else context.setTransform(a, b, -b, a, -start.x, -start.y);
   const { width, height } = photo;
   const far = 2 * length(side) + width + height;
-  /** @type {[number, number, number, number][]} Each pair is a beginning and a length, in the photo and beside it. */
+  /** @type {[number, number, number, number][]} Start and length in the photo, then those where it is drawn. */
   const across = [
     [0, 1, -far, far + 1],
     [width - 1, 1, width - 1, far],
@@ -177,7 +177,7 @@ function warped(photo, { corner, side }, size, mirrored = false) {
 }
 
 /**
- * The square that has a photo's landmarks where `LANDMARKS` are, as nearly as least squares can.
+ * The square in which a photo's landmarks are nearest to `LANDMARKS`, by least squares.
  * @param {Point[]} landmarks
  * @returns {Square}
  */
@@ -191,7 +191,7 @@ function around(landmarks) {
 }
 
 /**
- * Whether a face would lie at about the same place in both.
+ * Whether a face would be at about the same place in both squares.
  * @param {Square} one
  * @param {Square} other
  */
@@ -210,7 +210,7 @@ function near(one, other) {
  */
 function canvas(width, height) {
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error("this browser gives no canvas to find faces with");
+  if (!context) throw new Error("this browser cannot draw on a canvas");
   context.imageSmoothingQuality = "high";
   return context;
 }

@@ -1,8 +1,8 @@
-// How a model's attributes are put before people: in groups, in plain words, those that work best first.
+// Sorts a model's attributes for people: in groups, in plain words, those that work best first.
 
-const SHOWN = 12; // attributes; the others are one click away
+const SHOWN = 12; // attributes that are shown at once; the others are one click away
 
-// What people ask for most when they want a face; of these, the ones that a model offers come first.
+// What people ask for most. If a model offers these, they come first.
 const COMMON =
   `smiling eyeglasses male young wearing_hat blond_hair black_hair brown_hair gray_hair bangs wavy_hair bald
   mustache no_beard wearing_lipstick`.split(/\s+/);
@@ -55,7 +55,7 @@ const GROUPS = {
   },
 };
 
-// People's judgements of other people rather than something to see: never among the first.
+// These are judgements rather than things to see, so they are never among the first.
 const JUDGEMENTS = new Set("attractive bags_under_eyes big_lips big_nose chubby double_chin pale_skin".split(" "));
 
 /**

@@ -1,9 +1,9 @@
-// What draws for the page. A back end is whatever does what `Backend` says; `http.js` does it by asking the server.
+// The interface of what draws for the page. `http.js` asks the server, and `browser.js` draws in the browser.
 
 /** @typedef {import("./state.js").Face} Face */
 
 /**
- * What can be asked for or edited.
+ * An attribute that can be asked for, or a direction of edits.
  * @typedef {{name: string, label: string, figures: Object<string, any>}} Trait
  *
  * A generator of faces.
@@ -13,51 +13,52 @@
  * @property {number} latent_dim
  * @property {number} image_size Height and width, pixels.
  * @property {boolean} has_encoder Whether it can redraw photos.
- * @property {string} version Another one whenever the same face may look different.
+ * @property {string} version Changes whenever the same face may look different.
  * @property {string} licence
- * @property {number} truncation The one that looks best.
- * @property {Trait[]} attributes What new faces can be asked to have.
- * @property {{attributes: Trait[], principal: Trait[]}} directions What edits there are.
+ * @property {number} truncation The default, which looks best.
+ * @property {Trait[]} attributes What can be asked of new faces.
+ * @property {{attributes: Trait[], principal: Trait[]}} directions The edits: along attributes, and along unnamed
+ *   directions.
  *
- * What may be asked for.
+ * The most that a request may ask for.
  * @typedef {{faces: number, frames: number, max_strength: number, max_truncation: number}} Limits
  *
  * @typedef {{bundles: Bundle[], limits: Limits}} Catalogue
  *
- * How a picture is drawn: a `tile` is small and waits for its turn, a `portrait` is shown large and comes at once, a
+ * What a picture is for. A `tile` is small and waits for its turn. A `portrait` is shown large and comes at once. A
  * `file` is a PNG with the exact pixels.
  * @typedef {"tile"|"portrait"|"file"} Purpose
  *
- * @typedef {{signal?: AbortSignal}} Options Work that is aborted rejects with an AbortError.
+ * @typedef {{signal?: AbortSignal}} Options Aborted work rejects with an AbortError.
  */
 
 /**
- * All that the page wants of what draws for it. Whatever cannot be done rejects with a `Problem`.
+ * Everything that the page needs from what draws for it. Work that fails rejects with a `Problem`.
  * @typedef {Object} Backend
- * @property {() => Promise<Catalogue>} catalogue What there is.
- * @property {(bundle: Bundle) => Promise<string>} card A bundle's card, Markdown.
- * @property {(bundle: Bundle, face: Face, options: Options & {as: Purpose}) => Promise<Blob>} draw The picture of a face
- *   with its edits.
- * @property {(bundle: Bundle, faces: Face[], options?: Options) => Promise<Blob[]>} drawAll Their portraits, at most
- *   `limits.faces`.
- * @property {(bundle: Bundle, face: Face, options?: Options) => Promise<number[]>} latents The latents of a face with its
- *   edits: what mixes and morphs are made of.
+ * @property {() => Promise<Catalogue>} catalogue Lists the bundles and the limits.
+ * @property {(bundle: Bundle) => Promise<string>} card Gives a bundle's card, in Markdown.
+ * @property {(bundle: Bundle, face: Face, options: Options & {as: Purpose}) => Promise<Blob>} draw Draws a face with
+ *   its edits.
+ * @property {(bundle: Bundle, faces: Face[], options?: Options) => Promise<Blob[]>} drawAll Draws the portraits of at
+ *   most `limits.faces` faces.
+ * @property {(bundle: Bundle, face: Face, options?: Options) => Promise<number[]>} latents Gives the latents of a face
+ *   with its edits. Mixes and morphs are made of them.
  * @property {(bundle: Bundle, from: Face, to: Face, options: {as: "webp"|"gif", frames: number, seconds: number}) =>
- *   Promise<Blob>} animate The way from one face to another and back.
+ *   Promise<Blob>} animate Makes an animation from one face to another and back.
  * @property {(bundle: Bundle, photo: Blob, options: {find: boolean}) =>
- *   Promise<{latents: number[], original: Blob}>} reconstruct What the model makes of a photo: its face is found, or the
- *   photo is the square already. `original` is that square.
- * @property {(file: File) => boolean} reads Whether it finds faces in a photo that the browser cannot show.
- * @property {(bundle: Bundle, face: Face) => {title: string, text: string}[]} recipes How a face is drawn without the
- *   page.
- * @property {(bundle: Bundle, face: Face) => string|undefined} preview An address that leads to the face, and that shows
- *   its picture where it is posted; undefined where there is none.
+ *   Promise<{latents: number[], original: Blob}>} reconstruct Redraws a photo. With `find`, the face in it is found.
+ *   Otherwise the photo is already the square around a face. `original` is that square.
+ * @property {(file: File) => boolean} reads Tells whether it finds faces in a photo that the browser cannot show.
+ * @property {(bundle: Bundle, face: Face) => {title: string, text: string}[]} recipes Tells how to draw a face without
+ *   the page.
+ * @property {(bundle: Bundle, face: Face) => string|undefined} preview Gives an address that leads to the face. Web
+ *   sites where it is posted show the picture. Undefined if there is no such address.
  */
 
-/** What a back end says that is wrong, in a sentence for people. */
+/** What went wrong in a back end, as a sentence for people. */
 export class Problem extends Error {
   /**
-   * @param {number} status As HTTP has them: 404 is a bundle that is no longer there.
+   * @param {number} status A status of HTTP: 404 means that the bundle is no longer there.
    * @param {string} sentence
    */
   constructor(status, sentence) {

@@ -1,5 +1,5 @@
-// The back end that draws in the browser: nothing of a face is sent to anyone. One task is with the worker at a time;
-// the picture that people wait for comes before those that are small.
+// The back end that draws in the browser and sends nothing about a face to anyone. The worker has one task at a time. A
+// picture that people wait for comes before small ones.
 
 import { Problem } from "./backend.js";
 import { recipeOf } from "./origin.js";
@@ -16,12 +16,12 @@ import { recipeOf } from "./origin.js";
 const CATALOGUE = "bundles/catalogue.json";
 
 /**
- * @param {(loaded: number, total: number) => void} onProgress Told how many bytes of the model have come.
+ * @param {(loaded: number, total: number) => void} onProgress Is told how many bytes of the model have arrived.
  * @returns {Backend}
  */
 export function inBrowser(onProgress) {
   const { open, work } = working(onProgress);
-  // Keeps the page for visits without a network, where there is one; browsers take none where there is no HTTPS.
+  // A site has a service worker, which keeps the page for visits without a network. Browsers allow it only with HTTPS.
   const keeper = document.documentElement.dataset.keeper;
   if (keeper) navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
 
@@ -35,7 +35,7 @@ export function inBrowser(onProgress) {
   return {
     catalogue: async () => {
       const answer = await fetch(CATALOGUE);
-      if (!answer.ok) throw new Problem(answer.status, "the list of models did not come; try again");
+      if (!answer.ok) throw new Problem(answer.status, "the list of models could not be loaded; try again");
       const { files, ...catalogue } = await answer.json();
       software = catalogue.software;
       open(files);
@@ -95,9 +95,9 @@ function working(onProgress) {
   const waiting = [];
   /** @type {Task|undefined} */
   let now;
-  let count = 0; // the number of the task that is under way
+  let count = 0; // the number of the current task
   /** @type {Worker|undefined} */
-  let worker = start(); // at once, so that it loads while the page does
+  let worker = start(); // at once, so that it loads while the page loads
 
   function start() {
     const started = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -111,7 +111,7 @@ function working(onProgress) {
     });
     started.addEventListener("error", () => {
       started.terminate();
-      worker = undefined; // another one tries again when there is something to do
+      worker = undefined; // the next task starts another one
       onProgress(0, 0);
       const problem = new Problem(500, "this browser could not draw: it may be too old, or have too little memory");
       for (const task of [...(now ? [now] : []), ...waiting.splice(0)]) task.reject(problem);
@@ -140,7 +140,7 @@ function working(onProgress) {
   }
 
   return {
-    /** @param {import("./loader.js").Files} listed Which the worker may fetch. */
+    /** @param {import("./loader.js").Files} listed The files that the worker may fetch. */
     open(listed) {
       files = listed;
       if (worker) letOpen(worker, listed);
@@ -150,7 +150,7 @@ function working(onProgress) {
      * Has the worker do something.
      * @param {string} name
      * @param {any[]} args
-     * @param {{first?: boolean, signal?: AbortSignal}} [options] `first` is before what waits.
+     * @param {{first?: boolean, signal?: AbortSignal}} [options] With `first`, the task overtakes all that wait.
      * @returns {Promise<any>}
      */
     work: (name, args, { first = false, signal } = {}) =>

@@ -1,4 +1,4 @@
-// What a link may say of the bundles that there are.
+// Checks links against the bundles that there are.
 
 import { asking, BadLink } from "./state.js";
 
@@ -10,13 +10,14 @@ import { asking, BadLink } from "./state.js";
  * @typedef {import("./state.js").GridState} GridState
  * @typedef {import("./state.js").FaceState} FaceState
  *
- * A state with the bundle as the back end tells of it, and what the link asks for in vain, in sentences.
+ * A state with its bundle from the catalogue. `dropped` has a sentence for each thing in the link that the bundle
+ * lacks.
  * @typedef {Asking & {bundle: Bundle, from?: number, face?: undefined, dropped: string[]}} KnownGrid
  * @typedef {{bundle: Bundle, face: Face, version?: string, dropped: string[]}} KnownFace
  */
 
 /**
- * What people call a bundle.
+ * A bundle's name for people.
  * @param {{name: string, model: string}} bundle
  */
 export function title({ name, model }) {
@@ -30,7 +31,7 @@ export function title({ name, model }) {
 export const isEditable = ({ directions }) => directions.attributes.length + directions.principal.length > 0;
 
 /**
- * A state with only attributes and edits that its bundle knows.
+ * A state without attributes and edits that its bundle does not know.
  * @param {GridState|FaceState} state
  * @param {Catalogue} catalogue
  * @returns {KnownGrid|KnownFace}
@@ -39,7 +40,7 @@ export const isEditable = ({ directions }) => directions.attributes.length + dir
 export function known(state, { bundles, limits }) {
   const bundle = state.bundle === undefined ? bundles[0] : bundles.find(({ name }) => name === state.bundle);
   if (!bundle)
-    throw new BadLink(`There is no model “${state.bundle}” here. There is ${bundles.map(title).join(", ")}.`);
+    throw new BadLink(`There is no model “${state.bundle}” here. The models are ${bundles.map(title).join(", ")}.`);
   /** @type {string[]} */
   const dropped = [];
   const { truncation = 0 } = state.face ?? state;
@@ -66,7 +67,7 @@ export function known(state, { bundles, limits }) {
 /**
  * @param {Bundle} bundle
  * @param {Asking} how
- * @param {string[]} dropped Is told what the bundle does not offer.
+ * @param {string[]} dropped Gets a sentence if the bundle does not offer everything.
  */
 function knownAsking(bundle, how, dropped) {
   const offered = new Set(bundle.attributes.map(({ name }) => name));
@@ -74,6 +75,6 @@ function knownAsking(bundle, how, dropped) {
   const kept = (names) => names?.filter((name) => offered.has(name));
   const asked = asking({ ...how, with: kept(how.with), without: kept(how.without) });
   if (asked.with?.length !== how.with?.length || asked.without?.length !== how.without?.length)
-    dropped.push(`The link asks for what ${title(bundle)} does not offer; faces are shown without that.`);
+    dropped.push(`The link asks for something that ${title(bundle)} does not offer; faces are shown without it.`);
   return asked;
 }

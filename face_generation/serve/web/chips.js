@@ -1,12 +1,12 @@
-// What new faces are to have: a chip for each attribute, which is asked for, kept out, or not spoken of.
+// Chips that say what new faces should have. Each is an attribute that is wanted, not wanted, or left open.
 
 import { ordered } from "./attributes.js";
 import { byId, make } from "./dom.js";
 import { announce } from "./notices.js";
 import { asking } from "./state.js";
 
-const [UNSAID, WITH, WITHOUT] = [0, 1, 2]; // in the order in which a chip that is pressed goes through them
-const WORDS = ["not said", "asked for", "kept out"];
+const [UNSAID, WITH, WITHOUT] = [0, 1, 2]; // pressing a chip goes through them in this order
+const WORDS = ["no preference", "wanted", "not wanted"];
 const SIGNS = ["", "✓", "−"];
 const CLASSES = ["", "with", "without"];
 
@@ -15,21 +15,21 @@ const CLASSES = ["", "with", "without"];
  * @typedef {import("./state.js").Asking} Asking
  */
 
-/** @type {Bundle|undefined} Whose chips there are. */
+/** @type {Bundle|undefined} The bundle whose chips are shown. */
 let bundle;
 /** @type {{name: string, label: string, button: HTMLButtonElement, sign: HTMLElement, state: number}[]} */
 let chips = [];
 /** @type {(asked: Asking) => void} */
 let changed;
 
-/** @param {(asked: Asking) => void} onChange Told what is asked for. */
+/** @param {(asked: Asking) => void} onChange Is told what is asked for. */
 export function setUp(onChange) {
   changed = onChange;
   byId("asked-none").addEventListener("click", () => {
     for (const chip of chips) chip.state = UNSAID;
     tell();
     chips[0].button.focus(); // the button is hidden now
-    announce("Nothing is asked for");
+    announce("Cleared all preferences");
   });
 }
 

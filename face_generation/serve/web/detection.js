@@ -4,15 +4,15 @@
  * @typedef {import("./generator.js").Runtime} Runtime
  * @typedef {import("./generator.js").Session} Session
  * @typedef {{x: number, y: number}} Point In pixels from the upper left corner.
- * @typedef {{score: number, box: number[], landmarks: Point[]}} Detection The box is left, top, right, bottom; the
+ * @typedef {{score: number, box: number[], landmarks: Point[]}} Detection The box is left, top, right, bottom. The
  *   landmarks are the eyes, the nose and the corners of the mouth, each pair from left to right.
  */
 
-const STRIDES = [8, 16, 32]; // pixels from an anchor to the next, for each of the three sizes of faces
-const SAME = 0.5; // boxes that overlap by more than this, as intersection over union, are of one face
+const STRIDES = [8, 16, 32]; // pixels between two anchors, for small, medium and large faces
+const SAME = 0.5; // two boxes whose intersection over union is larger than this belong to one face
 
 /**
- * The faces of an image that score at least `threshold`, the best first.
+ * Finds the faces of an image that score at least `threshold`, the best first.
  * @param {Runtime} runtime
  * @param {Session} network
  * @param {ImageData} image
@@ -26,7 +26,7 @@ export async function detect(runtime, network, { width, height, data }, threshol
   for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++)
       for (let channel = 0; channel < 3; channel++)
-        input[(2 - channel) * columns * rows + y * columns + x] = data[4 * (y * width + x) + channel]; // it wants BGR
+        input[(2 - channel) * columns * rows + y * columns + x] = data[4 * (y * width + x) + channel]; // BGR
   const outputs = await network.run({ input: new runtime.Tensor("float32", input, [1, 3, rows, columns]) });
   /** @param {string} name */
   const values = (name) => /** @type {Float32Array} */ (outputs[name].data);
@@ -54,7 +54,7 @@ export async function detect(runtime, network, { width, height, data }, threshol
 const bounded = (value) => Math.min(1, Math.max(0, value));
 
 /**
- * One detection for all that are of a face: the best score, and averages weighted by the scores.
+ * Merges all detections of a face into one. It has the best score, and averages weighted by the scores.
  * @param {Detection[]} found The best first.
  * @returns {Detection[]}
  */
@@ -83,7 +83,7 @@ function merged(found) {
 export const area = ([left, top, right, bottom]) => Math.max(0, right - left) * Math.max(0, bottom - top);
 
 /**
- * What two boxes share.
+ * The area that two boxes share.
  * @param {number[]} one
  * @param {number[]} other
  */

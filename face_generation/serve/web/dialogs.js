@@ -1,10 +1,10 @@
-// Dialogs: what all have in common, the model's card, help, the API key, and texts to copy.
+// Dialogs: what they have in common, and those of the model's card, help, the API key, and texts to copy.
 
 import { byId, dialogById, inputById, make } from "./dom.js";
 import { render } from "./markdown.js";
 import { notice } from "./notices.js";
 
-/** Has every dialog close by its × and by a click beside it. */
+/** Makes every dialog close by its × and by a click beside it. */
 export function setUp() {
   for (const dialog of document.querySelectorAll("dialog")) {
     dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close());
@@ -41,23 +41,23 @@ export function showHelp() {
 }
 
 /**
- * Copies a text, or shows it to be copied by hand where the browser does not let the page do so.
+ * Copies a text. If the browser does not let the page do so, shows it, so that people can copy it.
  * @param {string} text
- * @param {string} done What is said then.
+ * @param {string} done The notice after it is copied.
  */
 export async function copy(text, done) {
   try {
     await navigator.clipboard.writeText(text);
     notice(done);
   } catch {
-    inputById("link").value = text; // not allowed, or not possible without HTTPS
+    inputById("link").value = text; // people have not allowed it, or there is no HTTPS
     dialogById("link-dialog").showModal();
     inputById("link").select();
   }
 }
 
 /**
- * Shows how a face is drawn without the page.
+ * Shows how to draw a face without the page.
  * @param {{title: string, text: string}[]} recipes
  */
 export function showRecipes(recipes) {
@@ -73,14 +73,14 @@ export function showRecipes(recipes) {
 
 /**
  * Asks for the API key.
- * @param {boolean} again Whether one was given that is not right.
+ * @param {boolean} again Whether a wrong key was given before.
  * @returns {Promise<string>}
  */
 export function askForKey(again) {
   const dialog = dialogById("key-dialog");
   byId("key-text").textContent = again
     ? "That key is not right. Check it, and try again."
-    : "Who runs it can give you one. It is kept until you close this tab.";
+    : "Whoever runs it can give you one. It is kept until you close this tab.";
   inputById("key").value = "";
   dialog.showModal();
   /** @param {Event} event */

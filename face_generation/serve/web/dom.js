@@ -26,7 +26,7 @@ export const imageById = (id) => byId(id, HTMLImageElement);
 export const dialogById = (id) => byId(id, HTMLDialogElement);
 
 /**
- * Makes an element.
+ * Makes an element with children.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Object<string, any>} properties The element's properties; a name with a hyphen is an attribute.
@@ -52,15 +52,15 @@ export function onClick(id, action) {
   byId(id).addEventListener("click", () => action());
 }
 
-/** @type {WeakMap<HTMLImageElement, string>} The address of the picture that an image element is to show. */
+/** @type {WeakMap<HTMLImageElement, string>} The address of the picture that an image element will show next. */
 const wanted = new WeakMap();
-/** @type {WeakMap<HTMLImageElement, string>} The address of the one that it shows. */
+/** @type {WeakMap<HTMLImageElement, string>} The address of the picture that it shows now. */
 const shown = new WeakMap();
 
 /**
- * Shows a picture in an image element, and gives free the one that it showed before.
+ * Shows a picture in an image element, and frees the one that it showed before.
  *
- * The picture is decoded beforehand: else the element may be empty for a moment.
+ * The picture is decoded first, because otherwise the element may be empty for a moment.
  * @param {HTMLImageElement} image
  * @param {Blob} blob
  */
@@ -74,11 +74,11 @@ export async function showPicture(image, blob) {
     const before = shown.get(image);
     if (before) URL.revokeObjectURL(before);
     shown.set(image, address);
-  } else URL.revokeObjectURL(address); // a newer one has come meanwhile
+  } else URL.revokeObjectURL(address); // a newer one has arrived in the meantime
 }
 
 /**
- * Has the browser save a file.
+ * Makes the browser save a file.
  * @param {Blob} blob
  * @param {string} name
  */
@@ -89,14 +89,14 @@ export function save(blob, name) {
 }
 
 /**
- * Colours a slider from its zero, or else from its left end, to its thumb.
+ * Colours a slider from 0 to its thumb, or from its left end if it has no negative values.
  * @param {HTMLInputElement} input
  */
 export function fillRange(input) {
   const [low, high] = [Number(input.min), Number(input.max)];
   /** @param {number} value */
   const share = (value) => (value - low) / (high - low);
-  const zero = low < 0 ? share(0) : -1; // beyond the left end, so that no gap is left there
+  const zero = low < 0 ? share(0) : -1; // -1 is beyond the left end, so that there is no gap
   const ends = [zero, share(Number(input.value))].sort((a, b) => a - b);
   input.style.setProperty("--low", String(ends[0]));
   input.style.setProperty("--high", String(ends[1]));

@@ -1,4 +1,4 @@
-// Pictures as files: of one face, or of many as one archive.
+// Saves pictures as files: one face as a PNG, or many in an archive.
 
 import { backend } from "./backend.js";
 import { buttonById, save } from "./dom.js";
@@ -10,10 +10,10 @@ import { zip } from "./zip.js";
  * @typedef {import("./state.js").Face} Face
  */
 
-const AT_ONCE = 4;
+const AT_ONCE = 4; // faces that are drawn at the same time
 
 /**
- * What a face's file is called, without suffix.
+ * The name of a face's file, without suffix.
  * @param {Bundle} bundle
  * @param {Face} face
  */
@@ -33,10 +33,10 @@ export async function saveOne(bundle, face) {
 }
 
 /**
- * Saves many faces as PNGs in an archive, while the button that was pressed says how far it is.
+ * Saves many faces as PNGs in an archive.
  * @param {{bundle: Bundle, face: Face}[]} faces
- * @param {string} name Of the archive.
- * @param {string} buttonId
+ * @param {string} name The archive's name.
+ * @param {string} buttonId The button that was pressed, which shows the progress.
  */
 export async function saveMany(faces, name, buttonId) {
   const button = buttonById(buttonId);
@@ -60,7 +60,7 @@ export async function saveMany(faces, name, buttonId) {
   }
 }
 
-/** @param {string[]} names Of which some may be the same: those get a number. */
+/** Adds a number to names that are not the first of their kind. @param {string[]} names */
 function distinct(names) {
   /** @type {Map<string, number>} */
   const seen = new Map();

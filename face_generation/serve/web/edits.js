@@ -1,12 +1,12 @@
-// The sliders that change a face: attributes with names, and the strongest directions without.
+// The sliders that change a face: some have names of attributes, and some only a number.
 
 import { grouped } from "./attributes.js";
 import { buttonById, byId, fillRange, make, setRange } from "./dom.js";
 
-const ATTRIBUTE_REACH = 3; // to either side: 1 is the mean difference between faces with the attribute and without it
+const ATTRIBUTE_REACH = 3; // to either side; 1 is the mean difference between faces with the attribute and without it
 const PRINCIPAL_REACH = 4; // standard deviations
 const STEP = 0.05;
-const SURPRISE = [0.8, 2]; // strengths of random edits: seen at once, and still a face
+const SURPRISE = [0.8, 2]; // strengths of random edits: strong enough to be seen, and weak enough for a face
 
 /**
  * @typedef {import("./backend.js").Bundle} Bundle
@@ -14,17 +14,17 @@ const SURPRISE = [0.8, 2]; // strengths of random edits: seen at once, and still
  * @typedef {Object<string, number>} Strengths By name.
  */
 
-/** @type {Bundle|undefined} Whose sliders there are. */
+/** @type {Bundle|undefined} The bundle whose sliders are shown. */
 let bundle;
 /** @type {Map<string, {row: HTMLElement, input: HTMLInputElement, value: HTMLElement, button: HTMLButtonElement}>} */
 let rows = new Map();
-/** @type {string[]} The edits that the model knows best. */
+/** @type {string[]} The edits that work best. */
 let best = [];
 /** @type {(edits: Strengths, what?: string) => void} */
 let changed;
 
 /**
- * @param {(edits: Strengths, what?: string) => void} onChange Told the strengths of all that are not 0, and which slider
+ * @param {(edits: Strengths, what?: string) => void} onChange Is told all strengths that are not 0, and which slider
  *   was moved.
  */
 export function setUp(onChange) {
@@ -56,13 +56,13 @@ export function show(about, edits) {
   tidy();
 }
 
-/** Takes all edits back. */
+/** Sets all edits to 0. */
 export function resetAll() {
   for (const { input } of rows.values()) setRange(input, 0);
   moved();
 }
 
-/** Makes a few edits by chance, in place of those that there are. */
+/** Replaces the edits by a few random ones. */
 export function surprise() {
   const some = [...best].sort(() => Math.random() - 0.5).slice(0, 2 + Math.floor(3 * Math.random()));
   for (const [name, { input }] of rows) {
@@ -78,7 +78,7 @@ function reset(input) {
   moved();
 }
 
-/** @param {string} [what] Which slider was moved, if it was one. */
+/** @param {string} [what] The slider that was moved, if one was. */
 function moved(what) {
   tidy();
   changed(values(), what);
@@ -112,7 +112,7 @@ function build(about) {
   const panel = byId("edits");
   const { attributes, principal } = about.directions;
   if (!attributes.length && !principal.length) {
-    panel.replaceChildren(make("p", { className: "lead" }, "This model has no directions to edit along."));
+    panel.replaceChildren(make("p", { className: "lead" }, "This model has no edits."));
     return;
   }
   const chance = make("button", { type: "button", id: "surprise", onclick: surprise }, "Surprise me");
@@ -121,7 +121,7 @@ function build(about) {
   const words = make(
     "p",
     { className: "note" },
-    "What the model learned to tell apart. Other things may change with it.",
+    "Each slider changes one thing that the model has learned. Other things may change with it.",
   );
   const { first, more } = grouped(attributes);
   best = (first.length ? first.flatMap((group) => group.attributes) : principal).map(({ name }) => name);
@@ -132,7 +132,7 @@ function build(about) {
     panel.append(
       further(
         `More attributes (${count})`,
-        "The model knows these less well, or they are opinions. Names and opinions are those of CelebA’s annotators.",
+        "The model knows these less well, or they are opinions. CelebA’s annotators chose the names and the opinions.",
         groups(more),
       ),
     );
@@ -140,7 +140,7 @@ function build(about) {
     const sliders = principal.map(({ name, label }) => slider(name, label, PRINCIPAL_REACH));
     const unnamed = further(
       `Unnamed directions (${principal.length})`,
-      "What changes the pictures most, whatever it may be: often light, background and pose.",
+      "These change the pictures most. Nobody has named what they change; it is often light, background and pose.",
       make("div", { className: "groups" }, ...sliders),
     );
     unnamed.open = !first.length;

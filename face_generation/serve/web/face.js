@@ -1,4 +1,4 @@
-// A face that is open: its picture, what can be done with it, and the tabs beside it.
+// The view of one face: its picture, its buttons, and the tabs beside it.
 
 import { adjust, flush, go } from "./address.js";
 import { backend } from "./backend.js";
@@ -29,18 +29,18 @@ import * as variations from "./variations.js";
 
 /** @type {Tab[]} */
 const TABS = ["edits", "variations", "morph", "mixing"];
-const VISIT = 1500; // milliseconds that a face is looked at, until it is kept among the recent ones
+const VISIT = 1500; // milliseconds after which a face is kept among the recent ones
 
 /** @type {Open} */
 let now;
 /** @type {Tab} */
 let tab = TABS[0];
-let frame = 0; // how many pictures came from elsewhere than `draw`
+let frame = 0; // how many pictures did not come from `draw`
 /** @type {Undo<Face>} */
 const undo = new Undo();
 /** @type {Complaint} */
 let complaint;
-/** @type {string|undefined} The link under which the open face is among the recent ones. */
+/** @type {string|undefined} The open face's link among the recent ones. */
 let visited;
 /** @type {number|undefined} */
 let visiting;
@@ -70,10 +70,10 @@ export function setUp(catalogue) {
 
 /**
  * Shows a face.
- * @param {Open & {version?: string}} state The version is that of the link.
+ * @param {Open & {version?: string}} state The version is the one in the link.
  * @param {Object} options
- * @param {boolean} options.fresh Whether something else was shown before.
- * @param {HTMLImageElement} [options.preview] Another image of this face, to be shown until it is drawn.
+ * @param {boolean} options.fresh Whether another view was shown before.
+ * @param {HTMLImageElement} [options.preview] Another image of this face, which is shown until it is drawn.
  */
 export function show({ bundle, face, version }, { fresh, preview }) {
   if (fresh || bundle !== now.bundle) undo.clear();
@@ -93,12 +93,12 @@ export function show({ bundle, face, version }, { fresh, preview }) {
   } else announce(byId("face-title").textContent ?? "");
 }
 
-/** Has the next face be shown with its edits. */
+/** Opens the tab of edits with the next face. */
 export function editNext() {
   [tab] = TABS;
 }
 
-/** Tells that another view is shown. */
+/** Stops what must not go on while another view is shown. */
 export function leave() {
   clearTimeout(visiting);
   morph.leave();
@@ -147,7 +147,7 @@ export function copyLink() {
   copy(link, "Copied the link. It brings back exactly this face.");
 }
 
-/** Keeps the face among the favourites, or no longer. */
+/** Adds the face to the favourites, or removes it. */
 export function keep() {
   const link = linkTo(now.face);
   if (kept.isFavourite(link)) {
@@ -168,7 +168,7 @@ export function surprise() {
 }
 
 /**
- * Takes a step back, or makes it again.
+ * Undoes or redoes a step.
  * @param {1|-1} way
  */
 export function step(way) {
@@ -182,13 +182,13 @@ export function step(way) {
   announce(way < 0 ? "Undone" : "Redone");
 }
 
-/** Plays the morph; opens its tab first where another one is open. */
+/** Plays the morph. If its tab is not open, opens it instead. */
 export function playMorph() {
   if (tab === "morph") morph.play();
   else goToTab("morph");
 }
 
-/** Shows the face as it was before it was changed, or as it is. */
+/** Shows the face as it was before it was changed, or as it is now. */
 export function toggleBefore() {
   if (isChanged(now.face)) showBefore(byId("before").getAttribute("aria-pressed") !== "true");
 }
@@ -197,7 +197,7 @@ export function toggleBefore() {
 const linkTo = (face) => faceLink({ bundle: now.bundle.name, face, version: now.bundle.version });
 
 /**
- * What the face was asked to have, as a sentence.
+ * A sentence that says what was asked for.
  * @param {Bundle} bundle
  * @param {Face} face
  */
@@ -209,10 +209,10 @@ function spoken({ attributes }, face) {
 }
 
 /**
- * Shows a face that came from the open one.
+ * Shows a changed version of the open face.
  * @param {Face} face
- * @param {string} [what] By which slider, if by one.
- * @param {boolean} [drawn] Whether its picture is there already.
+ * @param {string} [what] The slider that changed it, if one did.
+ * @param {boolean} [drawn] Whether its picture is already shown.
  */
 function change(face, what, drawn = false) {
   now = { ...now, face };
@@ -222,8 +222,8 @@ function change(face, what, drawn = false) {
 }
 
 /**
- * Has all that tells of the face follow it.
- * @param {string} [what] Which slider was moved, if one was.
+ * Updates everything that depends on the face, except its picture.
+ * @param {string} [what] The slider that was moved, if one was.
  */
 function changed(what) {
   undo.add(now.face, what);
@@ -240,7 +240,7 @@ function changed(what) {
   visiting = setTimeout(visit, VISIT);
 }
 
-/** Keeps the face among the recent ones, unless it may come from a photo: that is kept only where people say so. */
+/** Keeps the face among the recent ones. One that may come from a photo is only kept if people press the heart. */
 function visit() {
   if (now.face.seed === undefined || Array.isArray(now.face.toward)) return;
   const link = linkTo(now.face);
@@ -252,7 +252,8 @@ function visit() {
 const isChanged = ({ toward, edits: strengths }) => toward !== undefined || Object.keys(strengths).length > 0;
 
 /**
- * Shows the face without its edits, or where it has none, before it went toward another; or the face as it is.
+ * Shows the face before it was changed, or as it is now. Before means without edits. If there are none, it means before
+ * the face went toward another one.
  * @param {boolean} before
  */
 function showBefore(before) {

@@ -1,4 +1,4 @@
-// Draws faces from a bundle, as `face_generation.generator.generator` does: the same numbers, the same faces.
+// Draws faces from a bundle. It gives the same faces as `face_generation.generator.generator`.
 
 import { Problem } from "./backend.js";
 import { slerp } from "./latents.js";
@@ -13,26 +13,21 @@ import { RandomState } from "./random.js";
  * @typedef {import("onnxruntime-web/wasm").Tensor} Tensor
  * @typedef {import("./resizing.js").Picture} Picture
  *
- * What is read of `bundle.json`.
+ * What the page reads from `bundle.json`.
  * @typedef {{latent_shape: number[], image_size: number, truncation: number, attributes: {name: string}[],
  *   files: Object<string, string>}} Manifest
  */
 
 const [PRIOR, DECODER, ENCODER] = ["prior.onnx", "decoder.onnx", "encoder.onnx"];
 const [ATTRIBUTES, DIRECTIONS] = ["attributes.npz", "directions.json"];
-/**
- * How much is optimised before a network runs. The prior has so many nodes that all of it would take longer than the run.
- * @type {Object<string, "basic"|"all">}
- */
-const PREPARED = { [PRIOR]: "basic", [DECODER]: "all", [ENCODER]: "all" };
-const KEPT = 1024; // new faces whose latents are kept: an edited or mixed one needs the prior no second time
+const KEPT = 1024; // new faces whose latents are kept, so that edits and mixes need no prior
 
 export class Generator {
   /** @type {Map<string, Promise<Session>>} By file. */
   #sessions = new Map();
   /** @type {Map<string, Float32Array>} */
   #new = new Map();
-  /** @type {Map<string, Uint32Array>} The training faces that have what is asked for. */
+  /** @type {Map<string, Uint32Array>} The training faces that have what was asked for. */
   #like = new Map();
 
   /**
@@ -40,7 +35,7 @@ export class Generator {
    * @param {Loader} loader
    * @param {string} folder
    * @param {Manifest} manifest
-   * @param {{values: Int8Array, shape: number[]}} faces What training faces have, N×K.
+   * @param {{values: Int8Array, shape: number[]}} faces The attributes of training faces, N×K.
    * @param {Map<string, Float32Array>} directions By name.
    */
   constructor(runtime, loader, folder, manifest, faces, directions) {
@@ -55,7 +50,7 @@ export class Generator {
   }
 
   /**
-   * Opens a bundle, ready to draw. The encoder is fetched when it is needed.
+   * Opens a bundle, so that it is ready to draw. The encoder is fetched when it is needed.
    * @param {Promise<Runtime>} starting
    * @param {Loader} loader
    * @param {string} folder
@@ -82,7 +77,7 @@ export class Generator {
   }
 
   /**
-   * The latents of a face: of a seed or its own, moved toward others, then edited.
+   * The latents of a face. They come from its seed or are its own, are moved toward another face, and are then edited.
    * @param {Face} face
    * @returns {Promise<Float32Array>}
    */
@@ -97,7 +92,7 @@ export class Generator {
   }
 
   /**
-   * Latents → the face's picture.
+   * Turns latents into the face's picture.
    * @param {Float32Array} latents
    * @returns {Promise<Picture>}
    */
@@ -108,7 +103,7 @@ export class Generator {
   }
 
   /**
-   * A face's picture, of the bundle's size → latents.
+   * Turns a face's picture into latents. The picture has the bundle's size.
    * @param {Picture} picture
    * @returns {Promise<Float32Array>}
    */
@@ -153,9 +148,9 @@ export class Generator {
   }
 
   /**
-   * What the prior is told of a face: what is asked for, and the rest of a training face that has all of it.
+   * What the prior is told about a face: what was asked for, and all other attributes of a training face that has it.
    * @param {[string, number][]} asked
-   * @param {RandomState} [random] Draws that face; without it nothing more is said.
+   * @param {RandomState} [random] Chooses the training face. Without it, the prior is only told what was asked for.
    */
   #said(asked, random) {
     const { values, shape } = this.faces;
@@ -195,7 +190,7 @@ export class Generator {
    */
   #move(latents, edits) {
     let moved = latents;
-    // In one order, and rounded where NumPy rounds, so that sums come out in one way.
+    // The order is fixed, and numbers are rounded where NumPy rounds them, so that sums are always the same.
     for (const name of Object.keys(edits).sort()) {
       const [vector, strength] = [this.directions.get(name), Math.fround(edits[name])];
       if (!vector) throw new Problem(422, `the model cannot edit “${name}”`);
@@ -221,25 +216,22 @@ export class Generator {
 
   /**
    * @param {string} file
-   * @param {Promise<Uint8Array>} [content] Where it is on its way already.
+   * @param {Promise<Uint8Array>} [content] The file, if it is already being fetched.
    */
   #session(file, content) {
     const known = this.#sessions.get(file);
     if (known) return known;
     const bytes = content ?? this.loader.bring(`${this.folder}/${file}`);
-    const session = bytes.then((network) => this.#open(network, PREPARED[file]));
+    const session = bytes.then((network) => this.#open(network));
     session.catch(() => this.#sessions.delete(file));
     this.#sessions.set(file, session);
     return session;
   }
 
-  /**
-   * @param {Uint8Array} network
-   * @param {"basic"|"all"} graphOptimizationLevel
-   */
-  async #open(network, graphOptimizationLevel) {
+  /** @param {Uint8Array} network */
+  async #open(network) {
     try {
-      return await this.runtime.InferenceSession.create(network, { graphOptimizationLevel });
+      return await this.runtime.InferenceSession.create(network);
     } catch (error) {
       console.info(error);
       throw new Problem(500, "this device could not start the model: it may have too little memory; close other tabs");

@@ -1,5 +1,5 @@
-// An animation as a GIF that loops: 256 colours for each picture, chosen by median cut (Heckbert 1982). With the same
-// colours for all of them, which is what the service does, they would have to be dithered.
+// Writes an animation as a GIF that loops. Each picture has its own 256 colours, chosen by median cut (Heckbert 1982).
+// The service has one table of colours for all pictures, and dithers them.
 
 import { packet } from "./origin.js";
 
@@ -7,7 +7,7 @@ import { packet } from "./origin.js";
 /** @typedef {{colours: number[], count: number, channel: number, range: number}} Box */
 
 const COLOURS = 256;
-const BITS = 5; // of each channel, by which colours are told apart
+const BITS = 5; // of each channel; colours with the same bits count as one
 const SHIFTS = [2 * BITS, BITS, 0]; // of red, green and blue in a colour's number
 const CLEAR = 256;
 const FIRST_CODE = CLEAR + 2;
@@ -16,7 +16,7 @@ const END_OF_XMP = [1, ...Array.from({ length: 256 }, (_, i) => 255 - i), 0]; //
 
 /**
  * @param {Picture[]} pictures Of one size.
- * @param {number} milliseconds Of each.
+ * @param {number} milliseconds How long each is shown.
  * @param {import("./origin.js").Origin} origin What the file says of them.
  * @returns {Blob}
  */
@@ -26,7 +26,7 @@ export function encodeGif(pictures, milliseconds, origin) {
   const parts = pictures.map(({ pixels }) => {
     const { table, indices } = quantised(pixels);
     const control = [0x21, 0xf9, 4, 4, ...delay, 0, 0];
-    const frame = [0x2c, 0, 0, 0, 0, ...size, 0x87, ...table, 8]; // with its own table of 2⁸ colours
+    const frame = [0x2c, 0, 0, 0, 0, ...size, 0x87, ...table, 8]; // 0x87 announces its own table of 2⁸ colours
     return [Uint8Array.from([...control, ...frame]), blocks(compressed(indices))];
   });
   const forever = [0x21, 0xff, 11, ...letters("NETSCAPE2.0"), 3, 1, 0, 0, 0];
@@ -45,7 +45,7 @@ const letters = (text) => [...text].map((letter) => letter.charCodeAt(0));
 const level = (colour, channel) => (colour >> SHIFTS[channel]) & (2 ** BITS - 1);
 
 /**
- * Pixels as places in a table of colours.
+ * Chooses a table of colours, and gives each pixel its place in it.
  * @param {Uint8Array} pixels
  */
 function quantised(pixels) {
@@ -108,7 +108,7 @@ function means(pixels, indices) {
 }
 
 /**
- * Lempel, Ziv and Welch's compression.
+ * Compresses with the method of Lempel, Ziv and Welch.
  * @param {Uint8Array} indices
  */
 function compressed(indices) {
@@ -116,7 +116,7 @@ function compressed(indices) {
   const bytes = [];
   let [bits, held] = [0, 0];
   let [width, next] = [9, FIRST_CODE];
-  /** @type {Map<number, number>} Codes by the code of what comes before and the place that follows. */
+  /** @type {Map<number, number>} Codes of sequences, by the code of all but the last place and that place. */
   let codes = new Map();
   /** @param {number} code */
   const write = (code) => {
@@ -152,7 +152,7 @@ function compressed(indices) {
 }
 
 /**
- * Bytes in blocks of at most 255, each after its length.
+ * Splits bytes into blocks of at most 255. Each begins with its length.
  * @param {number[]} bytes
  */
 function blocks(bytes) {

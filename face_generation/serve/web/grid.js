@@ -1,4 +1,4 @@
-// The grid of faces: consecutive seeds of one model, drawn one by one.
+// The grid of faces, which are consecutive seeds of one model. They are drawn one by one.
 
 import { adjust, go } from "./address.js";
 import { backend, Problem } from "./backend.js";
@@ -19,25 +19,25 @@ import { Complaint, empty, fill } from "./tiles.js";
  * @typedef {Asking & {bundle: Bundle, from: number}} Place
  */
 
-const COUNT = 24; // fills whole rows of 3, 4, 6 and 8
+const COUNT = 24; // fills complete rows of 3, 4, 6 and 8
 const LAST = LAST_SEED + 1 - COUNT; // the last seed that a grid can begin with
-const SETTLE = 120; // milliseconds without another move of the slider, until the grid is drawn again
-const STRANGEST = 1.5; // of a bundle's own truncation: beyond, there are hardly any faces
+const SETTLE = 120; // milliseconds after the last move of the slider, until the grid is drawn again
+const STRANGEST = 1.5; // times the bundle's own truncation; hardly any faces are left beyond it
 
 /** @type {Bundle[]} */
 let bundles;
-/** @type {Place} What is to be seen. */
+/** @type {Place} What should be shown. */
 let state;
 /** @type {Tile[]} */
 let tiles = [];
 /** @type {Place|undefined} What the tiles show. */
 let drawn;
-let drawing = new AbortController(); // what is under way
+let drawing = new AbortController(); // aborts what is being drawn
 /** @type {Complaint} */
 let complaint;
 
 /**
- * Makes the tiles, and has the controls work.
+ * Makes the tiles and connects the controls.
  * @param {import("./backend.js").Catalogue} catalogue
  */
 export function setUp(catalogue) {
@@ -95,7 +95,7 @@ export async function showCardOf(bundle) {
 }
 
 /**
- * Where the grid is, and how its faces are drawn. If it shows no faces of the bundle, it goes to a face.
+ * Which faces the grid shows, and how they are drawn. If they are not of this bundle, the grid moves to a face.
  * @param {Bundle} bundle
  * @param {Partial<Face>} face
  */
@@ -105,7 +105,7 @@ export function place(bundle, face = {}) {
 }
 
 /**
- * Shows the faces from a seed on, or from a random one.
+ * Shows the faces that begin with a seed, or with a random one.
  * @param {Asking & {bundle: Bundle, from?: number}} wanted
  */
 export function show({ bundle, from = randomSeed(), ...how }) {
@@ -118,7 +118,7 @@ export function show({ bundle, from = randomSeed(), ...how }) {
 }
 
 /**
- * The image of a face that is in the grid, before it is edited.
+ * The image in the grid of a face before its edits; undefined if there is none.
  * @param {Bundle} [bundle]
  * @param {Partial<Face>} face
  */
@@ -129,7 +129,7 @@ export function imageOf(bundle, face = {}) {
 }
 
 /**
- * Puts the focus on a face's tile, or else on the first one.
+ * Puts the focus on a face's tile, or on the first tile if the face is not there.
  * @param {number} [seed]
  */
 export function focus(seed) {
@@ -171,7 +171,7 @@ const faceAt = (i) => ({ seed: state.from + i, ...asking(state), edits: {} });
 function draw() {
   const { bundle, from } = state;
   if (drawn && drawn.bundle === bundle && drawn.from === from && sameAsking(drawn, state)) return;
-  const others = drawn?.bundle !== bundle || drawn.from !== from; // else the old pictures stay for a moment
+  const others = drawn?.bundle !== bundle || drawn.from !== from; // otherwise the old pictures stay for a moment
   drawn = state;
   byId("seeds").textContent = `Faces ${from} to ${from + COUNT - 1} of ${title(bundle)}`;
   tiles.forEach(({ link, image, seed }, i) => {
@@ -201,11 +201,11 @@ async function drawTiles(wanted) {
   });
   await Promise.all(work)
     .then(() => announce(`${COUNT} new faces, ${from} to ${from + COUNT - 1}`))
-    .catch(() => {}); // it is told above
+    .catch(() => {}); // the complaint above tells people
 }
 
 /**
- * Arrow keys, Home and End go from tile to tile; the tab key stops at one of them only.
+ * Moves the focus with the arrow keys, Home and End. The tab key stops at one tile only.
  * @param {KeyboardEvent} event
  */
 function roam(event) {

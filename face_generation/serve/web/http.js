@@ -1,7 +1,7 @@
 // The back end that asks the server. Addresses are relative to the page, so that it works under a proxy's prefix.
 //
-// A request waits while the server is away or asks for a key. It is sent again, ever later, where the server is busy or
-// somebody in between is; all else that fails is a Problem.
+// A request waits while the server cannot be reached or asks for a key. If the server or a proxy is busy, it is sent
+// again after longer and longer pauses. Any other failure is a Problem.
 
 import { Problem } from "./backend.js";
 import { slerp } from "./latents.js";
@@ -14,12 +14,13 @@ import { slerp } from "./latents.js";
  */
 
 /**
- * What the server's answers have people told or asked.
+ * What the page does when the server's answers concern people.
  * @typedef {Object} Host
- * @property {(again: boolean) => Promise<string>} askForKey Whether one was given that is not right.
- * @property {() => Promise<void>} away The server does not answer; settles when people want to try again.
- * @property {() => void} back It answers again.
- * @property {(seconds: number) => void} busy It is asked again in so many seconds.
+ * @property {(again: boolean) => Promise<string>} askForKey Asks for the API key. `again` says that a wrong one was
+ *   given.
+ * @property {() => Promise<void>} away Says that the server does not answer. Settles when people want to try again.
+ * @property {() => void} back Says that the server answers again.
+ * @property {(seconds: number) => void} busy Says that the server is asked again after some seconds.
  */
 
 const ROOT = "api/v1";
@@ -28,20 +29,20 @@ const PATIENCE = new Map([
   [429, 8],
   [502, 3],
   [503, 8],
-  [504, 1], // the server has worked on it for long
+  [504, 1], // only once, because the server has already worked on it for long
 ]);
-const FIRST_WAIT = 0.5; // seconds; each further one is twice as long
+const FIRST_WAIT = 0.5; // seconds; each further wait is twice as long
 const LONGEST_WAIT = 15;
-const LONGEST_ANSWER = 120; // seconds; who says nothing for so long is away
-const AWAY_WAITS = [5, 60]; // seconds until a server that is away is asked again: at first, and at most
-const TILES_AT_ONCE = 5; // browsers open six connections to a host: one is left for the slider that is being moved
-const STARTS_KEPT = 16; // latents that were asked for
+const LONGEST_ANSWER = 120; // seconds until a server that says nothing counts as one that does not answer
+const AWAY_WAITS = [5, 60]; // seconds until a server that does not answer is asked again: at first, and at most
+const TILES_AT_ONCE = 5; // browsers open six connections to a host, so one is left for a slider that is being moved
+const STARTS_KEPT = 16; // faces whose latents are kept
 const KEY = "api-key"; // in sessionStorage
 
-/** Types and names of photos that the server reads and not every browser does. */
+/** Types and names of photos that the server reads and not every browser shows. */
 const PHONES = /[/.](hei[cf]|avif)$/i;
 
-/** Portraits are JPEGs because WebP's blocks would be seen; they are drawn as fast. */
+/** Portraits are JPEGs, because WebP would show its blocks and is no faster. */
 const FORMATS = { tile: "webp", portrait: "jpg", file: "png" };
 
 /**
@@ -93,7 +94,7 @@ export function overHttp(host) {
   const starts = new Map();
 
   /**
-   * The latents of a face, which are asked for once.
+   * The latents of a face. The newest ones are kept, so that the server is asked once.
    * @param {Bundle} bundle
    * @param {Face} face
    */
@@ -110,7 +111,7 @@ export function overHttp(host) {
   }
 
   /**
-   * A face as the API takes it, which goes toward seeds only.
+   * A face as the API takes it. The API only goes toward seeds, so a way toward latents is computed here.
    * @param {Bundle} bundle
    * @param {Face} face
    * @param {AbortSignal} [signal]
@@ -140,7 +141,7 @@ export function overHttp(host) {
   }
 
   return {
-    // Never the copy that the browser keeps, because the weights may have been replaced since.
+    // The browser must not use its own copy, because the weights may have been replaced since then.
     catalogue: async () => (await request("bundles", { cache: "no-cache" })).json(),
     card: async (bundle) => (await request(`${bundle.name}/card`)).text(),
     draw: (bundle, face, { as, signal }) =>
@@ -171,7 +172,7 @@ export function overHttp(host) {
 }
 
 /**
- * The options of a face of a seed that goes toward a seed, if to any.
+ * The options of a face of a seed, which may go toward another seed.
  * @param {Face} face
  */
 function queryOf(face) {
@@ -188,7 +189,7 @@ function queryOf(face) {
 }
 
 /**
- * The same with the version, so that no cache gives the face of another model.
+ * The same options with the version, so that no cache answers with the face of another model.
  * @param {Bundle} bundle
  * @param {Face} face
  */
@@ -210,7 +211,7 @@ function recipes(bundle, face) {
       { title: "On a command line", text: `curl ${key}-o ${bundle.name}-${face.seed}.png '${address}'` },
     ];
   }
-  if (Array.isArray(face.toward)) return []; // the page goes this way by itself
+  if (Array.isArray(face.toward)) return []; // the API cannot go toward latents
   const order = JSON.stringify({ faces: [face] });
   return [
     {
@@ -222,14 +223,14 @@ function recipes(bundle, face) {
 
 /** @type {Backend["preview"]} */
 function preview(bundle, face) {
-  // A photo's numbers are not for the server's log; and whoever looks for a preview has no key.
+  // The numbers of a photo must not be in the server's log, and web sites that fetch previews have no key.
   if (face.seed === undefined || Array.isArray(face.toward) || sessionStorage.getItem(KEY)) return undefined;
   const path = `share/${bundle.name}/${face.seed}?${versioned(bundle, face)}`;
   return new URL(path, document.baseURI).href.replaceAll("%2C", ",");
 }
 
 /**
- * Sends requests until there is an answer to give.
+ * Sends requests again until they have an answer.
  * @param {Host} host
  * @returns {(path: string, options?: RequestInit) => Promise<Response>}
  */
@@ -264,7 +265,7 @@ function requesting(host) {
 }
 
 /**
- * `fetch`, which rejects where no answer begins for long: browsers themselves would wait for many minutes.
+ * `fetch`, which rejects if no answer begins for long. Browsers themselves would wait for many minutes.
  * @param {string} address
  * @param {RequestInit} options
  */
@@ -282,9 +283,9 @@ async function fetching(address, options) {
 }
 
 /**
- * Seconds before a request is sent again: twice as many each time, and not the same for all who wait.
+ * Seconds before a request is sent again. They double each time, and are partly random, so that requests spread out.
  * @param {number} tries
- * @param {number} wished By the server.
+ * @param {number} wished The least that the server asks for.
  */
 function waitBefore(tries, wished) {
   const seconds = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** tries);
@@ -298,7 +299,7 @@ async function problem(answer) {
 }
 
 /**
- * The time that the server is away, which all requests wait for together.
+ * Lets all requests wait together until the server can be reached again.
  * @param {Host} host
  */
 function absence(host) {
@@ -326,7 +327,7 @@ function absence(host) {
 }
 
 /**
- * One question for the key for all requests that need it.
+ * Asks for the key once for all requests that need it.
  * @param {Host} host
  * @returns {(tried: string|null) => Promise<void>|undefined}
  */
@@ -334,7 +335,7 @@ function asking(host) {
   /** @type {Promise<void>|undefined} */
   let question;
   return (tried) => {
-    if (tried !== sessionStorage.getItem(KEY)) return undefined; // another request has asked meanwhile
+    if (tried !== sessionStorage.getItem(KEY)) return undefined; // another request has asked in the meantime
     question ??= host
       .askForKey(tried !== null)
       .then((key) => sessionStorage.setItem(KEY, key))
@@ -347,7 +348,7 @@ function asking(host) {
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
 /**
- * Has tasks take turns.
+ * Runs a limited number of tasks at the same time. The others wait for their turn.
  * @param {number} atOnce
  * @returns {<T>(task: () => Promise<T>, signal?: AbortSignal) => Promise<T>}
  */
@@ -357,7 +358,7 @@ function taking(atOnce) {
   const waiting = [];
   return async (task, signal) => {
     if (running < atOnce) running += 1;
-    else await /** @type {Promise<void>} */ (new Promise((resolve) => waiting.push(resolve))); // the place of one that is done
+    else await /** @type {Promise<void>} */ (new Promise((resolve) => waiting.push(resolve))); // for a place
     try {
       signal?.throwIfAborted();
       return await task();

@@ -1,10 +1,10 @@
-// The faces that the browser keeps for the person: their favourites, and those that were looked at last. Each is a link.
+// The faces that the browser keeps: favourites, and recently viewed ones. Each is kept as its link.
 
 import { read, write } from "./storage.js";
 
 /** @typedef {"favourites"|"recent"} List */
 
-const MOST = { favourites: 500, recent: 48 }; // the oldest are forgotten
+const MOST = { favourites: 500, recent: 48 }; // if there are more, the oldest are forgotten
 
 /**
  * The links of a list, the newest first.
@@ -23,7 +23,7 @@ export const isFavourite = (link) => links("favourites").includes(link);
  * Puts a face first in a list.
  * @param {List} list
  * @param {string} link
- * @param {string} [instead] The link of the same face before it was changed.
+ * @param {string} [instead] The link of the same face before it was changed. It is removed.
  * @returns {boolean} Whether the browser keeps it.
  */
 export function keep(list, link, instead) {
@@ -33,7 +33,7 @@ export function keep(list, link, instead) {
 
 /**
  * @param {List} list
- * @param {string} [link] All of them, where none is given.
+ * @param {string} [link] Without it, all links of the list are forgotten.
  */
 export function forget(list, link) {
   write(list, link === undefined ? [] : links(list).filter((other) => other !== link));

@@ -1,4 +1,4 @@
-// Single-key shortcuts. They can be switched off, for those who talk to their computer or whose fingers slip.
+// Single-key shortcuts. People can switch them off, because speech input and slipping fingers press keys by mistake.
 
 import { inputById } from "./dom.js";
 import { read, write } from "./storage.js";
@@ -6,8 +6,8 @@ import { read, write } from "./storage.js";
 const OFF = "shortcuts-off";
 
 /**
- * @param {(key: string) => (() => void)|undefined} find What a key does where the page is now, if anything. With the
- *   control or command key it is called "ctrl+z"; with shift, too, "ctrl+shift+z".
+ * @param {(key: string) => (() => void)|undefined} find Gives what a key does in the current view, if anything. With
+ *   the control or command key, Z is called "ctrl+z". With shift as well, it is called "ctrl+shift+z".
  */
 export function setUp(find) {
   const box = inputById("shortcuts");
@@ -27,7 +27,7 @@ export function setUp(find) {
 }
 
 /**
- * Whether a key belongs to what has the focus.
+ * Whether a key is meant for the element that has the focus.
  * @param {string} key
  * @param {Element} target
  */

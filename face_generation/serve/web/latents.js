@@ -1,7 +1,7 @@
-// Latents: the numbers that a face is drawn from. How they become text, and the ways between them.
+// Latents are the numbers that a face is drawn from. Here they become text and back, and are interpolated and mixed.
 
 /**
- * Latents as text that fits into an address: little-endian float32 in base64url.
+ * Writes latents as text that fits into an address: little-endian float32 in base64url.
  * @param {number[]} latents
  */
 export function encodeLatents(latents) {
@@ -12,8 +12,9 @@ export function encodeLatents(latents) {
 }
 
 /**
+ * Reads latents that `encodeLatents` wrote.
  * @param {string} text
- * @returns {number[]} Empty where the text is cut off or holds what is no number.
+ * @returns {number[]} Empty if the text is cut off, or if not all of it is finite numbers.
  * @throws {DOMException} The text is not base64url.
  */
 export function decodeLatents(text) {
@@ -24,10 +25,10 @@ export function decodeLatents(text) {
 }
 
 /**
- * The way between two faces, in equal angles, as `face_generation.generator.latents.slerp` goes it.
+ * Spherical interpolation between two faces, as in `face_generation.generator.latents.slerp`.
  * @param {number[]} start
  * @param {number[]} end
- * @param {number} amount From 0, the start, to 1.
+ * @param {number} amount From 0 (the start) to 1 (the end).
  */
 export function slerp(start, end, amount) {
   if (amount === 0 || amount === 1) return amount ? end : start;
@@ -42,8 +43,8 @@ export function slerp(start, end, amount) {
 }
 
 /**
- * What lies between several faces: the mean of their directions and of their lengths, each counted by its share. Of two
- * equal shares it is the middle of the way.
+ * Mixes several faces. The result has the weighted mean of their directions and the weighted mean of their lengths. Two
+ * faces with equal shares give the middle of the way between them.
  * @param {{latents: number[], share: number}[]} parts At least one has a share above 0.
  */
 export function mix(parts) {

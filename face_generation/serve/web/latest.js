@@ -1,10 +1,10 @@
-// Keeps a moving slider live: one request is under way at a time, and the newest wish comes next.
+// Keeps a moving slider live: one request runs at a time, and then comes the newest one.
 
 /**
  * @template {any[]} Wish
  * @param {(...wish: Wish) => Promise<void>} work
- * @returns {(...wish: Wish) => Promise<void>} Has `work` done for the newest of its calls; those that came too soon are
- *   left out.
+ * @returns {(...wish: Wish) => Promise<void>} Calls `work`, but not while it runs. After that, it is called with the
+ *   newest arguments, and older ones are dropped.
  */
 export function latest(work) {
   /** @type {Wish|undefined} */

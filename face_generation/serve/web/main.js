@@ -1,4 +1,4 @@
-// Starts the page: asks the back end what it has, and shows what the address says.
+// Starts the page: gets the catalogue from the back end, and shows what the address says.
 
 import { drop, flush, go } from "./address.js";
 import { backend, use } from "./backend.js";
@@ -26,15 +26,15 @@ import * as yours from "./yours.js";
 
 /** @type {View[]} */
 const VIEWS = ["gallery", "face", "yours", "lost"];
-const START_WAITS = [1, 30]; // seconds until it is tried again to start: at first, and at most
+const START_WAITS = [1, 30]; // seconds until the page tries again to start: at first, and at most
 
 /** @type {Catalogue} */
 let catalogue;
-/** @type {Bundle} The one that is looked at. */
+/** @type {Bundle} The bundle that is shown. */
 let bundle;
 /** @type {View} */
 let view;
-/** @type {{bundle: Bundle, face: import("./state.js").Face}|undefined} The face that is or was open, before its edits. */
+/** @type {{bundle: Bundle, face: import("./state.js").Face}|undefined} The last open face, without its edits. */
 let opened;
 
 use(
@@ -79,7 +79,7 @@ async function start() {
   route();
 }
 
-/** The catalogue, as soon as the back end gives it: the page may be there before its server is. */
+/** The catalogue, as soon as the back end has it, because the page may be open before its server is ready. */
 async function whenThere() {
   const [first, longest] = START_WAITS;
   for (let seconds = first; ; seconds = Math.min(longest, 2 * seconds)) {
@@ -89,7 +89,7 @@ async function whenThere() {
       return found;
     } catch (error) {
       console.info("not ready:", error);
-      const again = banner("The server is not ready yet. The page begins as soon as it is.", "Try again");
+      const again = banner("The server is not ready yet. The page starts as soon as it is.", "Try again");
       await Promise.race([again, new Promise((resolve) => setTimeout(resolve, 1000 * seconds))]);
     }
   }
@@ -128,7 +128,7 @@ function showFace(state) {
   const fresh = view !== "face";
   const { seed, toward, edits } = state.face;
   const tile = fresh ? grid.imageOf(bundle, state.face) : undefined;
-  const same = toward === undefined && !Object.keys(edits).length; // as in the tile
+  const same = toward === undefined && !Object.keys(edits).length; // whether the tile shows the same face
   opened = { bundle, face: { seed, ...asking(state.face), edits: {} } };
   grow(tile, () => {
     turnTo("face");
@@ -160,9 +160,9 @@ function turnTo(next) {
 }
 
 /**
- * Has an image grow, or shrink, into the one that takes its place, where the browser can do so and people like motion.
+ * Animates an image into the one that takes its place, if the browser can do so and people have not reduced motion.
  * @param {HTMLImageElement|undefined} from
- * @param {() => HTMLImageElement|undefined} change Changes what is shown, and tells which image takes its place.
+ * @param {() => HTMLImageElement|undefined} change Changes what is shown, and returns the image that takes its place.
  */
 function grow(from, change) {
   if (!from || !document.startViewTransition || matchMedia("(prefers-reduced-motion: reduce)").matches) {
@@ -182,7 +182,7 @@ function grow(from, change) {
 }
 
 /**
- * What a key does here.
+ * What a key does in the current view.
  * @param {string} key
  * @returns {(() => void)|undefined}
  */

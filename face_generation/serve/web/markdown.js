@@ -17,7 +17,7 @@ export function render(markdown) {
  */
 function block(text) {
   const lines = text.split("\n");
-  if (!text || /^!\[[^\]]*\]\([^)]*\)$/.test(text)) return []; // pictures are left out: the page is full of them
+  if (!text || /^!\[[^\]]*\]\([^)]*\)$/.test(text)) return []; // the page needs no pictures from the card
   if (/^# /.test(text)) return []; // the dialog has a title
   if (/^##+ /.test(lines[0])) {
     const heading = make("h3", {}, ...inline(lines[0].replace(/^#+ /, "")));

@@ -1,4 +1,4 @@
-// A face that is mixed of several: how much of each, by a slider. The first one is the face that is open.
+// Mixes several faces. A slider sets how much of each there is. The first one is the open face.
 
 import { backend } from "./backend.js";
 import { byId, make, onClick, setRange } from "./dom.js";
@@ -23,12 +23,12 @@ let changed;
 let now;
 /** @type {Part[]} */
 let parts = [];
-/** @type {Map<string, Part[]>} What mixed latents were made of: so that undo, and the back button, find it again. */
+/** @type {Map<string, Part[]>} The parts of mixed latents, so that undo and the back button find them again. */
 const made = new Map();
 /** @type {Complaint} */
 let complaint;
 
-/** @param {(face: Face, what?: string) => void} onChange Told the mixed face, and which slider made it. */
+/** @param {(face: Face, what?: string) => void} onChange Is told the mixed face, and the slider that was moved. */
 export function setUp(onChange) {
   changed = onChange;
   complaint = new Complaint(byId("parts"));
@@ -40,7 +40,7 @@ export function setUp(onChange) {
 }
 
 /**
- * Shows what a face is mixed of.
+ * Shows the parts of a face.
  * @param {Bundle} bundle
  * @param {Face} face
  */
@@ -59,7 +59,7 @@ async function add(other) {
       parts.length ? [] : backend.latents(bundle, { ...face, edits: {} }),
       backend.latents(bundle, other),
     ]);
-    if (now.face !== face) return; // another one is open by now
+    if (now.face !== face) return; // another face has been opened in the meantime
     const first = parts.length ? parts : [{ face: { ...face, edits: {} }, latents: own, share: 1 }];
     parts = [...first, { face: other, latents: others, share: 1 }];
     list();
@@ -71,10 +71,10 @@ async function add(other) {
 
 const settle = latest(async (/** @type {string} */ what) => {
   change(what);
-  await new Promise((resolve) => requestAnimationFrame(resolve)); // one mix for each picture of the screen
+  await new Promise((resolve) => requestAnimationFrame(resolve)); // one mix for each frame of the screen
 });
 
-/** @param {string} [what] Which slider was moved. */
+/** @param {string} [what] The slider that was moved. */
 function change(what) {
   if (!parts.some(({ share }) => share > 0)) return;
   const latents = mix(parts);

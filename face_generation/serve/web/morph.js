@@ -1,4 +1,4 @@
-// The way from a face to another: its pictures are fetched ahead, coarse steps first, so that the slider never waits.
+// The way from one face to another. Its pictures are fetched in advance, coarse steps first, so the slider never waits.
 
 import { backend } from "./backend.js";
 import { buttonById, byId, imageById, inputById, make, onClick, save, setRange, showPicture } from "./dom.js";
@@ -27,14 +27,14 @@ let showFrame;
 let limits;
 /** @type {{bundle: Bundle, face: Face}} */
 let now;
-/** @type {Blob[]} By step. */
+/** @type {Blob[]} The pictures of the way, by step. */
 let frames = [];
-/** @type {string|undefined} Whose pictures they are. */
+/** @type {string|undefined} The way that they show. */
 let framesKey;
 let drawing = new AbortController();
 /** @type {{button: HTMLButtonElement, image: HTMLImageElement, seed?: number}[]} The candidates. */
 let tiles;
-/** @type {number} A seed. */
+/** @type {number} The first candidate's seed. */
 let firstCandidate;
 /** @type {string|undefined} */
 let candidatesKey;
@@ -48,9 +48,9 @@ let candidatesComplaint;
 /**
  * @param {Object} options
  * @param {Catalogue} options.catalogue
- * @param {(face: Face, what?: string, drawn?: boolean) => void} options.onChange Told the face that was gone to, which
- *   slider was moved, if any, and whether the picture was already shown by `onFrame`.
- * @param {(face: Face, picture: Blob) => void} options.onFrame Told a face on the way, and its picture.
+ * @param {(face: Face, what?: string, drawn?: boolean) => void} options.onChange Is told the new face, the slider that
+ *   was moved, if one was, and whether `onFrame` has already shown its picture.
+ * @param {(face: Face, picture: Blob) => void} options.onFrame Is told a face on the way, and its picture.
  */
 export function setUp({ catalogue, onChange, onFrame }) {
   limits = catalogue.limits;
@@ -86,10 +86,10 @@ export function setUp({ catalogue, onChange, onFrame }) {
 }
 
 /**
- * Shows where a face is on its way.
+ * Shows how far a face is on its way.
  * @param {Bundle} bundle
  * @param {Face} face
- * @param {number} first The faces from this seed on are there to choose from.
+ * @param {number} first The seed of the first face to choose from.
  */
 export function show(bundle, face, first) {
   leave();
@@ -100,21 +100,21 @@ export function show(bundle, face, first) {
   prepare();
 }
 
-/** Ends the playing where the face is to be another one. */
+/** Stops playing, because another face or view will be shown. */
 export function leave() {
   if (playing !== undefined) cancelAnimationFrame(playing);
   playing = undefined;
   byId("play").textContent = "Play";
 }
 
-/** Ends the playing and stays there. */
+/** Stops playing, and stays at the current place. */
 function stop() {
   if (playing === undefined) return;
   leave();
   goTo(now.face.amount ?? 0);
 }
 
-/** Goes to and fro between the two faces, until it is stopped. */
+/** Starts to go back and forth between the two faces, or stops. */
 export function play() {
   if (playing !== undefined) {
     stop();
@@ -125,7 +125,7 @@ export function play() {
   const began = performance.now() - 1000 * SECONDS * (now.face.amount ?? 0);
   /** @param {number} time */
   const next = (time) => {
-    const turn = Math.max(0, (time - began) / (1000 * SECONDS)) % 2; // to 1 there, to 2 back
+    const turn = Math.max(0, (time - began) / (1000 * SECONDS)) % 2; // from 0 to 1 on the way there, from 1 to 2 back
     const amount = Math.round(STEPS * (turn < 1 ? turn : 2 - turn)) / STEPS;
     if (amount !== now.face.amount) goTo(amount);
     playing = requestAnimationFrame(next);
@@ -133,7 +133,7 @@ export function play() {
   playing = requestAnimationFrame(next);
 }
 
-/** @param {Face} other Which may have edits, or another origin than a seed. */
+/** @param {Face} other It may have edits, and need not come from a seed. */
 async function chooseFace(other) {
   const { bundle, face } = now;
   const plain = other.seed !== undefined && other.toward === undefined && !Object.keys(other.edits).length;
@@ -168,7 +168,7 @@ function goTo(amount) {
   if (playing === undefined) changed(now.face, "walk-amount", near === step);
 }
 
-/** Fetches the pictures of the way, unless they are there. */
+/** Fetches the pictures of the way, unless they are already there. */
 async function prepare() {
   const { bundle, face } = now;
   const key = JSON.stringify([bundle.name, { ...face, amount: 0 }]);
@@ -211,7 +211,7 @@ async function prepare() {
 async function showCandidates(first) {
   const { bundle, face } = now;
   firstCandidate = first;
-  const how = asking(face); // as the back end takes it for the other face
+  const how = asking(face); // the back end draws the other face in the same way
   const key = JSON.stringify([bundle.name, how, first, face.seed]);
   for (const { button, seed } of tiles) button.setAttribute("aria-pressed", String(seed === face.toward));
   if (key === candidatesKey) return;
@@ -236,7 +236,7 @@ async function showCandidates(first) {
   }
 }
 
-/** What an animation is called, without suffix. */
+/** The name of an animation's file, without suffix. */
 function animationName() {
   const { seed, toward } = now.face;
   return `face-${seed ?? "photo"}-to-${typeof toward === "number" ? toward : "other"}`;
@@ -249,7 +249,7 @@ async function saveAnimation(as) {
   const how = asking(face);
   /** @type {Face} */
   const from = { ...face, toward: undefined, amount: undefined };
-  if (face.latents) from.with = from.without = undefined; // they are of the other face
+  if (face.latents) from.with = from.without = undefined; // they belong to the other face
   const end = Array.isArray(face.toward) ? { latents: face.toward } : { seed: face.toward, ...how };
   const button = buttonById(`save-${as}`);
   button.disabled = true;
@@ -270,7 +270,7 @@ async function saveVideo() {
   if (!VIDEO) return;
   const button = buttonById("save-video");
   button.disabled = true;
-  notice("Recording the film.", 2 * SECONDS);
+  notice("Recording the video.", 2 * SECONDS);
   try {
     save(
       await record([...frames, ...frames.slice(1, -1).reverse()], 2 * SECONDS),

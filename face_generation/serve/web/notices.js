@@ -1,12 +1,12 @@
-// What the page tells people in passing: short notices, a banner while the server is away, how much of the model has
-// come, words for screen readers.
+// What the page tells people: short notices, a banner while the server cannot be reached, the progress of loading, and
+// words for screen readers.
 
 import { byId, make } from "./dom.js";
 
-/** @type {HTMLDialogElement[]} Those that are open, the uppermost last. */
+/** @type {HTMLDialogElement[]} The open dialogs, the topmost last. */
 let dialogs = [];
 
-/** Keeps messages in the uppermost dialog: it covers, and makes inert, all that is outside of it. */
+/** Keeps messages inside the topmost dialog, because everything outside of it is covered and inert. */
 export function setUp() {
   const observer = new MutationObserver((records) => {
     for (const { target } of records) {
@@ -32,7 +32,7 @@ function lift() {
 const ends = new WeakMap();
 
 /**
- * Shows a sentence for some seconds, counted anew where it is there already; screen readers say it.
+ * Shows a sentence for some seconds. They begin anew if it is already shown. Screen readers read it out.
  * @param {string} text
  */
 export function notice(text, seconds = 6) {
@@ -58,11 +58,11 @@ function endAfter(line, seconds) {
   ends.set(line, setTimeout(end, seconds * 1000));
 }
 
-/** @param {unknown} error Whether nobody waits any more for what was to be done. */
+/** Whether work failed because nobody waits for it any more. @param {unknown} error */
 export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
 
 /**
- * What went wrong, as a sentence; undefined where nobody waits for it, or where the banner says it.
+ * What went wrong, as a sentence; undefined if nobody waits for it any more, or if the banner says it.
  * @param {unknown} error
  */
 export function explain(error) {
@@ -70,7 +70,7 @@ export function explain(error) {
   if (!(error instanceof Error)) return String(error);
   if (!("status" in error)) console.error(error);
   else if (error.status === 404) {
-    banner("The server has another model than when this page was opened.", "Reload").then(() => location.reload());
+    banner("The server’s models have changed since this page was opened.", "Reload").then(() => location.reload());
     return undefined;
   }
   const text = error.message.trim();
@@ -78,7 +78,7 @@ export function explain(error) {
 }
 
 /**
- * Tells what went wrong with something that people can do again by themselves.
+ * Tells people what went wrong. They can try again themselves.
  * @param {unknown} error
  */
 export function tell(error) {
@@ -87,7 +87,7 @@ export function tell(error) {
 }
 
 /**
- * Has screen readers say something that others see.
+ * Makes screen readers say something that other people see.
  * @param {string} text
  */
 export function announce(text) {
@@ -97,7 +97,7 @@ export function announce(text) {
 /**
  * Shows a banner until `hideBanner`, or until its button is pressed.
  * @param {string} text
- * @param {string} action What the button says.
+ * @param {string} action The button's text.
  * @returns {Promise<void>} Settles when the button is pressed.
  */
 export function banner(text, action) {
@@ -112,9 +112,9 @@ export function hideBanner() {
 }
 
 /**
- * Shows how much of the model has come, until all of it has.
+ * Shows how much of the model has been loaded, until all of it has.
  * @param {number} loaded Bytes.
- * @param {number} total 0 when nothing is on its way.
+ * @param {number} total 0 if nothing is being loaded.
  */
 export function loading(loaded, total) {
   byId("loading").hidden = !total;

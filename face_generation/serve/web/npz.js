@@ -1,14 +1,14 @@
-// Arrays in a file that `numpy.savez_compressed` has written: a ZIP archive of .npy files.
+// Reads arrays from a file of `numpy.savez_compressed`, which is a ZIP archive of .npy files.
 
 const [ENTRY, END] = [0x02014b50, 0x06054b50];
 const [STORED, DEFLATED] = [0, 8];
 
 /**
- * An array of int8, row by row.
+ * Reads an array of int8. Its values are in rows.
  * @param {Uint8Array<ArrayBuffer>} archive
  * @param {string} name
  * @returns {Promise<{values: Int8Array, shape: number[]}>}
- * @throws {Error} It is not there, or of another type.
+ * @throws {Error} The array is not there, has another type, or is cut off.
  */
 export async function readInt8(archive, name) {
   const file = await unzip(archive, `${name}.npy`);
@@ -20,7 +20,7 @@ export async function readInt8(archive, name) {
     .filter((part) => part.trim())
     .map(Number);
   if (!shape || !/'descr': '\|i1'/.test(head) || !/'fortran_order': False/.test(head))
-    throw new Error(`${name} is no array of int8`);
+    throw new Error(`${name} is not an array of int8`);
   const values = new Int8Array(file.buffer, 10 + length);
   if (values.length !== shape.reduce((product, size) => product * size, 1)) throw new Error(`${name} is cut off`);
   return { values, shape };
@@ -34,7 +34,7 @@ async function unzip(archive, wanted) {
   const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength);
   let end = archive.length - 22;
   while (end >= 0 && view.getUint32(end, true) !== END) end -= 1;
-  if (end < 0) throw new Error("it is no archive");
+  if (end < 0) throw new Error("the file is not a ZIP archive");
   let at = view.getUint32(end + 16, true);
   for (let left = view.getUint16(end + 10, true); left > 0 && view.getUint32(at, true) === ENTRY; left--) {
     const [method, size] = [view.getUint16(at + 10, true), view.getUint32(at + 20, true)];
@@ -44,11 +44,11 @@ async function unzip(archive, wanted) {
       const start = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
       const content = archive.slice(start, start + size);
       if (method === STORED) return content;
-      if (method !== DEFLATED) throw new Error(`${wanted} is packed in a way that is not known`);
+      if (method !== DEFLATED) throw new Error(`${wanted} is compressed with an unknown method`);
       const unpacked = new Blob([content]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
       return new Uint8Array(await new Response(unpacked).arrayBuffer());
     }
     at += 46 + name + extra + comment;
   }
-  throw new Error(`it has no ${wanted}`);
+  throw new Error(`the archive has no ${wanted}`);
 }

@@ -1,4 +1,4 @@
-// The photos that faces were made of, as the model saw them. They are gone with the page.
+// The photos that faces were made from, as the model saw them. They are forgotten when the page is closed.
 
 import { encodeLatents } from "./latents.js";
 
@@ -8,6 +8,7 @@ import { encodeLatents } from "./latents.js";
 const photos = new Map();
 
 /**
+ * Remembers the photo that latents were made from.
  * @param {number[]} latents
  * @param {Blob} photo
  */
@@ -16,7 +17,7 @@ export function remember(latents, photo) {
 }
 
 /**
- * The photo that a face is of.
+ * The photo that a face was made from; undefined if it was not.
  * @param {Face} face
  */
 export function photoOf({ latents }) {

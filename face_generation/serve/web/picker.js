@@ -1,4 +1,4 @@
-// A dialog in which people choose a face: by its number, one that they kept, or one from a photo.
+// The dialog in which people choose a face: by its number, at random, from a photo, or one that they kept.
 
 import { backend } from "./backend.js";
 import { known } from "./bundles.js";
@@ -16,13 +16,13 @@ import * as upload from "./upload.js";
  * @typedef {import("./state.js").Face} Face
  */
 
-const SHOWN = 24; // of the kept faces
+const SHOWN = 24; // kept faces that are shown
 
 /** @type {Catalogue} */
 let catalogue;
 /** @type {(face: Face|undefined) => void} */
 let done = () => {};
-/** @type {{bundle: Bundle, how: Asking}} What is chosen for. */
+/** @type {{bundle: Bundle, how: Asking}} The bundle of the face, and how it is drawn. */
 let wanted;
 /** @type {Complaint} */
 let complaint;
@@ -43,10 +43,10 @@ export function setUp(about) {
 }
 
 /**
- * Has people choose a face.
+ * Lets people choose a face.
  * @param {Bundle} bundle
- * @param {Asking} how A face that is named by its number is drawn.
- * @returns {Promise<Face|undefined>} Undefined where they choose none.
+ * @param {Asking} how How the face is drawn if it is chosen by its number.
+ * @returns {Promise<Face|undefined>} Undefined if they choose none.
  */
 export function pick(bundle, how) {
   wanted = { bundle, how };
@@ -83,7 +83,7 @@ function showKept() {
 
 /**
  * @param {string} link
- * @returns {Face|undefined} Undefined where it is of another bundle, or cannot be drawn any more.
+ * @returns {Face|undefined} Undefined if the face has another bundle, or cannot be drawn any more.
  */
 function faceOf(link) {
   try {

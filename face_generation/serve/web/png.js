@@ -1,4 +1,4 @@
-// Pixels as a PNG. A canvas would do it, too, but browsers that guard against being recognised change its pixels.
+// Writes pixels as a PNG. A canvas can do so, too, but browsers that prevent fingerprinting change its pixels.
 
 import { crc32 } from "./crc32.js";
 import { packet } from "./origin.js";

@@ -1,9 +1,9 @@
-// The random numbers of NumPy's `RandomState`, whose stream is frozen: the same seed is the same face everywhere.
+// The random numbers of NumPy's `RandomState`. Its stream is frozen, so a seed gives the same face everywhere.
 
 const LENGTH = 624; // words of the Mersenne Twister's state
 const OFFSET = 397;
 
-/** The legacy generator, as far as faces need it. */
+/** Those methods of NumPy's class that faces need. */
 export class RandomState {
   /** @param {number} seed From 0 to 2³² - 1. */
   constructor(seed) {
@@ -18,12 +18,12 @@ export class RandomState {
     }
   }
 
-  /** Numbers from a standard normal, rounded to float32. @param {number} count */
+  /** Numbers from a standard normal distribution, rounded to float32. @param {number} count */
   standardNormal(count) {
     return Float32Array.from({ length: count }, () => this.#gauss());
   }
 
-  /** A whole number from 0 to below `below`. @param {number} below At most 2³². */
+  /** A whole number from 0 to `below` - 1. @param {number} below At most 2³². */
   randint(below) {
     const last = below - 1;
     if (last === 0) return 0;
@@ -52,7 +52,7 @@ export class RandomState {
     }
   }
 
-  /** From 0 to below 1, with 53 bits. */
+  /** A number from 0 up to, but not including, 1, with 53 bits. */
   #double() {
     const high = this.#word() >>> 5;
     const low = this.#word() >>> 6;

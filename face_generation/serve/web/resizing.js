@@ -1,26 +1,27 @@
-// Photos as models see them: shrunk as Pillow does it (bicubic, antialiased), to the last bit.
+// Shrinks photos for models, exactly as Pillow does it (bicubic, antialiased), down to the last bit.
 
 /** @typedef {{width: number, height: number, pixels: Uint8Array}} Picture RGB, row by row. */
 
-const SUPPORT = 2; // pixels to either side that the bicubic curve reaches
+const SUPPORT = 2; // how many pixels the bicubic curve reaches to either side
 const CURVE = -0.5;
-const UNIT = 2 ** 22; // weights are whole numbers, as parts of it
+const UNIT = 2 ** 22; // weights are whole numbers; this one stands for 1
 
 /**
+ * Reads the pixels of a photo.
  * @param {ImageBitmap} bitmap
  * @returns {Picture}
  */
 export function pixelsOf(bitmap) {
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error("this browser gives no canvas to read photos with");
+  if (!context) throw new Error("this browser cannot draw on a canvas");
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
   return { width, height, pixels: Uint8Array.from(data.filter((_, i) => i % 4 !== 3)) };
 }
 
 /**
- * The square in the middle of a picture, size×size.
+ * Shrinks the square in the middle of a picture to size×size.
  * @param {Picture} picture
  * @param {number} size
  * @returns {Picture}
@@ -33,11 +34,11 @@ export function square(picture, size) {
 }
 
 /**
- * From where each new pixel comes, and by how much.
- * @param {number} count Pixels that there are.
+ * For each new pixel, the first old pixel that it depends on, and the weights from that one on.
+ * @param {number} count How many old pixels there are.
  * @param {number} start
  * @param {number} end
- * @param {number} size New ones, between start and end.
+ * @param {number} size How many new pixels there are between start and end.
  */
 function weights(count, start, end, size) {
   const scale = (end - start) / size;
@@ -61,7 +62,7 @@ function bicubic(x) {
 }
 
 /**
- * Another width.
+ * Gives a picture another width.
  * @param {Picture} picture
  * @param {{first: number, parts: number[]}[]} columns
  * @returns {Picture}
@@ -84,7 +85,7 @@ function shrunk({ width, height, pixels }, columns) {
 }
 
 /**
- * Rows as columns.
+ * Exchanges rows and columns.
  * @param {Picture} picture
  * @returns {Picture}
  */

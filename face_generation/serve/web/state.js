@@ -1,33 +1,34 @@
-// What the page shows, as the part of its address after the #: nothing else is needed to show it again.
+// The state of the page is the part of its address after the #. Nothing else is needed to show the same again.
 //
-//   #vae?from=1200&t=0.8&with=smiling&without=male     a grid of faces, from a seed on
-//   #vae/42?t=0.8&toward=43&amount=0.5&smiling=1.5     a face; t is the truncation, the bundle's own where there is none
+//   #vae?from=1200&t=0.8&with=smiling&without=male     a grid of faces that begins with a seed
+//   #vae/42?t=0.8&toward=43&amount=0.5&smiling=1.5     a face; t is the truncation, without it the bundle's own
 //   #vae/latents?z=…&smiling=1.5                       a face of latents: float32 numbers in base64
 //   …&toward=…                                         a seed, or latents as above
-//   …&v=e161681bf7e0                                   the model's version that drew it
+//   …&v=e161681bf7e0                                   the version of the model that drew it
 //   #/yours                                            the faces that this browser keeps
 //
-// The part after the # never leaves the browser: only what is drawn is asked for.
+// Browsers never send the part after the #. The server only learns what it has to draw.
 
 import { decodeLatents, encodeLatents } from "./latents.js";
 
 /**
- * How the faces of seeds are drawn. What is not said is undefined: the bundle's own truncation, and no attributes.
+ * How the faces of seeds are drawn. Anything may be undefined: then the truncation is the bundle's own, and there are
+ * no attributes.
  * @typedef {Object} Asking
  * @property {number} [truncation]
- * @property {string[]} [with] Attributes that they have.
- * @property {string[]} [without]
+ * @property {string[]} [with] Attributes that the faces should have.
+ * @property {string[]} [without] Attributes that they should not have.
  */
 
 /**
- * A face, of a seed or of latents. It goes toward that of another seed, or toward other latents, and then is edited. With
- * latents, `with` and `without` are of the seed that it goes toward.
+ * A face that comes from a seed or from latents. It goes toward the face of another seed, or toward other latents, and
+ * is then edited. If it comes from latents, `with` and `without` belong to the seed that it goes toward.
  * @typedef {Asking & {seed?: number, latents?: number[], toward?: number|number[], amount?: number,
  *   edits: Object<string, number>}} Face
  */
 
 /**
- * What is shown. Bundles are given by their names; undefined is any.
+ * What is shown. A bundle is given by its name. Undefined means any bundle.
  * @typedef {Asking & {bundle?: string, from?: number, face?: undefined}} GridState
  * @typedef {{bundle: string, face: Face, version?: string}} FaceState
  */
@@ -40,7 +41,7 @@ const OPTIONS = new Set(["t", "with", "without", "toward", "amount", "v", "z", "
 export class BadLink extends Error {}
 
 /**
- * How faces are drawn, of anything that says it.
+ * Takes from any object how faces are drawn.
  * @param {Asking} how
  * @returns {Asking}
  */
@@ -116,7 +117,7 @@ export function parse(fragment) {
   if (parts.length === 1)
     return { bundle: bundle || undefined, from: from === undefined ? undefined : seed(from), ...how };
 
-  // With latents, what is asked for is of the face that they go toward.
+  // If the face comes from latents, what is asked for belongs to the face that it goes toward.
   const ofLatents = options.has("toward") ? { ...how, truncation: undefined } : {};
   const origin =
     which === "latents" ? { latents: latents(options.get("z") ?? ""), ...ofLatents } : { seed: seed(which), ...how };
@@ -198,7 +199,7 @@ function latents(text) {
   return numbers;
 }
 
-/** A whole number below `below`, by chance. */
+/** A random seed below `below`. */
 export function randomSeed(below = 1_000_000) {
   return Math.floor(Math.random() * below);
 }

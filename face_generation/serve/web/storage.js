@@ -1,9 +1,9 @@
-// What the browser keeps for the page, where people let it.
+// What the browser keeps for the page, if people allow it.
 
 /**
  * @template T
  * @param {string} name
- * @param {T} otherwise Where nothing is kept, or nothing of use.
+ * @param {T} otherwise Is returned if nothing is kept, or if it is damaged.
  * @returns {T}
  */
 export function read(name, otherwise) {
@@ -24,6 +24,6 @@ export function write(name, value) {
     localStorage.setItem(name, JSON.stringify(value));
     return true;
   } catch {
-    return false; // full, or not allowed
+    return false; // the storage is full, or people have not allowed it
   }
 }

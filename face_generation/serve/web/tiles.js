@@ -1,15 +1,16 @@
-// Squares for pictures that are on their way: they wait, show one, or say that it did not come.
+// Squares for pictures that are being drawn. A square waits, shows its picture, or says that it failed.
 
 import { byId, make, showPicture } from "./dom.js";
 import { explain, isAborted, notice } from "./notices.js";
 
 /**
- * Shows a picture in a square as soon as it is there. Until then the square keeps the old one, marked, or shimmers.
+ * Shows a picture in a square as soon as it arrives. Until then, the square keeps its old picture and marks it, or
+ * shimmers if it has none.
  * @param {Element} square With the class "picture".
  * @param {HTMLImageElement} image
  * @param {Promise<Blob>} picture
  * @param {AbortSignal} [signal]
- * @returns {Promise<void>} Rejects where there is no picture.
+ * @returns {Promise<void>} Rejects if no picture comes.
  */
 export async function fill(square, image, picture, signal) {
   square.classList.remove("failed");
@@ -30,16 +31,16 @@ export async function fill(square, image, picture, signal) {
 }
 
 /**
- * Forgets what a square shows.
+ * Removes what a square shows.
  * @param {Element} square
  */
 export function empty(square) {
   square.classList.remove("ready", "stale", "failed");
 }
 
-/** A line above some pictures for when they do not come, with a button that asks for them again. */
+/** A line above pictures, which says that they could not be loaded. It has a button to try again. */
 export class Complaint {
-  /** @param {Element} place What it stands before. */
+  /** @param {Element} place The element below the line. */
   constructor(place) {
     this.text = make("span");
     this.button = make("button", { type: "button" }, "Try again");
@@ -55,7 +56,7 @@ export class Complaint {
   show(error, again) {
     const text = explain(error);
     if (!text) return;
-    this.text.textContent = `The pictures did not come. ${text}`;
+    this.text.textContent = `The pictures could not be loaded. ${text}`;
     this.line.hidden = false;
     if (!this.#isInSight()) notice(this.text.textContent, 9);
     this.button.onclick = () => {

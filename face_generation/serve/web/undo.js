@@ -1,13 +1,13 @@
-// Steps that can be taken back and made again.
+// Undoes and redoes steps.
 
-const PAUSE = 800; // milliseconds until what a slider makes is another step
+const PAUSE = 800; // milliseconds after which a move of the same slider is another step
 
 /** @template T */
 export class Undo {
   /** @type {T[]} */
   #states = [];
   #at = -1;
-  /** @type {{what?: string, time: number}} How, and when, the newest state came. */
+  /** @type {{what?: string, time: number}} The slider that made the newest state, and when. */
   #last = { time: -Infinity };
 
   /** Forgets all steps. */
@@ -18,9 +18,9 @@ export class Undo {
   }
 
   /**
-   * Says what is there now. What was taken back before is forgotten.
+   * Adds the current state. Steps that were undone are forgotten.
    * @param {T} state
-   * @param {string} [what] Which slider made it; what one makes in a row is one step.
+   * @param {string} [what] The slider that made it. Several moves of one slider are one step.
    */
   add(state, what) {
     if (this.#at >= 0 && JSON.stringify(state) === JSON.stringify(this.#states[this.#at])) return;
@@ -32,8 +32,8 @@ export class Undo {
   }
 
   /**
-   * @param {1|-1} way −1 takes a step back, 1 makes it again.
-   * @returns {T|undefined} What is there then, if there is such a step.
+   * @param {1|-1} way −1 undoes a step, 1 redoes it.
+   * @returns {T|undefined} The state after the step; undefined if there is no such step.
    */
   step(way) {
     if (!this.can(way)) return undefined;

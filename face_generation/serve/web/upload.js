@@ -1,5 +1,5 @@
-// From a person's photo to a face: choose, drop, paste or take one; have its face found, or place it by hand; have it
-// redrawn from latents.
+// Redraws a person's photo. People choose, drop, paste or take one. Then the face is found, or they place it by hand,
+// and the model redraws it from latents.
 
 import { Alignment } from "./align.js";
 import { backend } from "./backend.js";
@@ -14,22 +14,22 @@ import { remember } from "./photos.js";
  * @typedef {(bundle: Bundle, latents: number[]) => void} Then
  */
 
-const OVERSIZE = 2; // the square is sent this many times larger than the model sees it: it is shrunk well there
-const LONGEST = 2048; // pixels of a side of a photo in which a face is to be found; larger ones are shrunk before
+const OVERSIZE = 2; // the square is sent this many times larger than needed, because the back end shrinks better
+const LONGEST = 2048; // pixels of the longer side of a photo in which a face is found; larger photos are shrunk first
 
 /** @type {Bundle[]} */
 let bundles;
-/** @type {() => Bundle} The bundle that is looked at. */
+/** @type {() => Bundle} Gives the bundle that the page shows. */
 let current;
-/** @type {Bundle|undefined} The one that redraws the photo. */
+/** @type {Bundle|undefined} The bundle that redraws the photo. */
 let bundle;
 /** @type {Alignment} */
 let alignment;
 /** @type {ImageBitmap} */
 let photo;
-/** @type {Then} What is done with a face, unless somebody else asks for one. */
+/** @type {Then} What is usually done with the face. */
 let usual;
-/** @type {Then} */
+/** @type {Then} What is done with this face. */
 let then;
 
 /**
@@ -84,19 +84,20 @@ export function setUp(catalogue, currentBundle, onDone) {
 
 /**
  * Asks for a photo.
- * @param {Then} [onDone] What is done with its face; where nothing is said, it is shown.
- * @param {Bundle} [wanted] What is to redraw it; where nothing is said, the bundle that is looked at, if it can.
+ * @param {Then} [onDone] What is done with its face. By default, the face is shown.
+ * @param {Bundle} [wanted] The bundle that should redraw it. The default is the bundle that the page shows. If it has
+ *   no encoder, another bundle does it.
  */
 export function open(onDone = usual, wanted = current()) {
   then = onDone;
   bundle = wanted.has_encoder ? wanted : bundles.find(({ has_encoder }) => has_encoder);
   if (!bundle) {
-    notice("The models here can only draw: none of them has an encoder, which looks at photos.");
+    notice("None of the models here can use photos, because they have no encoder.");
     return;
   }
   byId("upload-note").hidden = bundle === wanted;
   byId("upload-note").textContent =
-    `${title(wanted)} can only draw: it has no encoder to look at photos. ${title(bundle)} has one.`;
+    `${title(wanted)} cannot use photos, because it has no encoder. ${title(bundle)} will redraw yours.`;
   step("choose");
 }
 
@@ -129,7 +130,7 @@ async function read(file) {
   alignment.open(photo);
 }
 
-/** @param {boolean} find Whether the face is to be found; else it lies where people have placed it. */
+/** @param {boolean} find Whether to find the face. Otherwise it is where people have placed it. */
 async function reconstruct(find) {
   if (bundle) await send(find ? shrunk(photo) : alignment.cut(OVERSIZE * bundle.image_size), find);
 }
@@ -155,7 +156,7 @@ async function send(picture, find) {
 }
 
 /**
- * A photo as a JPEG that is not larger than it need be.
+ * Writes a photo as a JPEG with sides of at most `LONGEST` pixels.
  * @param {ImageBitmap} picture
  * @returns {Promise<Blob>}
  */

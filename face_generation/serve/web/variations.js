@@ -1,4 +1,4 @@
-// Eight relatives of a face, around it: each lies a little on the way toward another seed.
+// Eight faces around a face that resemble it. Each is a little way from it toward the face of another seed.
 
 import { backend } from "./backend.js";
 import { byId, inputById, make, onClick, setRange } from "./dom.js";
@@ -11,24 +11,24 @@ import { Complaint, fill } from "./tiles.js";
  */
 
 const AROUND = 8;
-const SETTLE = 120; // milliseconds without another move of the slider
+const SETTLE = 120; // milliseconds after the last move of the slider
 
-/** @type {{button: HTMLButtonElement, image: HTMLImageElement, face?: Face}[]} AROUND of them, with what they show. */
+/** @type {{button: HTMLButtonElement, image: HTMLImageElement, face?: Face}[]} The faces around. */
 let tiles;
 /** @type {{square: HTMLElement, image: HTMLImageElement}} The face itself. */
 let centre;
 /** @type {(face: Face) => void} */
 let chosen;
-/** @type {{bundle: Bundle, face: Face}} What the ring is around. */
+/** @type {{bundle: Bundle, face: Face}} The face in the middle. */
 let now;
-let round = 0; // how many times eight others were asked for
+let round = 0; // how many times people asked for eight others
 let drawing = new AbortController();
 /** @type {string|undefined} What the ring shows. */
 let shownKey;
 /** @type {Complaint} */
 let complaint;
 
-/** @param {(face: Face) => void} onChoose Told the face that was chosen. */
+/** @param {(face: Face) => void} onChoose Is told the face that was chosen. */
 export function setUp(onChoose) {
   chosen = onChoose;
   complaint = new Complaint(byId("ring"));
@@ -61,7 +61,7 @@ export function setUp(onChoose) {
 }
 
 /**
- * Shows what is around a face.
+ * Shows the variations of a face.
  * @param {Bundle} bundle
  * @param {Face} face
  */
@@ -111,7 +111,8 @@ async function draw() {
 }
 
 /**
- * A face to go toward others from. One that is on such a way itself begins anew, from its latents.
+ * The face from which variations go toward others. A face that already goes toward another one is replaced by its
+ * latents.
  * @param {Bundle} bundle
  * @param {Face} face
  * @param {AbortSignal} signal
@@ -124,7 +125,7 @@ async function startOf(bundle, face, signal) {
 }
 
 /**
- * A number below 2³² that hardly any other text has (FNV-1a).
+ * Hashes a text to a number below 2³² (FNV-1a).
  * @param {string} text
  */
 function hash(text) {

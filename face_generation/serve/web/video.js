@@ -1,18 +1,18 @@
-// Pictures as a film, where the browser can record one.
+// Records pictures as a video, if the browser can do so.
 
 const KINDS = [
   { type: "video/mp4;codecs=avc1.42E01E", suffix: "mp4", label: "MP4" },
   { type: "video/webm;codecs=vp9", suffix: "webm", label: "WebM" },
   { type: "video/webm", suffix: "webm", label: "WebM" },
 ];
-const SIDE = 600; // pixels: films are looked at larger than a face is drawn
+const SIDE = 600; // pixels; larger than a face, because people watch videos larger
 const BITS_PER_SECOND = 4_000_000;
 
-/** The kind of films that the browser makes, if it makes any. */
+/** The kind of video that the browser records; undefined if it records none. */
 export const VIDEO = KINDS.find(({ type }) => globalThis.MediaRecorder?.isTypeSupported(type));
 
 /**
- * Records a film, which takes as long as it lasts.
+ * Records a video. It takes as long as the video lasts.
  * @param {Blob[]} pictures
  * @param {number} seconds
  * @returns {Promise<Blob>}
@@ -22,7 +22,7 @@ export async function record(pictures, seconds) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIDE;
   const context = canvas.getContext("2d");
-  if (!context || !VIDEO) throw new Error("this browser records no films");
+  if (!context || !VIDEO) throw new Error("this browser cannot record videos");
   context.imageSmoothingQuality = "high";
   const recorder = new MediaRecorder(canvas.captureStream(), {
     mimeType: VIDEO.type,
@@ -33,7 +33,7 @@ export async function record(pictures, seconds) {
   recorder.addEventListener("dataavailable", ({ data }) => parts.push(data));
   const stopped = new Promise((resolve, reject) => {
     recorder.addEventListener("stop", resolve, { once: true });
-    recorder.addEventListener("error", () => reject(new Error("the browser could not record the film")), {
+    recorder.addEventListener("error", () => reject(new Error("the browser could not record the video")), {
       once: true,
     });
   });

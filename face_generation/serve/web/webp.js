@@ -1,4 +1,4 @@
-// An animation as a WebP that loops. The browser makes each picture, and here they are put into one file.
+// Writes an animation as a WebP that loops. The browser makes each picture, and this module puts them into one file.
 
 import { Problem } from "./backend.js";
 import { packet } from "./origin.js";
@@ -7,15 +7,15 @@ import { packet } from "./origin.js";
 
 const QUALITY = 0.9;
 const PICTURES = ["VP8 ", "VP8L"]; // names of chunks
-const [ANIMATION, XMP] = [2, 4]; // flags of the file
-const REPLACES = 2; // the flag that a picture is not blended with the one before
+const [ANIMATION, XMP] = [2, 4]; // flags: the file is an animation; it has XMP
+const REPLACES = 2; // flag: a picture is not blended with the one before
 
 /**
  * @param {Picture[]} pictures Of one size.
- * @param {number} milliseconds Of each.
+ * @param {number} milliseconds How long each is shown.
  * @param {import("./origin.js").Origin} origin What the file says of them.
  * @returns {Promise<Blob>}
- * @throws {Problem} The browser makes no WebP.
+ * @throws {Problem} The browser cannot make WebP.
  */
 export async function encodeWebp(pictures, milliseconds, origin) {
   const size = [...bytes(pictures[0].width - 1, 3), ...bytes(pictures[0].height - 1, 3)];
@@ -32,7 +32,8 @@ export async function encodeWebp(pictures, milliseconds, origin) {
 }
 
 /**
- * The chunk that has a picture, as the browser makes it; what it adds of colour profiles has no place in an animation.
+ * Makes the chunk that has a picture. Chunks that the browser adds, such as colour profiles, do not belong in an
+ * animation.
  * @param {Picture} picture
  */
 async function still({ width, height, pixels }) {
@@ -44,7 +45,7 @@ async function still({ width, height, pixels }) {
   }
   canvas.getContext("2d", { alpha: false })?.putImageData(image, 0, 0);
   const file = await canvas.convertToBlob({ type: "image/webp", quality: QUALITY });
-  if (file.type !== "image/webp") throw new Problem(501, "this browser makes no WebP; save a GIF instead");
+  if (file.type !== "image/webp") throw new Problem(501, "this browser cannot make WebP; save a GIF instead");
   const content = new Uint8Array(await file.arrayBuffer());
   const view = new DataView(content.buffer);
   for (let at = 12; at < content.length;) {
@@ -77,8 +78,8 @@ function chunk(name, parts) {
 const letters = (text) => new TextEncoder().encode(text);
 
 /**
- * A little-endian number.
+ * The bytes of a little-endian number.
  * @param {number} value
- * @param {number} count Bytes.
+ * @param {number} count How many bytes.
  */
 const bytes = (value, count) => Array.from({ length: count }, (_, i) => Math.floor(value / 256 ** i) % 256);

@@ -1,4 +1,4 @@
-// Draws faces off the page's own thread, which stays free for sliders. `browser.js` gives it its tasks.
+// Draws faces in a thread of its own, so that the page stays free for sliders. `browser.js` gives it tasks.
 
 import { aligned } from "./alignment.js";
 import { Problem } from "./backend.js";
@@ -20,12 +20,14 @@ import { encodeWebp } from "./webp.js";
 
 const [SCRIPT, WASM] = ["runtime/ort.wasm.bundle.min.mjs", "runtime/ort-wasm-simd-threaded.wasm"];
 const DETECTOR = "detector/yunet_n.onnx";
-const MOST_THREADS = 4; // more are of no use for networks of this size
+const MOST_THREADS = 4; // more threads do not make networks of this size faster
 
 /** @type {Loader} */
 let loader;
 /** @type {Promise<Runtime>|undefined} */
 let runtime;
+/** @type {(WebAssembly.Module|undefined)[]} What the browser compiled on an earlier visit. It only has to be there. */
+const held = [];
 /** @type {Promise<import("./generator.js").Session>|undefined} */
 let detector;
 /** @type {Map<string, Promise<Generator>>} */
@@ -55,7 +57,7 @@ const tasks = {
     return [...(await (await opened(bundle)).latents(face))];
   },
 
-  /** @param {string} bundle @param {Blob} photo @param {boolean} find Whether its face is to be found. */
+  /** @param {string} bundle @param {Blob} photo @param {boolean} find Whether to find the face in it. */
   async reconstruct(bundle, photo, find) {
     const generator = await opened(bundle);
     const size = generator.manifest.image_size;
@@ -65,7 +67,12 @@ const tasks = {
     return { latents: [...(await generator.encode(face))], original: await encodePng(face.pixels, size) };
   },
 
-  /** @param {Picture[]} pictures @param {"webp"|"gif"} as @param {number} milliseconds Of each. @param {Origin} origin */
+  /**
+   * @param {Picture[]} pictures
+   * @param {"webp"|"gif"} as
+   * @param {number} milliseconds How long each is shown.
+   * @param {Origin} origin
+   */
   async animate(pictures, as, milliseconds, origin) {
     return (as === "gif" ? encodeGif : encodeWebp)(pictures, milliseconds, origin);
   },
@@ -81,7 +88,7 @@ function opened(bundle) {
   return generator;
 }
 
-/** What finds faces. @returns {Promise<import("./alignment.js").Detect>} */
+/** The function that detects faces. @returns {Promise<import("./alignment.js").Detect>} */
 async function detecting() {
   const [runtime, content] = await Promise.all([started(), loader.bring(DETECTOR)]);
   detector ??= runtime.InferenceSession.create(content);
@@ -89,10 +96,12 @@ async function detecting() {
   return (image, threshold) => detect(runtime, network, image, threshold);
 }
 
-/** ONNX Runtime, in as many threads as the browser lets the page have. */
+/** Starts ONNX Runtime, with as many threads as the browser allows the page. */
 function started() {
   runtime ??= (async () => {
+    const again = await loader.keeps(WASM);
     const [wasm, module] = await Promise.all([loader.bring(WASM), import(loader.root + SCRIPT)]);
+    if (again) held.push(await compiled(loader.address(WASM)));
     const { env } = /** @type {Runtime} */ (module);
     env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     env.wasm.wasmBinary = wasm.buffer;
@@ -100,6 +109,21 @@ function started() {
   })();
   runtime.catch(() => (runtime = undefined));
   return runtime;
+}
+
+/**
+ * The code that the browser made of a file on an earlier visit; undefined where it has none. The browser keeps it beside
+ * its own copy of the file. While this module is there, V8 uses it for whoever compiles the same bytes. Other engines
+ * would compile them twice, so only browsers with V8 are asked; they alone have `userAgentData`.
+ * @param {string} address
+ */
+async function compiled(address) {
+  if (!("userAgentData" in navigator)) return undefined;
+  try {
+    return await WebAssembly.compileStreaming(fetch(address, { mode: "same-origin", cache: "only-if-cached" }));
+  } catch {
+    return undefined; // the browser has thrown its copy away
+  }
 }
 
 self.addEventListener("message", async ({ data: { id, name, args } }) => {

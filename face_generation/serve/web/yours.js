@@ -1,4 +1,4 @@
-// The faces that this browser keeps: favourites, and those that were looked at last.
+// The view of the faces that this browser keeps: favourites, and recently viewed ones.
 
 import { backend } from "./backend.js";
 import { known, title } from "./bundles.js";
@@ -35,7 +35,7 @@ export function setUp(about) {
   });
 }
 
-/** Shows them, as they are now. */
+/** Shows the kept faces. */
 export function show() {
   complaint.hide();
   drawing.abort();
@@ -53,7 +53,7 @@ const facesOf = (list) => links(list).flatMap((link) => faceOf(link) ?? []);
 
 /**
  * @param {string} link
- * @returns {(KnownFace & {link: string})|undefined} Undefined where it cannot be drawn here, or not any more.
+ * @returns {(KnownFace & {link: string})|undefined} Undefined if the face cannot be drawn here, or not any more.
  */
 function faceOf(link) {
   try {

@@ -1,12 +1,12 @@
-// Several files as one: a ZIP archive that stores them as they are, because pictures do not get smaller.
+// Writes files into a ZIP archive. It does not compress them, because pictures do not get smaller.
 
 import { crc32 } from "./crc32.js";
 
-const UTF8 = 0x0800; // names are in it
-const VERSION = 20; // of the format that can unpack it: 2.0
+const UTF8 = 0x0800; // the encoding of names
+const VERSION = 20; // version 2.0 of the format is needed to unpack it
 
 /**
- * @param {{name: string, content: Blob}[]} files Of less than 4 GB together.
+ * @param {{name: string, content: Blob}[]} files Together, they must have less than 4 GB.
  * @returns {Promise<Blob>}
  */
 export async function zip(files) {
@@ -35,8 +35,8 @@ export async function zip(files) {
   return new Blob([...bodies, ...entries, end], { type: "application/zip" });
 }
 
-/** @param {number[]} values Little-endian, two bytes each. */
+/** Numbers in two bytes each, little-endian. @param {number[]} values */
 const u16 = (...values) => values.flatMap((value) => [value & 0xff, (value >>> 8) & 0xff]);
 
-/** @param {number[]} values Little-endian, four bytes each. */
+/** Numbers in four bytes each, little-endian. @param {number[]} values */
 const u32 = (...values) => values.flatMap((value) => [...u16(value), ...u16(value >>> 16)]);

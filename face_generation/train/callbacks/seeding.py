@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class StepSeeds(pl.Callback):
-    """Seeds torch before every batch from the run's seed and the batch's number, in all processes alike.
+    """Seeds torch before every batch from the run's seed and the batch's number, in the same way in all processes.
 
     So the noise of a step depends on nothing else, and every validation epoch sees the same noise.
 
