@@ -301,6 +301,7 @@ def test_other_peoples_pages(serving: Callable[..., Any], tiny_bundle: Path, tmp
         answer = server.http.get(f"{TINY}/faces/1.png", headers=ours | {"X-API-Key": KEY})
         refused = server.http.get(f"{TINY}/faces/1.png", headers=ours)
         strange = server.http.get(f"{TINY}/faces/1.png", headers=others | {"X-API-Key": KEY})
+        plain = server.http.get(f"{TINY}/faces/1.png", headers={"X-API-Key": KEY})
 
     assert (before.status_code, answer.status_code, refused.status_code) == (200, 200, 401)
     assert "X-API-Key" in before.headers["access-control-allow-headers"]
@@ -309,6 +310,8 @@ def test_other_peoples_pages(serving: Callable[..., Any], tiny_bundle: Path, tmp
     for name in ("X-Request-ID", "Retry-After", "X-Seed"):
         assert name in refused.headers["access-control-expose-headers"]
     assert "access-control-allow-origin" not in strange.headers
+    for each in (answer, strange, plain):  # otherwise a kept picture could be one that the page may not read
+        assert "Origin" in each.headers["vary"]
 
 
 def test_prefix(guarded: Any) -> None:
