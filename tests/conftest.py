@@ -34,7 +34,7 @@ from face_generation.models.base import FaceModel
 from face_generation.networks.prior import FlowSampler, FlowTransformer
 from face_generation.train import __main__ as training
 
-# Files that take longest, which begin first, so that no process is left alone with one of them at the end.
+# The files that take longest. They begin first, so that no process still runs one of them when the others are done.
 LONGEST = (
     "train/test_train.py",
     "serve/test_page.py",
@@ -54,7 +54,7 @@ LONGEST = (
     "export/test_export.py",
     "editing/test_measure.py",
 )
-SECONDS = 120  # until what a browser is to show must be there, on a machine that is busy with other things as well
+SECONDS = 120  # until a browser must show what a test waits for, even on a busy machine
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -68,10 +68,10 @@ TOLD_FACES = [[1, -1, -1, -1], [1, -1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, 1], 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes test processes, and the programs that they start, what tests expect.
+    """Prepares test processes, and the programs that they start.
 
-    A shell has what it starts in the background ignore Ctrl-C, which programs started from there inherit: undone here.
-    Where there is a test process a core, each keeps to one thread. Files begin in the order of the items, below.
+    Programs that a shell starts in the background ignore Ctrl-C, and so do programs that these start. This is undone.
+    If there is a test process for each core, each uses one thread. Files begin in the order of the items, below.
     """
     config.option.loadscopereorder = False
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -97,7 +97,7 @@ def _kept(images: NDArray[np.uint8], weights: Path, cache: Path) -> NDArray[np.f
 
 
 def _embed(images: NDArray[np.uint8], weights: Path) -> NDArray[np.float32]:
-    if len(images) <= CHUNK:  # one core's work, which another process would take longer to begin than to do
+    if len(images) <= CHUNK:  # starting another process takes longer than this
         return _embed_chunk(images, weights)
     # Processes are spawned, because a fork would copy locks that threads of this process hold, without the threads.
     with ProcessPoolExecutor(cores(), get_context("spawn"), initializer=_follow_parent) as pool:

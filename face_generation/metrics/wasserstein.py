@@ -45,9 +45,8 @@ IMAGES = 4000  # most images of each set, whose patches take 300 MB
 PATCH = 7  # height and width in pixels
 PATCHES = 128  # patches of an image at each level
 DIRECTIONS = 512
-# A core projects onto 16 directions at a time, or onto more if there are so few patches that a thread does not pay.
-CHUNK = 16
-PROJECTIONS = 32_768
+CHUNK = 16  # directions that a core projects onto at a time, at least
+PROJECTIONS = 32_768  # products of patches and directions at a time, at least, because a thread pays for no fewer
 BATCH = 64  # images whose pyramids are built at a time, which take 17 MB
 # An interval takes hundreds of distances. Fewer patches and directions are enough for them.
 INTERVAL_PATCHES = 32

@@ -15,7 +15,7 @@ self.addEventListener("activate", (event) => event.waitUntil(forget()));
 self.addEventListener("fetch", (event) => {
   const { method, url, cache } = event.request;
   const ours = method === "GET" && url.startsWith(self.registration.scope);
-  if (ours && cache !== "only-if-cached") event.respondWith(answer(event.request)); // that asks the browser's own cache
+  if (ours && cache !== "only-if-cached") event.respondWith(answer(event.request)); // such a request asks the browser's own cache
 });
 
 async function keep() {

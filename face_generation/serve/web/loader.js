@@ -48,7 +48,7 @@ export class Loader {
   }
 
   /**
-   * Whether the browser keeps a file since an earlier visit.
+   * Whether the browser has kept a file from an earlier visit.
    * @param {string} path
    */
   async keeps(path) {

@@ -26,7 +26,7 @@ const MOST_THREADS = 4; // more threads do not make networks of this size faster
 let loader;
 /** @type {Promise<Runtime>|undefined} */
 let runtime;
-/** @type {(WebAssembly.Module|undefined)[]} What the browser compiled on an earlier visit. It only has to be there. */
+/** @type {(WebAssembly.Module|undefined)[]} Code that the browser has compiled before. It only has to exist. */
 const held = [];
 /** @type {Promise<import("./generator.js").Session>|undefined} */
 let detector;
@@ -112,9 +112,9 @@ function started() {
 }
 
 /**
- * The code that the browser made of a file on an earlier visit; undefined where it has none. The browser keeps it beside
- * its own copy of the file. While this module is there, V8 uses it for whoever compiles the same bytes. Other engines
- * would compile them twice, so only browsers with V8 are asked; they alone have `userAgentData`.
+ * The code that the browser compiled from a file on an earlier visit; undefined if it has none. The browser keeps the
+ * code with its own copy of the file. While this module exists, V8 reuses its code whenever the same bytes are
+ * compiled. Other engines would compile them twice, so only browsers with V8 do this. Only they have `userAgentData`.
  * @param {string} address
  */
 async function compiled(address) {
@@ -122,7 +122,7 @@ async function compiled(address) {
   try {
     return await WebAssembly.compileStreaming(fetch(address, { mode: "same-origin", cache: "only-if-cached" }));
   } catch {
-    return undefined; // the browser has thrown its copy away
+    return undefined; // the browser no longer has its copy
   }
 }
 
