@@ -186,7 +186,6 @@ def test_every_option_of_a_training_is_a_parameter_of_its_stage(stage: str) -> N
     assert declared == {path.relative_to(ROOT).as_posix() for path in config_files(COMPOSED[stage])}
 
 
-@pytest.mark.slow  # DVC looks at every option of every stage
 def test_a_changed_option_shows_in_the_diff_of_parameters(tmp_path: Path) -> None:
     repository = copied(tmp_path / "repository")
     commit(repository)

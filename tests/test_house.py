@@ -71,7 +71,7 @@ def test_every_imported_package_is_a_declared_dependency(folder: str) -> None:
         ("losses", {"networks", "randomness"}),
         ("models", {"data", "generator", "hardware", "losses", "metrics", "networks", "randomness"}),
         ("editing", {"data", "generator", "metrics"}),
-        ("export", {"command", "data", "editing", "generator", "metrics", "models"}),
+        ("export", {"command", "data", "editing", "generator", "metrics", "models", "networks"}),
         ("train", {"command", "data", "export", "hardware", "models", "networks", "push", "tracking"}),
         ("evaluate", {"command", "data", "export", "generator", "hardware", "metrics", "models", "tracking"}),
         ("inference", {"command", "data", "generator"}),
