@@ -22,6 +22,7 @@ from face_generation.errors import UserError
 UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished")  # the temporary name of the file or folder $1
 NEW, OLD = "new", "old"  # parts of an unfinished folder: the new content, and the old
 YOUNG = 1.0  # seconds; a younger file may not be locked yet
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or one's share of it
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # Linux's fcntl.h and fs.h
 
 
@@ -50,7 +51,7 @@ def writing(path: Path, *, durable: bool = False, remedy: str = "or choose anoth
         if durable:
             _sync(path.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise UserError(f"no space left for {path}; free some, {remedy}") from error
         raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
     finally:

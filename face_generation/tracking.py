@@ -44,6 +44,8 @@ from face_generation.outbox import Outbox
 LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds to wait at the end of a run that succeeded, and of one that failed
 FAILURES = (MlflowException, SQLAlchemyError, OSError)  # errors of requests are OSErrors
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}  # later attempts would fail as well
+DENIED = re.compile(r"error code 40[13]|^UNAUTHENTICATED|^PERMISSION_DENIED")
+CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 MAX_DESCRIPTION = 5000  # characters
 # MLflow's defaults make one call to a dead server last for minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}  # seconds; retries
@@ -175,21 +177,20 @@ class Tracker(MLFlowLogger):
         """Logs a bundle as an MLflow model and makes it the next version of the registered model `name`, with its card
         as description."""
 
-        folder = TemporaryDirectory()
-        model = Path(folder.name) / bundle.name
-        tags = write_mlflow_model(Bundle.load(bundle), model)
         card = _description((bundle / CARD).read_text(encoding="utf-8")) if (bundle / CARD).exists() else ""
 
         def send() -> None:
             client = self.experiment
-            client.log_artifacts(self.run_id, str(model), bundle.name)
+            with TemporaryDirectory() as folder:
+                model = Path(folder) / bundle.name
+                tags = write_mlflow_model(Bundle.load(bundle), model)
+                client.log_artifacts(self.run_id, str(model), bundle.name)
             if client.search_registered_models(f"name='{name}'"):
                 client.update_registered_model(name, card)
             else:
                 client.create_registered_model(name, description=card)
             source = f"{client.get_run(self.run_id).info.artifact_uri}/{bundle.name}"
             client.create_model_version(name, source, self.run_id, tags, description=card, await_creation_for=0)
-            folder.cleanup()
 
         self._send(send)
 
@@ -241,9 +242,13 @@ class Tracker(MLFlowLogger):
             if is_file(self._tracking_uri):
                 raise UserError(_advice(self._tracking_uri, error)) from error
             if self._when_unreachable == "stop":
+                if DENIED.search(str(error)):
+                    problem, remedy = "lets nobody in with this name and password", CREDENTIALS
+                else:
+                    problem, remedy = "does not answer", "start the server, correct logger.mlflow.tracking_uri"
                 raise UserError(
-                    f"MLflow does not answer at {self._tracking_uri}; start the server, correct "
-                    f"logger.mlflow.tracking_uri, or set logger.mlflow.when_unreachable=local ({_gist(error)})"
+                    f"MLflow {problem} at {self._tracking_uri}; {remedy}, or set logger.mlflow.when_unreachable=local "
+                    f"({_gist(error)})"
                 ) from error
             self._leave_server(error, "does not answer")
             self._at_the_start(call)
@@ -371,6 +376,9 @@ def _advice(tracking_uri: str, error: Exception) -> str:
         remedy = "close the program that locks it"
     elif "full" in gist or "No space" in gist:
         remedy = "free some space on its disk"
+    elif "schema" in gist:
+        gist, _, _ = gist.partition(". ")
+        remedy = f"another version of MLflow made it: back it up, and run: mlflow db upgrade {tracking_uri}"
     else:
         remedy = "make it readable and writable, or log to another one: logger.mlflow.tracking_uri=sqlite:///other.db"
     return f"MLflow's store {tracking_uri} cannot be used ({gist}); {remedy}"

@@ -172,6 +172,22 @@ def test_result_of_the_composed_configuration(
     assert "seed: 3\n" in capsys.readouterr().out
 
 
+def test_an_experiment_may_be_in_a_folder_of_ones_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nseed: 5\n")
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["program.py", "--config-dir", str(tmp_path), "experiment=mine", "--cfg", "job", "--package", "seed"],
+    )
+
+    command("train")(print)()
+
+    assert "5" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_options_are_the_config_without_what_is_for_hydra(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(

@@ -106,23 +106,34 @@ def dvc(repository: Path, *arguments: str) -> str:
     return run(repository, sys.executable, "-m", "dvc", *arguments)
 
 
+def copied(repository: Path) -> Path:
+    """The project without shipped weights, in a repository of its own."""
+    for folder in ("face_generation", "scripts", "configs"):
+        shutil.copytree(ROOT / folder, repository / folder, ignore=shutil.ignore_patterns("__pycache__", "bundles"))
+    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc", "dvc.yaml", "params.yaml"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, repository / name)
+    run(repository, "git", "init", "--quiet")
+    run(repository, "git", "config", "user.name", "a")
+    run(repository, "git", "config", "user.email", "a@example.org")
+    return repository
+
+
+def commit(repository: Path) -> None:
+    run(repository, "git", "add", "--all")
+    run(repository, "git", "commit", "--quiet", "--message", "Before")
+
+
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory: pytest.TempPathFactory, small_networks: dict[str, list[str]]) -> Path:
     """The project with synthetic faces as its raw data: added, split, trained on, evaluated, and pushed."""
-    repository = tmp_path_factory.mktemp("dvc") / "repository"
-    no_weights = shutil.ignore_patterns("__pycache__", "bundles")
-    for folder in ("face_generation", "scripts", "configs"):
-        shutil.copytree(ROOT / folder, repository / folder, ignore=no_weights)
-    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "data.dvc", "params.yaml"):
-        (repository / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, repository / name)
+    repository = copied(tmp_path_factory.mktemp("dvc") / "repository")
     stages = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     for stage in ("vae", "prior"):
         whole = f"{TRAIN} experiment={stage}"
         stages = stages.replace(whole, " ".join([whole, SMALL, *small_networks[stage]]))
     stages = stages.replace(EVALUATE, f"{EVALUATE} samples=12")
     (repository / "dvc.yaml").write_text(stages, encoding="utf-8")
-    run(repository, "git", "init", "--quiet")
     write_synthetic_faces(repository / "data", 60, seed=0)
     dvc(repository, "add", "data")
     dvc(repository, "repro")
@@ -176,10 +187,9 @@ def test_every_option_of_a_training_is_a_parameter_of_its_stage(stage: str) -> N
 
 
 @pytest.mark.slow  # DVC looks at every option of every stage
-def test_a_changed_option_shows_in_the_diff_of_parameters(repository: Path) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    run(repository, "git", "add", "--all")
-    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+def test_a_changed_option_shows_in_the_diff_of_parameters(tmp_path: Path) -> None:
+    repository = copied(tmp_path / "repository")
+    commit(repository)
     path = repository / "configs/model/vae.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("kl_weight: 0.3", "kl_weight: 0.5"), encoding="utf-8")
 
@@ -195,16 +205,40 @@ def test_a_stage_takes_more_options_from_an_experiment(stage: str) -> None:
     assert yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage] == ""
 
 
-@pytest.mark.slow  # it evaluates
-def test_an_experiment_runs_the_stages_that_its_option_affects(repository: Path) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    run(repository, "git", "add", "--all")
-    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+# Stands in for a stage: `make.py OUTPUT… -- COMMAND` prints the command, and writes it into each output.
+MAKE = """
+import sys
+from pathlib import Path
+end = sys.argv.index("--")
+command = " ".join(sys.argv[end + 1 :])
+print(command)
+for path in map(Path, sys.argv[1:end]):
+    file = path if path.suffix else path / "file.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f'{{"command": "{command}"}}')
+"""
 
-    done = dvc(repository, "exp", "run", "--set-param", 'evaluate="seed=1 truncation=0.8"')
-    assert "output=models/prior/evaluation seed=1 truncation=0.8" in done
-    assert done.count("Running stage") == 1
-    assert json.loads(dvc(repository, "params", "diff", "--json"))["params.yaml"]["evaluate"]["old"] == ""
+
+@pytest.mark.slow  # DVC looks at every option of every stage
+def test_an_experiment_runs_the_stages_that_its_option_affects(tmp_path: Path) -> None:
+    """The project's stages, which print their commands instead of running them."""
+    repository = copied(tmp_path / "repository")
+    (repository / "make.py").write_text(MAKE, encoding="utf-8")
+    content = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in content["stages"].values():
+        made = [next(iter(each)) for kind in ("outs", "metrics") for each in stage.get(kind, [])]
+        stage["cmd"] = f"python make.py {' '.join(made)} -- {stage['cmd']}"
+    (repository / "dvc.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    (repository / "data").mkdir()
+    (repository / "data/file").write_bytes(b"faces")
+    dvc(repository, "add", "data")
+    assert dvc(repository, "repro").count("Running stage") == len(STAGES)
+    commit(repository)
+
+    done = dvc(repository, "exp", "run", "--set-param", 'prior="model.steps=4 truncation=0.7"')
+    assert "hydra.run.dir=models/prior model.steps=4 truncation=0.7" in done
+    assert re.findall(r"Running stage '(\w+)'", done) == ["prior", "evaluate"]
+    assert json.loads(dvc(repository, "params", "diff", "--json"))["params.yaml"]["prior"]["old"] == ""
 
 
 def test_data_dvc_names_the_official_files() -> None:
@@ -308,9 +342,7 @@ def test_git_takes_the_figures_and_never_the_faces(repository: Path) -> None:
 
 
 def test_a_change_shows_in_metrics_and_plots(repository: Path) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    run(repository, "git", "add", "--all")
-    run(repository, "git", *identity, "commit", "--quiet", "--message", "Before")
+    commit(repository)
     path = repository / "models/prior/evaluation/metrics.json"
     figures = json.loads(path.read_text(encoding="utf-8"))
     figures["prior"]["swd"] += 1

@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -112,6 +114,32 @@ def test_a_deleted_experiment_is_one_line_with_the_remedy(tracker: Tracker, stor
 
     with pytest.raises(UserError, match=f"was deleted; .* mlflow experiments restore -x {deleted}"):
         Tracker("other", "faces", "demo", store)
+
+
+def test_a_store_of_another_version_is_one_line(store: str, folder: Path) -> None:
+    with sqlite3.connect(folder / "mlflow.db") as other:
+        other.execute("UPDATE alembic_version SET version_num = '0'")
+    other.close()
+
+    with pytest.raises(UserError, match=f"out-of-date database schema .*; .* run: mlflow db upgrade {store}"):
+        Tracker("run", "faces", "demo", store)
+
+
+def test_a_server_that_asks_for_a_password_is_one_line() -> None:
+    class Closed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        with pytest.raises(UserError, match="lets nobody in .*; set MLFLOW_TRACKING_USERNAME and"):
+            Tracker("run", "faces", "demo", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
 
 
 def test_a_store_that_cannot_be_read_is_one_line(folder: Path) -> None:

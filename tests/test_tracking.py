@@ -163,7 +163,8 @@ def test_metrics_of_every_step_and_epoch_and_of_the_end(trained: Trained) -> Non
     every_step = list(range(2 * STEPS))
     for name in ("loss", "pixels", "kl", "images_per_second"):
         assert steps(trained.client, trained.run, f"train/{name}") == every_step
-    assert steps(trained.client, trained.run, "lr-AdamW") == every_step
+    for network in ("autoencoder", "decoder", "discriminator"):
+        assert steps(trained.client, trained.run, f"lr/{network}") == every_step
     for name in ("loss", "pixels", "features", "kl", "psnr", "ssim"):
         assert steps(trained.client, trained.run, f"val/{name}") == [STEPS - 1, 2 * STEPS - 1]
     for name, value in json.loads((trained.folder / "metrics.json").read_text()).items():

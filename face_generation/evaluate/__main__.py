@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from face_generation.command import command
 
 
-@command("evaluate", texts=("bundle", "splits", "inception_weights", "output"))
+@command("evaluate", texts=("bundle", "splits", "inception_weights", "output", "tracking_uri"))
 def main(config: DictConfig) -> None:
     from face_generation.evaluate.evaluation import evaluate  # here, because torch takes seconds, and --help needs none
 

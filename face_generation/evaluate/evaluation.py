@@ -226,6 +226,6 @@ def _log(model: Measured, report: Path) -> None:
     try:
         run.log_evaluation(figures, report)
     except UserError as error:
-        print(printable(f"warning: {error}"), file=sys.stderr)  # a server has a part in it
+        print(printable(f"warning: {error}"), file=sys.stderr)  # a part of the message comes from a server
     else:
         print(f"{model.label}: figures and report are logged to MLflow run {run.id} at {run.store}")

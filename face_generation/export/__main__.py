@@ -1,5 +1,7 @@
 """Writes a checkpoint as a bundle, or adds directions to a bundle. See `--help`."""
 
+import shlex
+
 from omegaconf import DictConfig
 
 from face_generation.command import command
@@ -24,7 +26,8 @@ def main(config: DictConfig) -> None:
         name = config.name or out.name
         truncation = provenance["config"].get("truncation", 1.0) if config.truncation is None else config.truncation
         bundle = export_bundle(model, out, name, provenance, splits, truncation=truncation)
-    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference bundle={bundle.folder} draws")
+    option = shlex.quote(f"bundle={bundle.folder}")
+    print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference {option} draws")
 
 
 if __name__ == "__main__":

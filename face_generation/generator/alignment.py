@@ -34,7 +34,7 @@ _Box = NDArray[np.float32]  # left, top, right, bottom, in pixels of the photo
 
 
 class WrongEyes(UserError):
-    """Eyes are not where eyes can be."""
+    """The places that were given for the eyes cannot be eyes."""
 
 
 @dataclass(frozen=True)

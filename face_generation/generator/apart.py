@@ -1,9 +1,9 @@
-"""Decodes some pictures of strangers in a process of its own, which may take only so much memory and time.
+"""Decodes some pictures of strangers in a separate process, whose memory and time are limited.
 
-The decoders of HEIC and AVIF notice too late, when memory is taken, that a picture is larger than its header says. That
-of lossless WebP makes tables that no header tells of: 370 MB for a file of 300 kB with a megapixel. So the process that
-reads strangers' photos starts another one, which gets the file, and gives back plain pixels or fails. That is only
-possible on Linux.
+The decoders of HEIC and AVIF only notice that a picture is larger than its header says after they have taken the
+memory. The decoder of lossless WebP makes tables that no header mentions: 370 MB for a file of 300 kB with a megapixel.
+So the process that reads strangers' photos starts another process. That one gets the file, and gives back plain pixels
+or fails. This is only possible on Linux.
 """
 
 import os
@@ -18,10 +18,10 @@ from PIL import UnidentifiedImageError
 from face_generation.generator.decoding import Room, TooLarge
 
 IS_POSSIBLE = sys.platform == "linux"
-FORMATS = ("HEIF", "AVIF") if IS_POSSIBLE else ()  # those that are only ever decoded apart
-PLAIN = ("PPM",)  # the format of what comes back
+FORMATS = ("HEIF", "AVIF") if IS_POSSIBLE else ()  # formats that are only ever decoded apart
+PLAIN = ("PPM",)  # the format that comes back
 SECONDS = 10  # of CPU time; three times as many may pass on a busy machine
-KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment, which may have secrets
+KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment; other variables may be secrets
 TOO_LARGE, NO_PICTURE = 3, 4  # exit statuses
 
 
@@ -32,14 +32,14 @@ def is_wanted(data: bytes) -> bool:
 
 
 def decode(data: bytes, room: Room) -> bytes:
-    """Decodes a picture's file to another one, of the format `PLAIN`: upright, and in sRGB.
+    """Decodes a picture's file to another file: upright, in sRGB, and of the format `PLAIN`.
 
-    It waits for all of the room, because nobody knows what it takes, and may take as much.
+    It waits for all of the room, because nobody knows how much memory the decoder takes, and may take all of it.
 
     Raises:
-        OSError, subprocess.TimeoutExpired: The file is broken, or would take too much.
+        OSError, subprocess.TimeoutExpired: The file is broken, or would take too much memory or time.
         TooLarge: As `decoded`.
-        UnidentifiedImageError: It is neither HEIC nor AVIF nor WebP.
+        UnidentifiedImageError: The file is not HEIC, AVIF or WebP.
     """
     command = [sys.executable, "-m", __name__, str(room.memory), str(room.pixels)]
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}

@@ -1,6 +1,6 @@
 """Refuses picture files that are made of far more parts than photos are.
 
-Pillow steps through the segments of a JPEG and the chunks of a PNG in Python, and keeps most of them. libjpeg goes
+Pillow reads the segments of a JPEG and the chunks of a PNG one by one in Python, and keeps most of them. libjpeg goes
 through the whole picture for every scan of a JPEG. So a file of a few megabytes that is made of a million parts would
 take minutes and hundreds of megabytes, although its header promises a small picture.
 """
@@ -11,14 +11,14 @@ from PIL import UnidentifiedImageError
 
 from face_generation.generator.decoding import TooLarge
 
-SEGMENTS = 1_000  # of a JPEG; one of 64 MB needs no more, and those of cameras have some dozens
-SCANS = 50  # of a JPEG; progressive ones have about 10
+SEGMENTS = 1_000  # of a JPEG; a file of 64 MB needs no more, and files of cameras have some dozens
+SCANS = 50  # of a JPEG; a progressive JPEG has about 10
 JUNK = 100_000  # bytes of a JPEG's head that belong to no segment
-CHUNKS = 50_000  # of a PNG or WebP; one of 400 MB needs no more
-EXIF = 1_000_000  # bytes; cameras write 64 kB at most, and Pillow makes objects of some hundred bytes of eight of them
+CHUNKS = 50_000  # of a PNG or WebP; a file of 400 MB needs no more
+EXIF = 1_000_000  # bytes; cameras write at most 64 kB, and Pillow needs some hundred bytes for every eight of them
 
 JPEG, PNG, WEBP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
-MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # of a segment; the others stand within a scan
+MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # of a segment; other markers are inside a scan
 LONE = frozenset([0x01, 0xC8, 0xD8, 0xD9, *range(0xF0, 0xFE)])  # markers that no length follows
 FRAMES = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = 0xC2
@@ -30,8 +30,8 @@ def check(data: bytes) -> None:
     """Checks a picture's file, before anything else reads it. Files of other formats pass.
 
     Raises:
-        TooLarge: It is made of too many parts.
-        UnidentifiedImageError: It is a JPEG of a kind that only a few programs know, whose decoders are little tried.
+        TooLarge: The file is made of too many parts.
+        UnidentifiedImageError: It is a kind of JPEG that only a few programs know, and its decoders are little tested.
     """
     if data.startswith(JPEG):
         _check_jpeg(data)
@@ -53,7 +53,7 @@ def _check_jpeg(data: bytes) -> None:
         if kind == START_OF_SCAN:
             scans += 1
             if not progressive and data[at + 2 : at + 3] == bytes([layers]):
-                return  # there is no other scan, and what follows are millions of bytes
+                return  # there is no other scan, and millions of bytes may follow
         elif kind in FRAMES:
             if kind not in SHOWN:
                 raise UnidentifiedImageError

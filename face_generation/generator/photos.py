@@ -28,8 +28,8 @@ IN_WORDS = "PNG, JPEG, WebP, HEIC or AVIF" if apart.FORMATS else "PNG, JPEG or W
 # Pillow does not decode these formats itself: it needs another program, such as Ghostscript, or only writes them.
 FOREIGN = frozenset({"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF", "PALM"})
 KEPT_PROFILE = 100_000  # bytes; profiles of cameras are smaller. A larger one is not kept for the next photo
-# Profiles with these elements are ignored. One of 250 kB can name its only table a thousand times, and LittleCMS makes
-# a copy each time, a gigabyte in all. Profiles of cameras and screens have no such elements.
+# Profiles with these elements are ignored. A profile of 250 kB can name its only table a thousand times, and LittleCMS
+# then makes a thousand copies of the table, a gigabyte in all. Profiles of cameras and screens have no such elements.
 PROCESSING = b"mpet"
 UNSIGNED = frozenset({"IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"})  # have no signature, so other files pass for them
 
@@ -62,7 +62,8 @@ def read_photo(
         data: The file.
         size: Pixels, both sides.
         formats: Pillow's names of the formats that a stranger's file may have, such as `UPLOADS`. Some of them are
-            decoded apart (see `apart`). `None` is for one's own files, and allows all that Pillow decodes.
+            decoded in a separate process (see `apart`). `None` is for one's own files, and allows all that Pillow
+            decodes.
         room: The memory that photos share while they are decoded. A photo that needs more than all of it is refused.
         align: Whether to find the face. Otherwise the square in the middle of the upright photo is taken.
         eyes: Where the eyes are. If they are given, no face is looked for.
@@ -182,7 +183,7 @@ def face_by_eyes(image: Image.Image, size: int, eyes: Eyes, *, room: Room = ROOM
 
 
 def plain(image: Image.Image, room: Room) -> Image.Image:
-    """An opened image as aligned faces are sought in it: upright, in sRGB, and not much larger than is of use.
+    """Decodes an opened image as it is when faces are looked for: upright, in sRGB, and not much larger than is useful.
 
     Raises:
         TooLarge: As `decoded`.

@@ -6,7 +6,7 @@ from face_generation.command import command
 from face_generation.inference.drawing import draw
 
 
-@command("inference", texts=("bundle", "input", "output"))
+@command("inference", texts=("bundle", "input", "output", "same_as"))
 def main(config: DictConfig) -> None:
     draw(config)
 

@@ -152,7 +152,7 @@ def reconstruct(config: DictConfig) -> None:
     latents = generator.encode(photo[None])
     with writing(output) as file:
         face = generator.decode(generator.directions.move(latents, edits))[0]
-        # Nothing that could lead back to the photo.
+        # It says nothing that could lead back to the photo.
         recipe = {"bundle": generator.bundle.name, "version": generator.bundle.version, "mode": config.mode}
         file.write(pictures.encode(pictures.grid([photo, face], 2, columns=2), suffix, recipe))
     print(f"{output}: {printable(path.name)}, and what bundle {generator.bundle.name} makes of it")

@@ -12,7 +12,7 @@ from face_generation.models.base import FaceModel
 
 
 class AdversarialModel(FaceModel):
-    """A model that trains against a discriminator. It steps its two optimizers by itself.
+    """A model that trains against a discriminator. It steps its optimizers by itself.
 
     Args:
         discriminator: Network from images N×3×H×W to logits, which are higher for photos.

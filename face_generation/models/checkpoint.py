@@ -19,6 +19,7 @@ from face_generation.models.base import FaceModel
 KEYS = {"model", "state_dict", "provenance"}
 WEIGHTS = ("state_dict", "current_model_state")  # the second has the weights before averaging, in unfinished trainings
 OURS = ("face_generation.", "torch.optim.")  # the only things that a checkpoint's configuration may name
+GO_ON = "and go on from the last whole checkpoint: ckpt_path=last"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     """
     buffer = BytesIO()  # torch does not report a full disk when it writes to a file
     torch.save(dict(content), buffer)
-    with writing(path, durable=True, remedy="and go on from the last whole checkpoint: ckpt_path=last") as file:
+    with writing(path, durable=True, remedy=GO_ON) as file:
         file.write(buffer.getbuffer())
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -14,6 +15,7 @@ from face_generation.metrics import Gap
 from face_generation.metrics.wasserstein import mean_sliced_wasserstein
 from face_generation.models.adversarial import AdversarialModel, diversity
 from face_generation.models.calibration import fresh_statistics
+from face_generation.models.schedules import MakeSchedule, every_step
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
 
 VALIDATION_FACES = 500  # most faces for the sliced Wasserstein distance, in each process
@@ -28,6 +30,7 @@ class DCGAN(AdversarialModel):
         generator: Makes the generator from the image size.
         discriminator: Makes the discriminator from the image size.
         optimizer, discriminator_optimizer: Make the optimizers from the parameters.
+        scheduler: Makes the schedule of each learning rate, as for `every_step`.
         adversarial, penalty, augment: As for `AdversarialModel`.
     """
 
@@ -41,11 +44,13 @@ class DCGAN(AdversarialModel):
         adversarial: NonSaturating | RelativisticPairing,
         penalty: GradientPenalty,
         augment: bool,
+        scheduler: MakeSchedule = None,
     ) -> None:
         super().__init__(discriminator(image_size=image_size), adversarial, penalty, augment)
         self.generator = generator(image_size=image_size)
         self.latent_shape = (self.generator.latent_dim,)
         self.make_optimizers = optimizer, discriminator_optimizer
+        self.make_scheduler = scheduler
         self.to(memory_format=torch.channels_last)
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -75,6 +80,9 @@ class DCGAN(AdversarialModel):
         optimizers[0].zero_grad()
         self.manual_backward(figures["generator_loss"])
         optimizers[0].step()
+        schedulers: Any = self.lr_schedulers()
+        for scheduler in schedulers:
+            scheduler.step()
         figures["diversity"] = diversity(fakes) / diversity(images)
         self.log_dict({f"train/{name}": value for name, value in figures.items()})
 
@@ -92,9 +100,14 @@ class DCGAN(AdversarialModel):
         with suppress(Gap):  # there are too few faces, or samples have no detail
             self.log("val/swd", mean_sliced_wasserstein(fake, real, seed=0), sync_dist=True)
 
-    def configure_optimizers(self) -> list[Optimizer]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         make, make_discriminator = self.make_optimizers
-        return [make(self.generator.parameters()), make_discriminator(self.discriminator.parameters())]
+        optimizers = [make(self.generator.parameters()), make_discriminator(self.discriminator.parameters())]
+        schedules: Any = [
+            every_step(self.make_scheduler, optimizer, lambda: self.trainer.estimated_stepping_batches, name)
+            for optimizer, name in zip(optimizers, ("generator", "discriminator"), strict=True)
+        ]
+        return optimizers, schedules
 
     def _normal(self, count: int) -> Tensor:
         return randomness.normal(count, *self.latent_shape, device=self.device)

@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from face_generation import randomness
 from face_generation.data.datamodule import to_float
@@ -19,6 +18,7 @@ from face_generation.generator import Bundle, Generator
 from face_generation.generator.bundle import ENCODER
 from face_generation.losses import FlowMatching
 from face_generation.models.base import FaceModel
+from face_generation.models.schedules import MakeSchedule, every_step
 from face_generation.networks import FlowSampler, FlowTransformer
 
 TOLD = (1.0, 0.0)  # the validation loss is measured with all attributes told, and with none
@@ -40,7 +40,7 @@ class Prior(FaceModel):
         network: Makes the network from `latent_shape` and the number of attributes.
         loss: Loss of the network's velocities.
         optimizer: Makes the optimizer from the parameters.
-        scheduler: Makes the schedule of the learning rate from the optimizer and the number of steps.
+        scheduler: Makes the schedule of the learning rate, as for `every_step`.
         told_nothing: Share of a batch that is told no attributes.
         told_all: Share of a batch that is told all attributes. The rest is told a random share of them.
         steps: Steps of Heun's method when faces are drawn.
@@ -61,7 +61,7 @@ class Prior(FaceModel):
         network: Callable[..., FlowTransformer],
         loss: FlowMatching,
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
-        scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
+        scheduler: MakeSchedule,
         told_nothing: float,
         told_all: float,
         steps: int,
@@ -142,8 +142,10 @@ class Prior(FaceModel):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.make_optimizer(self.network.parameters())
-        scheduler = self.make_scheduler(optimizer, lambda: int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        schedule: Any = every_step(
+            self.make_scheduler, optimizer, lambda: self.trainer.estimated_stepping_batches, "prior"
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

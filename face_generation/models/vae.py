@@ -1,6 +1,7 @@
 """The autoencoder of the main model: a convolutional VAE whose latents hold who somebody is."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -10,7 +11,6 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
 from face_generation import randomness
@@ -26,6 +26,7 @@ from face_generation.losses import (
 )
 from face_generation.models.adversarial import AdversarialModel
 from face_generation.models.calibration import fresh_statistics
+from face_generation.models.schedules import MakeSchedule, every_step
 from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class VAE(AdversarialModel):
         optimizer: Makes the optimizer of encoder and decoder from their parameters.
         decoder_optimizer: Makes the optimizer of the decoder, once the discriminator has joined.
         discriminator_optimizer: Makes the optimizer of the discriminator.
-        scheduler: Makes the schedule of a learning rate from its optimizer and the number of steps.
+        scheduler: Makes the schedule of each learning rate, as for `every_step`.
         pixel_weight, feature_weight, kl_weight: Weights of the losses, which are all in nats.
         adversarial_weight: Weight of the discriminator's loss beside the other losses' nats per value. It is constant,
             unlike the adaptive weight of VQGAN, which pulls hardest when the discriminator knows least.
@@ -78,7 +79,7 @@ class VAE(AdversarialModel):
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         decoder_optimizer: Callable[[Iterable[Tensor]], Optimizer],
         discriminator_optimizer: Callable[[Iterable[Tensor]], Optimizer],
-        scheduler: Callable[[Optimizer, Callable[[], int]], LRScheduler],
+        scheduler: MakeSchedule,
         pixel_weight: float,
         feature_weight: float,
         kl_weight: float,
@@ -148,6 +149,9 @@ class VAE(AdversarialModel):
                 self.adversarial_epoch,
             )
 
+    def on_train_start(self) -> None:
+        self.on_train_epoch_start()  # which a training that resumes in the middle of an epoch does not see
+
     def on_train_epoch_start(self) -> None:
         if self._sharpening:
             self.encoder.eval()
@@ -207,21 +211,24 @@ class VAE(AdversarialModel):
             make_discriminators(self.discriminator.parameters()),
         ]
 
-        def steps(last: bool) -> int:
-            share = self._first_epochs / (self.trainer.max_epochs or 1)
-            return round(int(self.trainer.estimated_stepping_batches) * (1 - share if last else share))
+        def steps(last: bool) -> float:
+            total = self.trainer.estimated_stepping_batches
+            first = min(self._first_epochs * self.trainer.num_training_batches, total)
+            return total - first if last else first
 
-        every_step: Any = [
-            {"scheduler": self.make_scheduler(optimizer, partial(steps, last)), "interval": "step"}
-            for optimizer, last in zip(optimizers, (False, True, True), strict=True)
+        names = {"autoencoder": False, "decoder": True, "discriminator": True}
+        schedules: Any = [
+            every_step(self.make_scheduler, optimizer, partial(steps, last), name)
+            for optimizer, (name, last) in zip(optimizers, names.items(), strict=True)
         ]
-        return optimizers, every_step
+        return optimizers, schedules
 
     @property
-    def _first_epochs(self) -> int:
+    def _first_epochs(self) -> float:
         """Epochs before the discriminator joins."""
-        epochs = self.trainer.max_epochs or 0
-        return min(self.adversarial_epoch, epochs) if self.adversarial_weight else epochs
+        epochs = self.trainer.max_epochs
+        limit = math.inf if epochs in (None, -1) else epochs
+        return min(self.adversarial_epoch, limit) if self.adversarial_weight else limit
 
     @property
     def _sharpening(self) -> bool:

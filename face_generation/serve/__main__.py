@@ -7,7 +7,7 @@ from face_generation.serve.server import serve
 from face_generation.serve.settings import Settings
 
 
-@command("serve", texts=["runtime"])
+@command("serve", texts=["runtime", "api_keys"])
 def main(config: DictConfig) -> None:
     options = OmegaConf.to_container(config, resolve=True)
     assert isinstance(options, dict)

@@ -165,7 +165,7 @@ async def kind_of_problem(
 
 
 def open_document(request: Request, content: Any) -> Response:
-    """The answer with JSON that is the same for everybody, with a key or without."""
+    """Answers with JSON that is the same for everybody, with or without a key."""
     return Document(json.dumps(content).encode(), MEDIA_TYPES["json"]).answer(request, f"public, max-age={MINUTE}")
 
 
@@ -552,8 +552,8 @@ async def reconstructed(
     try:
         edits = EDITS.validate_json(text or "{}", strict=True)
     except ValidationError as error:
-        found = findings(error.errors(), "body", "edits")
-        raise Problem(422, f"edits: {sentence(error.errors())}", errors=found) from error
+        mistakes = findings(error.errors(), "body", "edits")
+        raise Problem(422, f"edits: {sentence(error.errors())}", errors=mistakes) from error
     with pointing_to("body"):
         rendering.check_edits(generator, edits)
 
@@ -617,13 +617,13 @@ def asked_by_query(request: Request, served: ServedBundle, seed: int) -> Face:
 
 
 def wrong(detail: str, *place: str) -> Problem:
-    """The problem of a request with a mistake at a place (see `validation.finding`)."""
+    """Makes the problem of a request that has a mistake at a place (see `validation.finding`)."""
     return Problem(422, detail, errors=[finding(detail, *place)])
 
 
 @contextmanager
 def pointing_to(*place: str | int) -> Iterator[None]:
-    """Says where in the request a face is that the bundle cannot draw."""
+    """Turns a `Misfit` of the face at a place into a problem that says where in the request the mistake is."""
     try:
         yield
     except rendering.Misfit as error:

@@ -29,7 +29,7 @@ async def run(request: Request, workers: Workers, jobs: Sequence[Callable[[], T]
         Refusal: There is no room for so many jobs.
     """
     rates = request.app.state.service.rates
-    if request.method == "GET":  # `Admission` lets pass what may be answered without drawing
+    if request.method == "GET":  # `Admission` accepts requests that may be answered without drawing
         check_rate(rates, request.scope)
     if len(jobs) <= workers.room:
         rates.spend(client_of(request.scope), len(jobs))

@@ -69,11 +69,11 @@ def found(documents: dict[str, Document], name: str) -> Document:
 
 
 def versioned(request: Request, documents: dict[str, Document], version: str, path: str) -> Response:
-    """The answer for a path that should begin with the version of the documents. It may then be kept for ever."""
+    """Answers for a path of documents. If it begins with their version, the answer may be kept for ever."""
     given, _, name = path.partition("/")
     if given == version:
         return found(documents, name).answer(request, FOR_EVER)
-    # Plain names, and pages of another version that come from before a deployment or from another replica.
+    # This serves plain names, and pages of another version that come from before a deployment or from another replica.
     return found(documents, name if name in documents else path).answer(request, FRESH)
 
 

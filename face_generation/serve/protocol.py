@@ -62,7 +62,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(FULL)
             self.transport.close()
         else:
-            closed.transport.abort()  # to close it would wait until its client has read all
+            closed.transport.abort()  # `close` would wait until its client has read everything
 
     def _expect_head(self) -> None:
         self._end = self.loop.call_later(HEAD_SECONDS, self.transport.close)

@@ -15,7 +15,7 @@ from face_generation.serve.schemas import Face
 
 
 class Misfit(UserError):
-    """A bundle cannot draw a face. `place` leads to what is wrong in the face."""
+    """A bundle cannot draw a face. `place` is the path to the mistake in the face."""
 
     def __init__(self, message: str, *place: str | int) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ def check_edits(generator: Generator, edits: Mapping[str, float]) -> None:
     """Checks that the bundle has the directions of edits.
 
     Raises:
-        Misfit: It has not.
+        Misfit: The bundle does not have one of them.
     """
     for name, strength in edits.items():
         with _at("edits", name):

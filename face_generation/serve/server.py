@@ -18,7 +18,7 @@ from face_generation.serve.settings import Settings
 
 BACKLOG = 2048  # connections that may wait to be accepted
 SPARE = 64  # file descriptors for everything but connections
-UNREAD = 60_000  # milliseconds; a connection ends whose client reads nothing for so long
+UNREAD = 60_000  # milliseconds; a connection ends if its client reads nothing for so long
 KEEP_ALIVE = 75  # seconds; longer than proxies keep connections, so that none sends into a closed one
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 log = structlog.get_logger()

@@ -2,7 +2,7 @@
 
 The page keeps its state behind a #, which no server sees. A link to /share/… has the same options in its path and
 query. It leads to a small page with Open Graph tags, for sites that make previews, which forwards browsers to the face.
-The preview is larger than the face is drawn, because many sites pass over pictures below 200 pixels.
+The preview is larger than the face that the model draws, because many sites ignore pictures below 200 pixels.
 """
 
 from html import escape

@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from face_generation.command import command
 
 TEXTS = (
+    "name",
     "ckpt_path",
     "start",
     "runs_dir",
@@ -13,6 +14,8 @@ TEXTS = (
     "data.cache",
     "data.description",
     "data.licence",
+    "logger.mlflow.tracking_uri",
+    "logger.mlflow.experiment_name",
     "hydra.run.dir",
     "hydra.sweep.dir",
 )

@@ -53,6 +53,12 @@ def holding(folder: Path, *, again: bool) -> Iterator[Path]:
             own.rmdir()
 
 
+def sweep_all(runs: Path) -> None:
+    """Removes unfinished files of killed processes from all run folders in `runs`."""
+    for folder in [*runs.glob("*"), *runs.glob(f"*/{CHECKPOINTS}")]:
+        sweep(folder)
+
+
 def _release(lock: FileLock) -> None:
     with suppress(OSError):
         Path(lock.lock_file).unlink()  # a process that waits notices this and makes a new lock

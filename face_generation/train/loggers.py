@@ -1,16 +1,41 @@
-"""Logs pictures, files and models. Only this module knows which logger takes what.
+"""Logs settings, pictures, files and models. Only this module knows which logger takes what.
 
 A function does nothing if a logger has no place for what it is given. All are called on the first process only.
 """
 
 from functools import singledispatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from face_generation.errors import UserError
 from face_generation.tracking import Tracker
+
+
+@singledispatch
+def begin(logger: Logger, settings: dict[str, Any]) -> None:
+    """Begins a run with the settings in plain Python types.
+
+    Raises:
+        UserError: The logger cannot be used.
+    """
+    logger.log_hyperparams(settings)
+
+
+@begin.register
+def _(logger: WandbLogger, settings: dict[str, Any]) -> None:
+    try:
+        logger.log_hyperparams(settings)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "wandb":
+            raise
+        raise UserError(
+            f"Weights & Biases cannot be used ({str(error).splitlines()[0]}); log in with: wandb login; or set "
+            "logger.wandb.offline=true"
+        ) from error
 
 
 @singledispatch

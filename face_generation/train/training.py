@@ -3,9 +3,10 @@
 import json
 import logging
 import shlex
+import signal
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -23,26 +25,14 @@ from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError, printable
 from face_generation.export.bundle import export_bundle
-from face_generation.files import writing
+from face_generation.files import FULL, writing
 from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
 from face_generation.tracking import git_commit
-from face_generation.train import folders
+from face_generation.train import folders, options
 from face_generation.train.callbacks import ApplyOptions, Progress, RecordProvenance, RecordRun, StepSeeds
 from face_generation.train.callbacks.resuming import changes
 from face_generation.train.loggers import end, register
-
-# Lightning's options that are numbers.
-WHOLE = (
-    "max_epochs",
-    "max_steps",
-    "accumulate_grad_batches",
-    "log_every_n_steps",
-    "check_val_every_n_epoch",
-    "num_sanity_val_steps",
-    "num_nodes",
-)
-NUMBERS = ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "overfit_batches", "fast_dev_run")
 
 
 def train(config: DictConfig) -> float | None:
@@ -57,19 +47,22 @@ def train(config: DictConfig) -> float | None:
 
     Raises:
         UserError: The configuration, the data or the machine keeps the run from starting, or the loss became NaN.
-        KeyboardInterrupt: Somebody pressed Ctrl-C. The message says how to go on.
+        KeyboardInterrupt: Somebody pressed Ctrl-C, ended the process with SIGTERM, or closed its terminal. The message
+            says how to go on.
     """
     quieten()
     hardware.keep_memory()
-    _check_numbers(config.trainer)
+    options.check(config)
     resume_from = _resume(config)
-    if rank_zero_only.rank:  # type: ignore[attr-defined]  # the first process holds the folder
-        return _train(config, resume_from)
-    given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
-    chosen = any(override.startswith("hydra.run.dir=") for override in given)
-    with folders.holding(Path(config.run_dir), again=chosen or resume_from is not None) as own:
-        config.run_dir = str(own)
-        return _train(config, resume_from)
+    with _interruptible():
+        if rank_zero_only.rank:  # type: ignore[attr-defined]  # the first process holds the folder
+            return _train(config, resume_from)
+        folders.sweep_all(Path(config.runs_dir))
+        given = HydraConfig.get().overrides.hydra if HydraConfig.initialized() else []
+        chosen = any(override.startswith("hydra.run.dir=") for override in given)
+        with folders.holding(Path(config.run_dir), again=chosen or resume_from is not None) as own:
+            config.run_dir = str(own)
+            return _train(config, resume_from)
 
 
 def _train(config: DictConfig, resume_from: str | None) -> float | None:
@@ -90,11 +83,12 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         "git_commit": git_commit(),
     }
     changed = _note_changes(resume_from, provenance)
-    model: FaceModel = instantiate(config.model, **datamodule.shapes, _convert_="all")
+    model = _build(config, provenance)
     if config.start and resume_from is None:
         path = checkpoint.finished(Path(config.start))
         checkpoint.begin_with(path, model)
         print(f"Beginning with the weights in {path}")
+    _check_optimizers(model)
     record = RecordRun(run_dir, settings, changed, datamodule.sources)
     resuming = [ApplyOptions()] if resume_from else []
     trainer = _trainer(config, model, [record, RecordProvenance(provenance), *resuming])
@@ -108,14 +102,19 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
             return None
         if not trainer.is_global_zero:
             return None
-        metrics = _finish(config, trainer, _trained(config, trainer, model), datamodule, provenance)
+        trained = _trained(config, trainer, model, provenance)
+        metrics = _finish(config, trainer, trained, datamodule, provenance)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         for logger in trainer.loggers:
             end(logger, "KILLED" if interrupted else "failed")
-        if interrupted:
+        if interrupted and trainer.is_global_zero:
             raise KeyboardInterrupt(_how_to_go_on(config)) from error
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise UserError(f"no space left ({error}); free some, {checkpoint.GO_ON}") from error
         raise
+    if config.push:
+        add_and_push(run_dir / folders.CHECKPOINTS)
     return metrics.get(config.monitor)
 
 
@@ -130,6 +129,7 @@ def quieten() -> None:
     for message in (
         ".*does not have many workers",  # data.num_workers
         "Checkpoint directory .* exists and is not empty",  # when a run is resumed
+        "You requested to overfit but enabled",  # shuffling, which Lightning then turns off
         ".*LeafSpec",  # a deprecation that concerns Lightning
     ):
         warnings.filterwarnings("ignore", message)
@@ -145,50 +145,53 @@ def _introduce(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> Non
             print(f"all of this run is in {config.run_dir}")
 
 
-def _check_numbers(options: DictConfig) -> None:
-    """Raises `UserError` if a numeric option of Lightning is not a number, because Lightning says so unclearly or
-    late."""
-    for names, kinds, wanted in ((WHOLE, int, "a whole number"), (NUMBERS, int | float, "a number")):
-        for name in names:
-            value = options.get(name)
-            if value is not None and not isinstance(value, kinds):
-                raise UserError(f"trainer.{name}={value}; give {wanted}")
+def _check_optimizers(model: FaceModel) -> None:
+    """Makes the optimizers and schedules once, because Lightning makes them when a run has begun."""
+    try:
+        model.configure_optimizers()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"no optimizer or schedule can be made of these options: {error}; correct model.…") from error
 
 
 def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback]) -> pl.Trainer:
-    options = config.trainer
-    if not model.automatic_optimization and (options.gradient_clip_val or options.accumulate_grad_batches != 1):
+    given = config.trainer
+    if not model.automatic_optimization and (given.gradient_clip_val or given.accumulate_grad_batches != 1):
         raise UserError(
-            f"a {type(model).__name__} steps its two optimizers by itself; leave trainer.gradient_clip_val and "
+            f"a {type(model).__name__} steps its optimizers by itself; leave trainer.gradient_clip_val and "
             "trainer.accumulate_grad_batches as they are"
         )
-    dry = bool(options.fast_dev_run)
+    dry = bool(given.fast_dev_run)
     loggers = {} if dry else config.get("logger") or {}
     configured = {
         name: instantiate(callback)
         for name, callback in config.callbacks.items()
         if callback
-        and (loggers or not callback._target_.endswith("LearningRateMonitor"))  # it raises an error without a logger
+        and (loggers or dry or not callback._target_.endswith("LearningRateMonitor"))  # without a logger it fails
     }
-    options = {
+    ours = {
         "callbacks": [*configured.values(), *callbacks],
         "logger": False,
         "default_root_dir": str(config.run_dir),
         "plugins": [checkpoint.CheckpointFiles()],
     }
-    trainer: pl.Trainer = instantiate(config.trainer, **options)
-    if trainer.world_size > 1 and not model.automatic_optimization and config.trainer.strategy in ("auto", "ddp"):
+    trainer: pl.Trainer = instantiate(given, **ours)
+    if trainer.world_size > 1 and not model.automatic_optimization and given.strategy in ("auto", "ddp"):
         # With several optimizers, each backward pass reaches one network only.
-        trainer = instantiate(config.trainer, strategy="ddp_find_unused_parameters_true", **options)
-    trainer.loggers = [instantiate(logger) for logger in loggers.values() if logger]  # some make files at once, so last
+        trainer = instantiate(given, strategy="ddp_find_unused_parameters_true", **ours)
+    if dry:
+        trainer.loggers = [DummyLogger()]  # because some callbacks refuse to run without a logger
+    else:  # some loggers make files at once, so they are made last
+        trainer.loggers = [instantiate(logger) for logger in loggers.values() if logger]
     return trainer
 
 
 def _fit(trainer: pl.Trainer, model: FaceModel, datamodule: PackedDataModule, resume_from: str | None) -> None:
     try:
-        with _interruptible(trainer):
+        with _interruption(trainer):
             trainer.fit(model, datamodule, ckpt_path=resume_from, weights_only=True)
-    except MisconfigurationException as error:
+    except (MisconfigurationException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("Early stopping conditioned on metric"):
+            raise
         raise UserError(" ".join(str(error).split())) from error
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         trainer.strategy.barrier()
@@ -196,7 +199,22 @@ def _fit(trainer: pl.Trainer, model: FaceModel, datamodule: PackedDataModule, re
 
 
 @contextmanager
-def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+def _interruptible() -> Iterator[None]:
+    """Makes SIGTERM, and SIGHUP from a terminal that closes, do what Ctrl-C does."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    with suppress(ValueError):  # only the main thread may handle signals
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            for number in numbers:
+                signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _interruption(trainer: pl.Trainer) -> Iterator[None]:
     """Raises `KeyboardInterrupt` on Ctrl-C, which Lightning would turn into an exit with status 1."""
     try:
         yield
@@ -215,9 +233,9 @@ def _how_to_go_on(config: DictConfig) -> str:
         return "there is no checkpoint yet to go on from"
     found = last.absolute().is_relative_to(Path(config.runs_dir).absolute())
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    options = [option for option in given if not option.startswith("ckpt_path=")]
-    options.append("ckpt_path=last" if found else f"ckpt_path={last}")
-    return f"go on with: python -m face_generation.train {shlex.join(options)}"
+    typed = [option for option in given if not option.startswith("ckpt_path=")]
+    typed.append("ckpt_path=last" if found else f"ckpt_path={last}")
+    return f"go on with: python -m face_generation.train {shlex.join(typed)}"
 
 
 def _resume(config: DictConfig) -> str | None:
@@ -259,12 +277,21 @@ def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[s
     return {f"{name.replace('.', '/')} from step {batch}": now for name, (_, now) in changed.items()}
 
 
-def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> FaceModel:
-    """Loads the model from the best checkpoint, or from the last if no monitored figure tells the best. Returns `model`
-    if there was nothing to train."""
+def _build(config: DictConfig, provenance: Mapping[str, Any]) -> FaceModel:
+    return instantiate(config.model, **provenance["shapes"], _convert_="all")
+
+
+def _trained(config: DictConfig, trainer: pl.Trainer, model: FaceModel, provenance: Mapping[str, Any]) -> FaceModel:
+    """Builds a model with the weights of the best checkpoint, or of the last if no monitored figure tells the best.
+    Returns `model` if there was nothing to train."""
     found = [c.best_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
     path = Path(next(filter(None, found), f"{config.run_dir}/checkpoints/last.ckpt"))
-    return checkpoint.load(path)[0] if path.exists() else model
+    if not path.exists():
+        return model
+    trained = _build(config, provenance)  # as configured, so it may have parts that `checkpoint.load` does not trust
+    checkpoint.begin_with(path, trained)
+    trained.calibrate()
+    return trained
 
 
 def _finish(
@@ -299,8 +326,6 @@ def _finish(
         logger.log_metrics({f"final/{name}": value for name, value in metrics.items()}, batches)
         register(logger, bundle.folder, config.name)
         end(logger, "success")
-    if config.push:
-        add_and_push(checkpoints)
     option = shlex.quote(f"bundle={bundle.folder}")
     print(f"{bundle.folder}: bundle {bundle.name}; python -m face_generation.inference {option} draws")
     return metrics
@@ -322,6 +347,6 @@ def _validate(
         callbacks=[StepSeeds(config.seed), *shown],
         limit_val_batches=config.trainer.limit_val_batches,
     )
-    with _interruptible(trainer):
+    with _interruption(trainer):
         measured = trainer.validate(model, datamodule, verbose=False)  # empty where limit_val_batches is 0
     return {name: float(value) for metrics in measured for name, value in metrics.items()}

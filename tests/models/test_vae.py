@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
+from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.models import VAE
@@ -107,6 +108,68 @@ def test_the_discriminator_waits_for_its_epoch(build_model: Build, synthetic: Sy
     logged = train(vae, synthetic)
     assert _still(vae, before) == {"discriminator"}
     assert "train/adversarial" not in logged
+
+
+class Keep(pl.Callback):
+    """Keeps a checkpoint after each batch, and one at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.folder / f"{trainer.fit_loop.epoch_loop.batch_progress.total.ready}.ckpt")
+
+    def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.folder / "end.ckpt")
+
+
+def test_a_training_resumed_after_any_batch_ends_the_same(
+    build_model: Build, synthetic: SyntheticDataModule, tmp_path: Path
+) -> None:
+    """Before the discriminator joins, after the last batch before it does, and after."""
+
+    def end(folder: Path, resume: Path | None = None) -> dict[str, Any]:
+        trainer = pl.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            callbacks=[EMAWeightAveraging(decay=0.9), StepSeeds(seed=0), Keep(folder)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(build_model("vae", "model.adversarial_epoch=1"), synthetic, ckpt_path=resume, weights_only=True)
+        return torch.load(folder / "end.ckpt", weights_only=True)
+
+    whole = end(tmp_path / "whole")
+    for batch in (3, 5, 7):  # of five in each epoch
+        ours = end(tmp_path / f"from{batch}", tmp_path / f"whole/{batch}.ckpt")
+        for part in ("state_dict", "current_model_state"):
+            differing = [name for name, value in whole[part].items() if not torch.equal(value, ours[part][name])]
+            assert differing == [], f"{part}, from batch {batch}"
+        assert ours["lr_schedulers"] == whole["lr_schedulers"]
+
+
+def test_a_training_may_have_no_last_epoch(build_model: Build, synthetic: SyntheticDataModule) -> None:
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            trainer.should_stop = trainer.fit_loop.epoch_loop.batch_progress.total.ready == 7
+
+    vae = build_model("vae", "model.adversarial_epoch=1", "model.scheduler.warmup_steps=0")
+    trainer = pl.Trainer(
+        max_epochs=-1,
+        accelerator="cpu",
+        callbacks=[StepSeeds(seed=0), Stop()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(vae, synthetic)
+
+    assert trainer.lr_scheduler_configs[1].scheduler.last_epoch == 2  # of the decoder, in two batches
+    rates = [group["lr"] for optimizer in trainer.optimizers[1:] for group in optimizer.param_groups]
+    assert rates == [schedule.scheduler.base_lrs[0] for schedule in trainer.lr_scheduler_configs[1:]]  # the peaks
 
 
 def test_without_a_weight_there_are_no_features(build_model: Build, synthetic: SyntheticDataModule) -> None:

@@ -1078,7 +1078,7 @@ def test_kept_faces_that_do_not_come_can_be_asked_for_again(visit: Any) -> None:
     page.route(DRAWING, lambda route: route.fulfill(status=500))
     page.get_by_role("button", name="Add a face").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("alert")).to_contain_text("The pictures did not come.")
+    expect(dialog.get_by_role("alert")).to_contain_text("The pictures could not be loaded.")
     page.unroute(DRAWING)
     dialog.get_by_role("button", name="Try again").click()
     expect(dialog.locator(".picture.ready")).to_be_visible()
@@ -1092,7 +1092,7 @@ def test_what_fails_out_of_sight_is_said_in_sight(visit: Any) -> None:
     slider.scroll_into_view_if_needed()
     page.route(DRAWING, lambda route: route.fulfill(status=500, json={"detail": "the lamp is broken"}))
     slider.fill("1")
-    expect(page.locator("#notices")).to_contain_text("The pictures did not come. The lamp is broken.")
+    expect(page.locator("#notices")).to_contain_text("The pictures could not be loaded. The lamp is broken.")
 
 
 def test_a_notice_that_comes_again_stays_longer(visit: Any) -> None:

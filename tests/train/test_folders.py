@@ -1,5 +1,7 @@
 """Each run has a folder of its own."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,19 @@ def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path, monkeypatch: pyte
         pass
     with folders.holding(tmp_path, again=True) as folder:
         assert folder == tmp_path
+
+
+def test_what_killed_runs_left_behind_is_swept(tmp_path: Path) -> None:
+    left = [tmp_path / "a/checkpoints/.last.ckpt.0123abcd.unfinished", tmp_path / "b/.bundle.0123abcd.unfinished/part"]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (tmp_path / "b/config.yaml").touch()
+    for path in (left[0], left[1].parent):
+        os.utime(path, (0, time.time() - 10))
+
+    folders.sweep_all(tmp_path)
+
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
+        "b/config.yaml"
+    }

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 PACK = [sys.executable, str(Path(__file__).parents[2] / "scripts/train_val_split.py"), "faces"]
 TRAIN = [sys.executable, "-m", "face_generation.train", "experiment=demo", "data=packed", "data.batch_size=16"]
 TRAIN += ["trainer.max_epochs=2", "trainer.precision=32-true", "trainer.accelerator=cpu", "logger=none"]
-TRAIN += ["model.encoder.channels=[8,8,8,8]", "model.decoder.channels=[8,8,8,8,8]", "callbacks.last.every_n_batches=1"]
+TRAIN += ["model.encoder.channels=[8,8,8,8]", "model.decoder.channels=[8,8,8,8,8]"]
+TRAIN += ["model.discriminator.channels=[8,8]", "model.adversarial_epoch=1"]  # the discriminator joins in the middle
+TRAIN += ["callbacks.last.every_n_batches=1"]
 EXPORT = [sys.executable, "-m", "face_generation.export", "ckpt=whole/checkpoints/final.ckpt"]
 
 

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from pytorch_lightning.loggers import Logger, MLFlowLogger
 
 from face_generation.command import configs_folder
-from face_generation.train.loggers import end, log_file, log_picture, register
+from face_generation.errors import UserError
+from face_generation.train.loggers import begin, end, log_file, log_picture, register
 
 PICTURE = np.full((4, 6, 3), [255, 0, 0], dtype=np.uint8)
 
@@ -69,6 +70,28 @@ def test_wandb_takes_pictures_and_files(
     (files,) = (tmp_path / "run/wandb").glob("offline-run-*/files")
     assert (files / "note.txt").read_text() == "hello"
     assert len(list((files / "media/images").glob("samples_*.png"))) == 1
+
+
+def test_wandb_without_an_account_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    wandb.teardown()  # forgets that a run was offline
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):  # Lightning sets the second then
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("HOME", "WANDB_CONFIG_DIR"):  # where keys are kept
+        monkeypatch.setenv(variable, str(tmp_path))
+
+    with pytest.raises(UserError, match="Weights & Biases cannot be used .*; log in with: wandb login; or set"):
+        begin(configured("wandb")["wandb"], {"seed": 1})
+
+
+def test_mlflows_own_settings_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.org")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "noses")
+    with initialize_config_dir(str(configs_folder()), version_base="1.3"):
+        logger = compose("train", ["name=small", "run_dir=run"]).logger.mlflow
+
+    assert (logger.tracking_uri, logger.experiment_name) == ("http://mlflow.example.org", "noses")
 
 
 def test_lightnings_mlflow_logger_takes_pictures_and_files(

@@ -47,6 +47,7 @@ SMALL_DCGAN = [
     "logger=none",
     "measure_edits=false",
 ]
+ENDS = [signal.SIGTERM, signal.SIGHUP]  # other ways to end a process: `kill`, and a terminal that closes
 SHORT = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none", "measure_edits=false", "data.num_workers=0"]
 SMALL_PRIOR = ["model.network.width=16", "model.network.depth=1", "data.batch_size=8"]
 Train = Callable[..., subprocess.CompletedProcess[str]]
@@ -271,8 +272,10 @@ def test_two_processes_train_together(workspace: Path) -> None:
         (["ckpt_path=whole/checkpoints/final.ckpt"], "without its state"),
         (["model.optimizer.adamw_lr=1e30", "model.clip=1e30"], "the loss is"),
         (["trainer.max_epochs=abc"], "trainer.max_epochs=abc; give a whole number"),
-        (["trainer.precision=17"], "error: trainer: Precision 17 is invalid"),
-        (["trainer.gradient_clip_val=1.0"], "a VAE steps its two optimizers by itself"),
+        (["trainer.max_time=abc"], "error: trainer: "),
+        (["trainer.gradient_clip_val=1.0"], "a VAE steps its optimizers by itself"),
+        (["model.optimizer._target_=torch.optim.SGD"], "SGD.__init__() got an unexpected keyword argument 'adamw_lr'"),
+        (["callbacks=early_stopping", "monitor=val/los", "trainer.max_epochs=1"], "conditioned on metric `val/los`"),
         (["start=nowhere"], "no finished training in nowhere"),
         (["start=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
         (["start=whole/checkpoints/final.ckpt", "model.encoder.latent_channels=4"], "of another architecture"),
@@ -298,7 +301,8 @@ def test_what_could_not_start_leaves_nothing(mistake: str, workspace: Path, tmp_
 
 
 def test_a_dry_run_logs_exports_and_keeps_nothing(workspace: Path, tmp_path: Path, train: Train) -> None:
-    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "trainer.fast_dev_run=true")
+    devices = "+callbacks.devices._target_=pytorch_lightning.callbacks.DeviceStatsMonitor"  # which wants a logger
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "trainer.fast_dev_run=true", devices)
 
     assert list(tmp_path.iterdir()) == []
     assert done.stdout.endswith("dry run: all of it works; nothing was logged, exported or kept\n")
@@ -306,7 +310,9 @@ def test_a_dry_run_logs_exports_and_keeps_nothing(workspace: Path, tmp_path: Pat
 
 def test_lightnings_switches_and_several_loggers(workspace: Path, tmp_path: Path, train: Train) -> None:
     options = [
+        "model.clip={_target_:builtins.float,_args_:[1.0]}",  # made by something that is neither ours nor torch's
         "callbacks=early_stopping",
+        "+callbacks.devices._target_=pytorch_lightning.callbacks.DeviceStatsMonitor",
         "trainer.overfit_batches=2",
         "trainer.profiler=simple",
         "measure_edits=false",
@@ -324,15 +330,19 @@ def test_lightnings_switches_and_several_loggers(workspace: Path, tmp_path: Path
     assert "Profiler Report" in done.stdout + done.stderr
 
 
-def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
-    options = [*SMALL, "trainer.max_epochs=1000", "runs_dir=stopped runs"]
-    process = subprocess.Popen(command(*options), cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+@pytest.mark.parametrize("number", [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.slow) for each in ENDS)])
+def test_a_stopped_run_says_how_to_go_on(
+    workspace: Path, tmp_path: Path, empty_store: Path, number: signal.Signals
+) -> None:
+    shutil.copy(empty_store, tmp_path)
+    options = [*SMALL, f"data.folder={workspace}/splits", "trainer.max_epochs=1000", "runs_dir=stopped runs"]
+    process = subprocess.Popen(command(*options), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not list(workspace.glob("stopped runs/*/checkpoints/last.ckpt")):
+    while not list(tmp_path.glob("stopped runs/*/checkpoints/last.ckpt")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, printed = process.communicate(timeout=100)
 
     assert process.returncode == 130
@@ -340,9 +350,20 @@ def test_ctrl_c_ends_the_run_and_says_how_to_go_on(workspace: Path) -> None:
     before, typed = line.split("python -m face_generation.train ")
     assert before == "interrupted; go on with: "
     assert shlex.split(typed) == [*options[:-1], "runs_dir='stopped runs'", "ckpt_path=last"]
-    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
     assert stopped.info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_a_push_that_fails_leaves_a_finished_run(workspace: Path, tmp_path: Path, train: Train) -> None:
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "trainer.max_epochs=1", "push=true")
+
+    assert done.returncode == 2
+    assert "checkpoints is here and whole, but DVC did not push it (" in done.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
+    assert run.info.status == "FINISHED"
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def check_rate(rates: Rates, scope: Scope) -> None:
 
 def _is_work(scope: Scope) -> bool:
     if scope["method"] == "GET" and any(name == b"if-none-match" for name, _ in scope["headers"]):
-        return False  # it may be answered without drawing; if not, `cancellation.run` checks the rate
+        return False  # it may be answered without drawing; otherwise `cancellation.run` checks the rate
     return DRAWING.match(scope["path"], len(scope["root_path"])) is not None
 
 
@@ -110,7 +110,7 @@ class BodyLimits:
 
         async def send_noting(message: Message) -> None:
             nonlocal read
-            if message["type"] == "http.response.start":  # what follows takes as long as the client likes
+            if message["type"] == "http.response.start":  # the client decides how long the rest takes
                 self.held -= read
                 read = 0
             await send(message)

@@ -16,9 +16,9 @@ from face_generation.serve.middleware.rates import KEY
 from face_generation.serve.prometheus import Metrics
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-PIECE = 65_536  # bytes of a body that are sent at a time; the rest waits in one copy until the client has read these
+PIECE = 65_536  # bytes of a body that are sent at a time; one copy of the rest waits until the client has read them
 CLIENT_GONE = 499  # logged as nginx does, but never sent
-NOT_KEPT = (b"cache-control", b"no-store")  # of answers that say nothing else
+NOT_KEPT = (b"cache-control", b"no-store")  # of answers that have no other rule
 LONGEST_PATH = 200  # characters of a path in the log
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class Requests:
             for at in range(0, max(1, len(body)), PIECE):
                 more = message.get("more_body", False) or at + PIECE < len(body)
                 answered = not more
-                if len(body) > PIECE:  # the time for an answer is that for its work, and for each piece to be read
+                if len(body) > PIECE:  # the timeout holds for the work, and again for each piece
                     deadline.reschedule(asyncio.get_running_loop().time() + self.timeout)
                 await send({**message, "body": body[at : at + PIECE], "more_body": more})
 

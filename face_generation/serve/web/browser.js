@@ -26,7 +26,7 @@ export function inBrowser(onProgress) {
   if (keeper) navigator.serviceWorker?.register(keeper).catch((error) => console.info("the page is not kept:", error));
 
   let software = "";
-  /** @param {Bundle} bundle @param {Face} [face] What a picture says of itself. */
+  /** What a picture says about itself. @param {Bundle} bundle @param {Face} [face] */
   const origin = (bundle, face) => ({ software, recipe: recipeOf(bundle, face) });
 
   /** @param {Bundle} bundle @param {Face} face @param {{first?: boolean, signal?: AbortSignal}} options */
@@ -44,7 +44,7 @@ export function inBrowser(onProgress) {
     card: async (bundle) => {
       const answer = await fetch(`bundles/${bundle.name}/README.md`).catch(() => undefined);
       if (answer?.ok) return answer.text();
-      throw new Problem(answer?.status ?? 500, "the card did not come; check the connection and try again");
+      throw new Problem(answer?.status ?? 500, "the card could not be loaded; check the connection and try again");
     },
     draw: (bundle, face, { as, signal }) => draw(bundle, face, { first: as !== "tile", signal }),
     drawAll: (bundle, faces, { signal } = {}) => Promise.all(faces.map((face) => draw(bundle, face, { signal }))),

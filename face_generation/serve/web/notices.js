@@ -21,18 +21,18 @@ export function setUp() {
   for (const event of ["resize", "scroll"]) window.visualViewport?.addEventListener(event, lift);
 }
 
-/** Keeps notices above a keyboard on the screen, which covers the page's lower part without making it smaller. */
+/** Keeps notices above an on-screen keyboard, which covers the lower part of the page but does not make it smaller. */
 function lift() {
   if (!window.visualViewport) return;
   const { height, offsetTop } = window.visualViewport;
   byId("notices").style.setProperty("--covered", `${Math.max(0, innerHeight - height - offsetTop)}px`);
 }
 
-/** @type {WeakMap<Element, number>} When notices go. */
+/** @type {WeakMap<Element, number>} The timers that remove notices. */
 const ends = new WeakMap();
 
 /**
- * Shows a sentence for some seconds. They begin anew if it is already shown. Screen readers read it out.
+ * Shows a sentence for some seconds. If it is already there, the seconds begin again. Screen readers read it out.
  * @param {string} text
  */
 export function notice(text, seconds = 6) {
@@ -46,8 +46,9 @@ export function notice(text, seconds = 6) {
 }
 
 /**
+ * Removes a notice after some seconds. If the page is hidden then, the seconds begin again when it is shown.
  * @param {Element} line
- * @param {number} seconds In which the page can be seen.
+ * @param {number} seconds
  */
 function endAfter(line, seconds) {
   clearTimeout(ends.get(line));

@@ -1,18 +1,18 @@
-// Says in pictures that a network drew them, and how: in the form of `generator/origin.py`, which reads it back.
+// Writes into pictures that a network drew them, and how. The format is that of `generator/origin.py`, which reads it.
 
 /**
  * @typedef {import("./state.js").Face} Face
  *
- * What a picture says of itself; the recipe is JSON.
+ * What a picture says about itself. The recipe is JSON.
  * @typedef {{software: string, recipe: string}} Origin
  */
 
 const SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
 
 /**
- * How a face was drawn. Of one that may come from a photo it only names the bundle.
+ * How a face was drawn. If the face may come from a photo, only the bundle is named.
  * @param {{name: string, version: string, truncation: number}} bundle
- * @param {Face} [face] None is said of an animation.
+ * @param {Face} [face] Undefined for an animation.
  */
 export function recipeOf({ name, version, truncation }, face) {
   /** @type {Object<string, unknown>} */
@@ -26,7 +26,7 @@ export function recipeOf({ name, version, truncation }, face) {
     Object.assign(said, { mode: "sample", seed, truncation: face.truncation ?? truncation, attributes, edits });
     if (toward !== undefined) Object.assign(said, { toward, amount });
   }
-  // A PNG's text has no other letters.
+  // The text of a PNG may only have these letters.
   return JSON.stringify(said).replace(
     /[^ -~]/g,
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -11,7 +11,7 @@ const [DEPTH, RGB] = [8, 2];
 /**
  * @param {Uint8Array} pixels RGB, row by row.
  * @param {number} width
- * @param {Origin} [origin] What the file says of the picture.
+ * @param {Origin} [origin] What the file says about the picture.
  * @returns {Promise<Blob>}
  */
 export async function encodePng(pixels, width, origin) {

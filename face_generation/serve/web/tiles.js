@@ -69,7 +69,7 @@ export class Complaint {
     this.line.hidden = true;
   }
 
-  /** Whether it is on the screen, and no dialog lies over it. */
+  /** Whether the line is on the screen, and no dialog covers it. */
   #isInSight() {
     const { top, bottom } = this.line.getBoundingClientRect();
     const dialog = byId("messages").closest("dialog"); // the uppermost one

@@ -136,8 +136,9 @@ async function reconstruct(find) {
 }
 
 /**
+ * Asks for the latents of a photo, and shows its face.
  * @param {Blob|Promise<Blob>} picture
- * @param {boolean} find
+ * @param {boolean} find As for `reconstruct`.
  */
 async function send(picture, find) {
   if (!bundle) return;

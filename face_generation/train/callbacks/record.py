@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from face_generation.files import writing
 from face_generation.train.folders import CONFIG
-from face_generation.train.loggers import log_file, log_split
+from face_generation.train.loggers import begin, log_file, log_split
 
 
 class RecordRun(pl.Callback):
@@ -39,10 +39,11 @@ class RecordRun(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
+        for logger in trainer.loggers:  # first, because one that cannot be used ends the run
+            begin(logger, self.settings | self.changed)
         with writing(self.folder / CONFIG) as file:
             file.write(OmegaConf.to_yaml(self.settings).encode())
         for logger in trainer.loggers:
-            logger.log_hyperparams(self.settings | self.changed)
             log_file(logger, self.folder / CONFIG)
             for split in self.splits:
                 log_split(logger, *split)

@@ -1,15 +1,17 @@
 """Resumes a training whose options have changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import WeightAveraging
 
 from face_generation.errors import UserError
 
 SHAPING = ("data", "model", "trainer", "callbacks", "seed")  # the options that shape weights
 PLACES = "dirpath"  # an option that says where to write, which shapes no weights
-OPTIMIZER = "optimizer._target_"
+KINDS = ("optimizer._target_", "scheduler._target_")  # options that a checkpoint has the state of
+WEIGHTS = "current_model_state"  # of a checkpoint: those that the optimizer moves, where `state_dict` is their average
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -19,10 +21,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     Raises:
         UserError: A changed option cannot be applied.
     """
-    old, new = dict(_flat(before)), dict(_flat(now))
-    changed = {name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]}
+    changed: dict[str, tuple[Any, Any]] = {}
+    for name in SHAPING:
+        if name in before and name in now:
+            changed |= _differences(before[name], now[name], name)
     for name, (was, becomes) in changed.items():
-        if name.endswith(OPTIMIZER):
+        if name.endswith(KINDS):
             raise UserError(
                 f"{name} cannot become {becomes} when a training goes on, because the checkpoint has the state of "
                 f"a {was}; begin a new one with its weights: start=… in place of ckpt_path"
@@ -30,14 +34,14 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     return changed
 
 
-def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in options.items():
-        if (not prefix and name not in SHAPING) or name == PLACES:
-            continue
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _differences(before: Any, now: Any, path: str) -> dict[str, tuple[Any, Any]]:
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return {path: (before, now)} if before != now else {}
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in before:
+        if name in now and name != PLACES:
+            found |= _differences(before[name], now[name], f"{path}.{name}")
+    return found
 
 
 class ApplyOptions(pl.Callback):
@@ -54,6 +58,9 @@ class ApplyOptions(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        averaged = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if WEIGHTS in checkpoint and not averaged:  # the average was switched off, so the weights go on without it
+            pl_module.load_state_dict(checkpoint[WEIGHTS])
         loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader") or [{}]
         self._batches = loaders[0].get("batches")
 
