@@ -62,7 +62,8 @@ def read_photo(
         data: The file.
         size: Pixels, both sides.
         formats: Pillow's names of the formats that a stranger's file may have, such as `UPLOADS`. Some of them are
-            decoded apart (see `apart`). `None` is for one's own files, and allows all that Pillow decodes.
+            decoded in a separate process (see `apart`). `None` is for one's own files, and allows all that Pillow
+            decodes.
         room: The memory that photos share while they are decoded. A photo that needs more than all of it is refused.
         align: Whether to find the face. Otherwise the square in the middle of the upright photo is taken.
         eyes: Where the eyes are. If they are given, no face is looked for.

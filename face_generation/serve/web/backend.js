@@ -48,7 +48,7 @@
  * @property {(bundle: Bundle, photo: Blob, options: {find: boolean}) =>
  *   Promise<{latents: number[], original: Blob}>} reconstruct Redraws a photo. With `find`, the face in it is found.
  *   Otherwise the photo is already the square around a face. `original` is that square.
- * @property {(file: File) => boolean} reads Tells whether it finds faces in a photo that the browser cannot show.
+ * @property {(file: File) => boolean} reads Says whether it can find the face in a photo that the browser cannot show.
  * @property {(bundle: Bundle, face: Face) => {title: string, text: string}[]} recipes Tells how to draw a face without
  *   the page.
  * @property {(bundle: Bundle, face: Face) => string|undefined} preview Gives an address that leads to the face. Web

@@ -1,5 +1,5 @@
 // Writes an animation as a GIF that loops. Each picture has its own 256 colours, chosen by median cut (Heckbert 1982).
-// The service has one table of colours for all pictures, and dithers them.
+// The service gives all pictures of a GIF the same colours, and has to dither them.
 
 import { packet } from "./origin.js";
 
@@ -17,7 +17,7 @@ const END_OF_XMP = [1, ...Array.from({ length: 256 }, (_, i) => 255 - i), 0]; //
 /**
  * @param {Picture[]} pictures Of one size.
  * @param {number} milliseconds How long each is shown.
- * @param {import("./origin.js").Origin} origin What the file says of them.
+ * @param {import("./origin.js").Origin} origin What the file says about its pictures.
  * @returns {Blob}
  */
 export function encodeGif(pictures, milliseconds, origin) {

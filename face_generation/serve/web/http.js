@@ -33,7 +33,7 @@ const PATIENCE = new Map([
 ]);
 const FIRST_WAIT = 0.5; // seconds; each further wait is twice as long
 const LONGEST_WAIT = 15;
-const LONGEST_ANSWER = 120; // seconds until a server that says nothing counts as one that does not answer
+const LONGEST_ANSWER = 120; // seconds; a server that sends nothing for so long does not answer
 const AWAY_WAITS = [5, 60]; // seconds until a server that does not answer is asked again: at first, and at most
 const TILES_AT_ONCE = 5; // browsers open six connections to a host, so one is left for a slider that is being moved
 const STARTS_KEPT = 16; // faces whose latents are kept

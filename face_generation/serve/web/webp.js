@@ -7,13 +7,13 @@ import { packet } from "./origin.js";
 
 const QUALITY = 0.9;
 const PICTURES = ["VP8 ", "VP8L"]; // names of chunks
-const [ANIMATION, XMP] = [2, 4]; // flags: the file is an animation; it has XMP
-const REPLACES = 2; // flag: a picture is not blended with the one before
+const [ANIMATION, XMP] = [2, 4]; // flags of the file
+const REPLACES = 2; // the flag of a picture that is not blended with the one before
 
 /**
  * @param {Picture[]} pictures Of one size.
  * @param {number} milliseconds How long each is shown.
- * @param {import("./origin.js").Origin} origin What the file says of them.
+ * @param {import("./origin.js").Origin} origin What the file says about its pictures.
  * @returns {Promise<Blob>}
  * @throws {Problem} The browser cannot make WebP.
  */
