@@ -226,6 +226,14 @@ def train() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def no_tracking_uri() -> Iterator[None]:
+    """Forgets the store that a test gave MLflow, which keeps it for the whole process."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's store without runs, to copy, because MLflow takes seconds to make one."""

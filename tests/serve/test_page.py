@@ -757,7 +757,8 @@ def test_copies_the_link(visit: Any) -> None:
     html = httpx.get(link).text
     preview = re.search('property="og:image" content="([^"]+)"', html)[1]
     picture = Image.open(io.BytesIO(httpx.get(preview).content))
-    assert np.array_equal(picture, Generator.load("vae").sample(1, 1, edits={"smiling": 1.5})[0])
+    face = Generator.load("vae").sample(1, 1, edits={"smiling": 1.5})[0]
+    assert np.abs(np.asarray(picture.resize((150, 150)), dtype=int) - face).mean() < 3
 
     shown = pixels(portrait(page))
     page.goto(link)
