@@ -47,14 +47,6 @@ export class Loader {
     );
   }
 
-  /**
-   * Whether the browser has kept a file from an earlier visit.
-   * @param {string} path
-   */
-  async keeps(path) {
-    return Boolean(await (await this.kept)?.match(this.address(path)));
-  }
-
   /** @param {string} path */
   async text(path) {
     return new TextDecoder().decode(await this.bring(path));

@@ -99,9 +99,8 @@ async function detecting() {
 /** Starts ONNX Runtime, with as many threads as the browser allows the page. */
 function started() {
   runtime ??= (async () => {
-    const again = await loader.keeps(WASM);
     const [wasm, module] = await Promise.all([loader.bring(WASM), import(loader.root + SCRIPT)]);
-    if (again) held.push(await compiled(loader.address(WASM)));
+    held.push(await compiled(loader.address(WASM)));
     const { env } = /** @type {Runtime} */ (module);
     env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     env.wasm.wasmBinary = wasm.buffer;
