@@ -26,7 +26,7 @@ const MOST_THREADS = 4; // more threads do not make networks of this size faster
 let loader;
 /** @type {Promise<Runtime>|undefined} */
 let runtime;
-/** @type {(WebAssembly.Module|undefined)[]} Code that the browser has compiled before. It only has to exist. */
+/** @type {(WebAssembly.Module|undefined)[]} The code of ONNX Runtime. It only has to be there, see `compiled`. */
 const held = [];
 /** @type {Promise<import("./generator.js").Session>|undefined} */
 let detector;
@@ -111,9 +111,10 @@ function started() {
 }
 
 /**
- * The code that the browser compiled from a file on an earlier visit; undefined if it has none. The browser keeps the
- * code with its own copy of the file. While this module exists, V8 reuses its code whenever the same bytes are
- * compiled. Other engines would compile them twice, so only browsers with V8 do this. Only they have `userAgentData`.
+ * The code of a file. Chromium keeps it beside its own copy of the file, from the first visit on, because it is compiled
+ * from a response here. While this module is there, V8 uses its code for whoever compiles the same bytes. Other engines
+ * would compile them twice, so only browsers with V8 are asked, which alone have `userAgentData`. The result is undefined
+ * if the browser has no copy.
  * @param {string} address
  */
 async function compiled(address) {
