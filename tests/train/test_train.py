@@ -112,7 +112,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace: Path, run: Path, tr
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     whole = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     ours = torch.load(found[0], weights_only=True)
-    # Of one optimizer in the first epoch, of two in the second.
+    # One optimizer steps in the first epoch, and two step in the second.
     assert ours["global_step"] == whole["global_step"] == 18
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(ours[part][name], value) for name, value in whole[part].items())
