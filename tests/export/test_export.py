@@ -278,10 +278,10 @@ def test_a_prior_draws_with_a_decoder_that_learned_on(
     later = copy.deepcopy(vae)
     later.decoder.to_rgb.weight.data.mul_(2)
     its = export_bundle(later, tmp_path / "later", "later", described)
-    whence = provenance("prior", **latents.shapes | {"attributes": []})
-    model = checkpoint.build(whence)
+    its_prior = provenance("prior", **latents.shapes | {"attributes": []})
+    model = checkpoint.build(its_prior)
     model.resample(autoencoder=str(its.folder))
-    ours = export_bundle(model, tmp_path / "prior", "prior", whence)
+    ours = export_bundle(model, tmp_path / "prior", "prior", its_prior)
 
     assert its.files["encoder.onnx"] == Bundle.load(bundle).files["encoder.onnx"]
     assert ours.files["decoder.onnx"] == its.files["decoder.onnx"] != Bundle.load(bundle).files["decoder.onnx"]
