@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from face_generation.serve.problems import Problem, documented
+from face_generation.serve.problems import documented
 from face_generation.serve.schemas import Health
 
 router = APIRouter(tags=["operation"])
@@ -17,9 +17,11 @@ async def health() -> Health:
 
 @router.get("/ready", summary="Is it ready?", responses=documented(503))
 async def ready(request: Request) -> Health:
-    """All bundles have drawn a face, and the service is not stopping, so it can take requests."""
-    if request.app.state.service.workers.stopping:
-        raise Problem(503, "the service is stopping; ask another one", {"Retry-After": "1"}, kind="stopping")
+    """All bundles have drawn a face, and a request for another one would be accepted: the service is not stopping, and
+    its queue has room."""
+    workers = request.app.state.service.workers
+    if not workers.room:
+        raise workers.refusal(1)
     return Health(status="ready")
 
 

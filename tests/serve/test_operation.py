@@ -92,10 +92,15 @@ def test_a_full_queue_still_answers_what_needs_no_drawing(serving: Callable[...,
                 for _ in range(10):
                     assert server.http.get(face, headers=known).status_code == 304
                     assert server.http.get("/health").status_code == 200
+                full: list[httpx.Response] = []
+                wait_until(lambda: (full.append(server.http.get("/ready")) or full[-1].status_code) == 503)
+                assert full[-1].json()["type"].endswith("/problems/busy")
+                assert int(full[-1].headers["retry-after"]) >= 1
             finally:
                 done.set()
         for client in busy:
             client.result()
+        wait_until(lambda: server.http.get("/ready").status_code == 200)
 
 
 def test_what_takes_too_long_is_given_up(serving: Callable[..., Any], tmp_path: Path) -> None:

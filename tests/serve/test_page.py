@@ -26,7 +26,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from face_generation.data.synthetic import Face, draw_face
-from face_generation.generator import Bundle, Generator
+from face_generation.generator import Bundle, Generator, origin
 from face_generation.generator.latents import slerp
 from face_generation.generator.photos import read_photo
 
@@ -345,6 +345,48 @@ def test_morphs_and_saves_the_animation(visit_either: Any) -> None:
         assert animation.size == (SIZE, SIZE)
         assert animation.n_frames > 40
         assert animation.info["loop"] == 0
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm"])
+def test_a_recorded_video_says_what_drew_it(visit: Any, kind: str) -> None:
+    page = visit("#told/42?toward=45")
+    page.add_init_script(f"MediaRecorder.isTypeSupported = (type) => type.includes('{kind}')")
+    page.reload()
+    portrait(page)
+    page.get_by_role("tab", name="Morph").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile(f"^Save {kind}$", re.IGNORECASE)).click()
+    video = Path(download.value.path()).read_bytes()
+
+    assert download.value.suggested_filename == f"face-42-to-45.{kind}"
+    assert origin.read(video)["bundle"] == "told"
+    assert origin.SYNTHETIC.encode() in video
+    assert end_of_last_part(video, kind) == len(video)
+    page.goto("about:blank")  # whose policy allows it to be shown
+    seconds, width = page.evaluate(
+        """(source) => new Promise((resolve, reject) => {
+            const video = Object.assign(document.createElement("video"), { src: source });
+            video.onloadeddata = () => resolve([video.duration, video.videoWidth]);
+            video.onerror = () => reject(video.error.message);
+        })""",
+        f"data:video/{kind};base64,{b64encode(video).decode()}",
+    )
+    assert seconds == pytest.approx(4, abs=0.5)
+    assert width == 600
+
+
+def end_of_last_part(video: bytes, kind: str) -> int:
+    """Where the last box of an MP4 or the segment of a WebM ends, by the sizes that they begin with."""
+    at = 0
+    if kind == "mp4":
+        while at < len(video):
+            at += int.from_bytes(video[at : at + 4])
+        return at
+    for _ in ("header", "segment"):
+        first = video[at + 4]
+        length = 9 - first.bit_length()
+        at += 4 + length + int.from_bytes(video[at + 4 : at + 4 + length]) - (1 << 7 * length)
+    return at
 
 
 def test_morphs_toward_any_face_that_was_kept(visit: Any) -> None:

@@ -3,6 +3,7 @@
 import { backend } from "./backend.js";
 import { buttonById, byId, imageById, inputById, make, onClick, save, setRange, showPicture } from "./dom.js";
 import { notice, tell } from "./notices.js";
+import { recipeOf } from "./origin.js";
 import { pick } from "./picker.js";
 import { asking, randomSeed, sameAsking } from "./state.js";
 import { Complaint, empty, fill } from "./tiles.js";
@@ -272,10 +273,9 @@ async function saveVideo() {
   button.disabled = true;
   notice("Recording the video.", 2 * SECONDS);
   try {
-    save(
-      await record([...frames, ...frames.slice(1, -1).reverse()], 2 * SECONDS),
-      `${animationName()}.${VIDEO.suffix}`,
-    );
+    const thereAndBack = [...frames, ...frames.slice(1, -1).reverse()];
+    const origin = { software: "face-generation", recipe: recipeOf(now.bundle) };
+    save(await record(thereAndBack, 2 * SECONDS, origin), `${animationName()}.${VIDEO.suffix}`);
   } catch (error) {
     tell(error);
   } finally {

@@ -1,5 +1,7 @@
 // Records pictures as a video, if the browser can do so.
 
+import { marked } from "./marking.js";
+
 const KINDS = [
   { type: "video/mp4;codecs=avc1.42E01E", suffix: "mp4", label: "MP4" },
   { type: "video/webm;codecs=vp9", suffix: "webm", label: "WebM" },
@@ -15,9 +17,10 @@ export const VIDEO = KINDS.find(({ type }) => globalThis.MediaRecorder?.isTypeSu
  * Records a video. It takes as long as the video lasts.
  * @param {Blob[]} pictures
  * @param {number} seconds
+ * @param {import("./origin.js").Origin} origin What the file says about its pictures.
  * @returns {Promise<Blob>}
  */
-export async function record(pictures, seconds) {
+export async function record(pictures, seconds, origin) {
   const frames = await Promise.all(pictures.map((picture) => createImageBitmap(picture)));
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIDE;
@@ -51,5 +54,5 @@ export async function record(pictures, seconds) {
   });
   recorder.stop();
   await stopped;
-  return new Blob(parts, { type: VIDEO.type });
+  return marked(new Blob(parts, { type: VIDEO.type }), origin);
 }
