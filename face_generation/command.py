@@ -1,4 +1,4 @@
-"""Turns a function of a configuration into a command: `python -m face_generation.train model.latent_dim=64`."""
+"""Turns a function of a configuration into a command: `python -m face_generation.train trainer.max_epochs=3`."""
 
 import os
 import re

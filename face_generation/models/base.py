@@ -18,7 +18,7 @@ class FaceModel(pl.LightningModule):
 
     latent_shape: tuple[int, ...]  # channels, height and width; only the length if latents are plain vectors
     attributes: Sequence[str] = ()  # names of the attributes that `to_latents` can be told, in order
-    losses: Sequence[str] = ()  # networks and statistics that the loss uses, by the names that metrics give them
+    losses: Sequence[str] = ()  # networks and statistics that the loss uses; metrics use the same names
 
     def preview(self, normal: Tensor, batch: Any) -> dict[str, Tensor]:
         """Draws pictures to look at during training.

@@ -56,7 +56,7 @@ class VAE(AdversarialModel):
         pixel_weight, feature_weight, kl_weight: Weights of the losses, which are all in nats.
         adversarial_weight: Weight of the discriminator's loss beside the other losses' nats per value. It is constant,
             unlike the adaptive weight of VQGAN, which pulls hardest when the discriminator knows least.
-        adversarial_epoch: First epoch with the discriminator, and without training of the encoder.
+        adversarial_epoch: First epoch, counted from 0, in which the discriminator trains and the encoder does not.
         noise: Largest standard deviation of the noise on decoded latents, relative to that of the latents. A decoder
             that has learned with noise forgives a prior's small errors (Zheng et al. 2025).
         clip: Largest norm of the gradients of encoder and decoder. Longer gradients are shortened.
