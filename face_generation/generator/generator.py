@@ -83,7 +83,7 @@ class Generator:
                 0 all seeds give one good face. `None` is the bundle's default.
             edits: Strengths by name of a direction, such as {"smiling": 1.5}, by which latents are moved at the end.
             attributes: What faces should have (1 or true) or lack (-1 or false), by name, such as {"smiling": 1,
-                "male": -1}. The other attributes are those of a training face that the seed draws.
+                "male": -1}. The other attributes are those of a training face that the seed chooses.
 
         Returns:
             Latents, float32 N×latent_dim.
