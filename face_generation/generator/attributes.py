@@ -73,8 +73,8 @@ class Attributes:
     def said(self, asked: Asked, random: np.random.RandomState | None) -> NDArray[np.int8]:
         """What the prior is told of one face: K values 1, -1, or 0 for nothing.
 
-        Attributes that are not in `asked` come from a training face, which `random` chooses among those that have all of
-        `asked`. They stay 0 if there is no such face or `random` is None.
+        Attributes that are not in `asked` come from a training face, which `random` chooses among those that have all
+        of `asked`. They stay 0 if there is no such face or `random` is None.
 
         Raises:
             UserError: One of the errors of `check`.

@@ -37,8 +37,6 @@ TURNS = {  # by EXIF's orientation
 }
 ORIENTATION = 0x0112  # EXIF's tag
 
-Decoded = tuple[Image.Image, Image.Transpose | None]
-
 
 class TooLarge(Exception):
     """A photo needs more memory than its room has, or has too many pixels. The message says which."""

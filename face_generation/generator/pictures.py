@@ -22,6 +22,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 ANIMATIONS: dict[str, dict[str, Any]] = {"webp": FORMATS["webp"], "gif": {"format": "GIF"}}
 SAMPLED = 8  # how many frames of an animation its palette is chosen from
 GAP = 2  # white pixels between the pictures of a grid
+LETTERS = 16  # height of the names beside a grid, in pixels
 MAX_GRID = 1024  # pictures; WebP takes minutes and gigabytes for many more
 
 
@@ -85,12 +86,10 @@ def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None
     return canvas
 
 
-def labelled(
-    picture: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str], size: int = 16
-) -> NDArray[np.uint8]:
-    """Adds a name beside each row of a grid and above each column, in letters of `size` pixels."""
-    font = ImageFont.load_default(size)
-    left, top = round(max(map(font.getlength, rows))) + size, 2 * size
+def labelled(picture: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str]) -> NDArray[np.uint8]:
+    """Adds a name beside each row of a grid, uint8 RGB H×W×3, and above each column."""
+    font = ImageFont.load_default(LETTERS)
+    left, top = round(max(map(font.getlength, rows))) + LETTERS, 2 * LETTERS
     height, width, _ = picture.shape
     canvas = Image.new("RGB", (left + width, top + height), "white")
     canvas.paste(Image.fromarray(picture), (left, top))
@@ -98,5 +97,5 @@ def labelled(
     for i, name in enumerate(columns):
         pen.text((left + width * (i + 0.5) / len(columns), top / 2), name, "black", font, anchor="mm")
     for i, name in enumerate(rows):
-        pen.text((left - size / 2, top + height * (i + 0.5) / len(rows)), name, "black", font, anchor="rm")
+        pen.text((left - LETTERS / 2, top + height * (i + 0.5) / len(rows)), name, "black", font, anchor="rm")
     return np.asarray(canvas)

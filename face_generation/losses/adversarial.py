@@ -44,21 +44,20 @@ class GradientPenalty(nn.Module):
     Args:
         weight: γ. 0 switches the penalty off.
         interval: Steps between penalties. Each then counts `interval` times (lazy regularisation; Karras et al. 2020).
-        both: Penalise samples as well as photos.
     """
 
-    def __init__(self, weight: float, interval: int, both: bool = True) -> None:
+    def __init__(self, weight: float, interval: int) -> None:
         super().__init__()
         self.weight = weight
         self.interval = interval
-        self.both = both
 
     def due(self, step: int) -> bool:
+        """Whether the step with this number, counted from 0, has a penalty."""
         return self.weight > 0 and step % self.interval == 0
 
     def forward(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         """Photos and samples N×3×H×W → a scalar, in float32, because squares of bf16 gradients are mostly noise."""
-        images = torch.cat([real, fake]) if self.both else real
+        images = torch.cat([real, fake])
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float().requires_grad_()
             # A compiled network has no second derivative, so its plain `forward` is called.

@@ -93,7 +93,6 @@ def set_distance(
     a: NDArray[Any],
     b: NDArray[Any],
     seed: int,
-    resamples: int = HALVES,
     bounds: tuple[float, float] = (0.0, math.inf),
 ) -> Estimate:
     """A figure of two independent sets that repeated images would bias, with its interval from halves.
@@ -107,7 +106,7 @@ def set_distance(
         Gap: A set has fewer than 4 rows, or a value that is not finite.
     """
     check(a, b, least=4)
-    resampled = [statistic(a[rows_a], b[rows_b]) for rows_a, rows_b in halves(len(a), len(b), seed, resamples)]
+    resampled = [statistic(a[rows_a], b[rows_b]) for rows_a, rows_b in halves(len(a), len(b), seed)]
     return centred(statistic(a, b), resampled, bounds)
 
 

@@ -60,7 +60,7 @@ def nearest(faces: NDArray[np.floating], training: NDArray[np.floating]) -> Neig
     bootstrap.check(faces, training, least=1)
     distances, indices = np.empty(len(faces)), np.empty(len(faces), dtype=np.intp)
     done = 0
-    for block in distance_blocks(faces.astype(np.float64), training.astype(np.float64)):
+    for block in distance_blocks(faces, training):
         rows = slice(done, done + len(block))
         indices[rows] = block.argmin(axis=1)
         distances[rows] = block.min(axis=1)

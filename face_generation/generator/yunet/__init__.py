@@ -24,10 +24,6 @@ class Detection:
     box: NDArray[np.float32]  # left, top, right, bottom
     landmarks: NDArray[np.float32]  # 5×2: the eyes, the nose, the corners of the mouth; each pair from left to right
 
-    @property
-    def width(self) -> float:
-        return float(self.box[2] - self.box[0])
-
 
 def detect(image: NDArray[np.uint8], threshold: float) -> list[Detection]:
     """Finds the faces of an image, uint8 RGB H×W×3, that score at least `threshold`, the best first.

@@ -17,7 +17,7 @@ const AT_ONCE = 4; // faces that are drawn at the same time
  * @param {Bundle} bundle
  * @param {Face} face
  */
-export const fileName = (bundle, face) => `${bundle.name}-${face.seed ?? "face"}`;
+const fileName = (bundle, face) => `${bundle.name}-${face.seed ?? "face"}`;
 
 /**
  * Saves a face as a PNG with the exact pixels.

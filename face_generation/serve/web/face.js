@@ -108,7 +108,7 @@ export function leave() {
  * Opens a tab.
  * @param {Tab} name
  */
-export function openTab(name) {
+function openTab(name) {
   tab = name;
   for (const other of TABS) {
     byId(`tab-${other}`).setAttribute("aria-selected", String(other === name));
