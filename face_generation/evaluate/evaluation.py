@@ -64,22 +64,22 @@ def evaluate(config: DictConfig) -> None:
         splits = Path(config.splits).expanduser()
         yardstick = Yardstick(splits, reference, n, config.seed, config.truncation, weights, CACHE, temporary)
         drawn = [yardstick.draw(candidate) for candidate in found]  # first, because measuring may take hours
-        looked_at = {
+        drawn_sheets = {
             candidate.label: sheets.draw(candidate.generator, config.seed, config.truncation)
             for candidate in found
             if candidate.generator
         }
-        _write_sheets(output, looked_at)
+        _write_sheets(output, drawn_sheets)
         models = [yardstick.measure(*each) for each in zip(found, drawn, strict=True)]
-        floor = yardstick.floor()
-        _write_figures(output, [*models, floor])
+        real = yardstick.real()
+        _write_figures(output, [*models, real])
         command = shlex.join(["python", "-m", "face_generation.evaluate", *sys.argv[1:]])
         comparison = _comparison(yardstick, reference)
-        write_report(report, models, floor, looked_at, yardstick, comparison, command)
+        write_report(report, models, real, drawn_sheets, yardstick, comparison, command)
         if config.card:
-            _write_cards(models, floor, comparison, command)
-    columns = {column.label: column.figures for column in (*models, floor)}
-    print(table.as_text(table.rows(columns, floor.label), list(columns)))
+            _write_cards(models, real, comparison, command)
+    columns = {column.label: column.figures for column in (*models, real)}
+    print(table.as_text(table.rows(columns, real.label), list(columns)))
     for gap in table.gaps(columns):
         print(f"missing: {gap}")
     for model in models:
@@ -128,13 +128,13 @@ def _record_broken(found: Sequence[Candidate], config: DictConfig) -> None:
     )
 
 
-def _write_sheets(output: Path, looked_at: Mapping[str, Sequence[Sheet]]) -> None:
-    for label, drawn in looked_at.items():
+def _write_sheets(output: Path, drawn_sheets: Mapping[str, Sequence[Sheet]]) -> None:
+    for label, drawn in drawn_sheets.items():
         for sheet in drawn:
             sheet.write(output / "sheets" / f"{_file_name(label)}_truncation_{sheet.truncation:g}.jpg")
 
 
-def _write_cards(models: Sequence[Measured], floor: Measured, comparison: str, command: str) -> None:
+def _write_cards(models: Sequence[Measured], real: Measured, comparison: str, command: str) -> None:
     for model in models:
         assert model.candidate
         assert model.candidate.bundle
@@ -143,7 +143,7 @@ def _write_cards(models: Sequence[Measured], floor: Measured, comparison: str, c
             "command": command,
             "comparison": comparison,
             "figures": _rounded(model),
-            "real": _rounded(floor),
+            "real": _rounded(real),
         }
         counted = {"broken": bundle.evaluation["broken"]} if "broken" in bundle.evaluation else {}
         write_card(bundle.record(evaluation | counted))

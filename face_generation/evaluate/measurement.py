@@ -169,14 +169,14 @@ class Yardstick:
         memorised, neighbours = self._memorisation(samples)
         return Measured(label, drawn, figures | memorised, neighbours, reconstructions, candidate)
 
-    def floor(self) -> Measured:
+    def real(self) -> Measured:
         """Measures real faces: the stand-ins, as if they were samples. Detection and copies are measured on held-out
         faces; for copies, one half of them stands for samples and the other for held-out faces."""
         figures = self._distances(self._stand_ins) | self._qualities(self._stand_ins)
         figures |= _attempt(
             lambda: bootstrap.mean(recognition.detection(self.held_out.images), self.seed), recognition.DETECTION_RATE
         )
-        memorised, neighbours = self._floor_of_memorisation()
+        memorised, neighbours = self._memorisation_of_real()
         return Measured(REAL, self.held_out.images, figures | memorised, neighbours)
 
     def _distances(self, samples: ImageSet) -> Figures:
@@ -236,7 +236,7 @@ class Yardstick:
             return {metric.key: gap for metric in memorisation.METRICS}, None
         return self._beside(found, known), found
 
-    def _floor_of_memorisation(self) -> tuple[Figures, Neighbours | None]:
+    def _memorisation_of_real(self) -> tuple[Figures, Neighbours | None]:
         try:
             known = self._known
         except Gap as gap:

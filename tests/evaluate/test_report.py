@@ -141,10 +141,10 @@ def test_the_page_needs_nothing_but_itself(yardstick: Yardstick, tiny_bundle: Pa
         Measured("tiny", samples, MODELS["one"], neighbours(20), yardstick.test.images, candidate),
         Measured(odd, samples, MODELS["two"], neighbours(20), candidate=Candidate(odd, "folder")),
     ]
-    floor = Measured("real", yardstick.held_out.images, REAL, neighbours(len(yardstick.held_out.images)))
+    real = Measured("real", yardstick.held_out.images, REAL, neighbours(len(yardstick.held_out.images)))
     report = tmp_path / "out/report.html"
     looked_at = {"tiny": sheets.draw(generator, 0, 0.8)}
-    write_report(report, models, floor, looked_at, yardstick, "Some & others.", "python -m …")
+    write_report(report, models, real, looked_at, yardstick, "Some & others.", "python -m …")
     text = report.read_text(encoding="utf-8")
     page = Page(text)
 

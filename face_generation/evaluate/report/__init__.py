@@ -35,7 +35,7 @@ QUALITY = 80  # WebP quality
 def write_report(
     path: Path,
     models: Sequence[Measured],
-    floor: Measured,
+    real: Measured,
     sheets: Mapping[str, Sequence[Sheet]],
     yardstick: Yardstick,
     comparison: str,
@@ -44,7 +44,7 @@ def write_report(
     """Writes the report on `models` to `path`.
 
     Args:
-        floor: Figures of real faces.
+        real: Figures of real faces.
         sheets: Sheets of faces to look at, by the label of the model that drew them.
         comparison: Sentences that say what is compared with what.
         command: Command that makes the report again.
@@ -52,12 +52,12 @@ def write_report(
     Raises:
         UserError: The file cannot be written.
     """
-    columns = {column.label: column.figures for column in (*models, floor)}
-    rows = table.rows(columns, floor.label)
+    columns = {column.label: column.figures for column in (*models, real)}
+    rows = table.rows(columns, real.label)
     page = {
         "version": __version__,
         "labels": [model.label for model in models],
-        "floor": floor.label,
+        "real": real.label,
         "comparison": comparison,
         "command": command,
         "table": rows,
@@ -66,7 +66,7 @@ def write_report(
         "samples": [_samples(model, yardstick.seed) for model in models],
         "sheets": [sheet for model in models for sheet in _sheets(model, sheets.get(model.label, []), yardstick.seed)],
         "reconstructions": _reconstructions(models, yardstick.test.images),
-        "memorisation": _memorisation(models, floor, yardstick.train.images),
+        "memorisation": _memorisation(models, real, yardstick.train.images),
         "interpolations": _interpolations(models, yardstick.seed),
         "attributes": _attributes(models, yardstick),
     }
@@ -142,20 +142,20 @@ def _reconstructions(models: Sequence[Measured], originals: Images) -> list[dict
     return found
 
 
-def _memorisation(models: Sequence[Measured], floor: Measured, training: Images) -> dict[str, Any] | None:
+def _memorisation(models: Sequence[Measured], real: Measured, training: Images) -> dict[str, Any] | None:
     """The closest pairs of an image and a training face, and the distances of all images."""
-    known = floor.neighbours
+    known = real.neighbours
     if known is None:
         return None
     mark = float(np.quantile(known.distances, RARE))
     pairs, histograms = [], []
-    for column in (*models, floor):
+    for column in (*models, real):
         found = column.neighbours
         if found is None:
             continue
         pairs.append({"label": column.label, "pairs": _closest(column.images, training, found)})
-        if column is not floor:
-            series = {column.label: found.distances, floor.label: known.distances}
+        if column is not real:
+            series = {column.label: found.distances, real.label: known.distances}
             histograms.append({"label": column.label, "histogram": charts.histogram(series, mark)})
     return {"pairs": pairs, "charts": histograms}
 

@@ -24,16 +24,16 @@ class Row:
     cells: list[Cell | None]  # one for each column; None if there is no value
 
 
-def rows(columns: Mapping[str, Figures], floor: str) -> list[Row]:
-    """The rows of the metrics that at least one column has a value for. `floor` names the column of real faces, which
+def rows(columns: Mapping[str, Figures], real: str) -> list[Row]:
+    """The rows of the metrics that at least one column has a value for. `real` names the column of real faces, which
     is not compared."""
     table = []
     for metric in METRICS.values():
         estimates = {label: figures.get(metric.key) for label, figures in columns.items()}
-        models = [e for label, e in estimates.items() if isinstance(e, Estimate) and label != floor]
+        models = [e for label, e in estimates.items() if isinstance(e, Estimate) and label != real]
         best = min((_distance_from_best(metric, e) for e in models), default=None) if len(models) > 1 else None
         cells = [
-            _cell(e, label != floor and _distance_from_best(metric, e) == best) if isinstance(e, Estimate) else None
+            _cell(e, label != real and _distance_from_best(metric, e) == best) if isinstance(e, Estimate) else None
             for label, e in estimates.items()
         ]
         if any(cells):
