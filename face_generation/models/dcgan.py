@@ -101,8 +101,8 @@ class DCGAN(AdversarialModel):
             self.log("val/swd", mean_sliced_wasserstein(fake, real, seed=0), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        make, make_discriminator = self.make_optimizers
-        optimizers = [make(self.generator.parameters()), make_discriminator(self.discriminator.parameters())]
+        make, make_for_discriminator = self.make_optimizers
+        optimizers = [make(self.generator.parameters()), make_for_discriminator(self.discriminator.parameters())]
         schedules: Any = [
             every_step(self.make_scheduler, optimizer, lambda: self.trainer.estimated_stepping_batches, name)
             for optimizer, name in zip(optimizers, ("generator", "discriminator"), strict=True)

@@ -74,7 +74,7 @@ class Prior(FaceModel):
         self.latent_shape = (channels, height, width)
         self.attributes = list(attributes)
         self.autoencoder, self.encoder_sha256 = autoencoder, encoder_sha256
-        self.told = (told_nothing, told_all)
+        self.told_nothing, self.told_all = told_nothing, told_all
         self.network = network(latent_shape=self.latent_shape, attributes=len(attributes))
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (latent_mean, latent_std))
         self.to_latents = FlowSampler(self.network, mean, std, steps, guidance)
@@ -122,7 +122,7 @@ class Prior(FaceModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         latents, attributes = batch
-        loss = self.loss(self.network, self._normalised(latents), attributes * self._mentioned(attributes))
+        loss = self.loss(self.network, self._normalised(latents), attributes * self._choose_told(attributes))
         self.log("train/loss", loss)
         return loss
 
@@ -159,9 +159,9 @@ class Prior(FaceModel):
         """Latents N×latent_dim → N×C×H×W, each channel of mean 0 and standard deviation 1 over the training faces."""
         return (latents.unflatten(1, self.latent_shape) - self.to_latents.mean) / self.to_latents.std
 
-    def _mentioned(self, attributes: Tensor) -> Tensor:
-        """Chooses at random which attributes N×K to tell: 1 if told, 0 if not."""
-        nothing, everything = self.told
+    def _choose_told(self, attributes: Tensor) -> Tensor:
+        """Chooses at random which of the attributes N×K to tell: 1 if told, 0 if not."""
         kind, share = randomness.uniform(len(attributes), 2, 1, device=attributes.device).unbind(1)
-        share = torch.where(kind < nothing, 0.0, torch.where(kind < nothing + everything, 1.0, share))
+        share = torch.where(kind < self.told_nothing + self.told_all, 1.0, share)
+        share = torch.where(kind < self.told_nothing, 0.0, share)
         return (randomness.uniform(*attributes.shape, device=attributes.device) < share).float()

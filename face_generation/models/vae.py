@@ -30,7 +30,7 @@ from face_generation.models.schedules import MakeSchedule, every_step
 from face_generation.networks import Decoder, Encoder, PatchDiscriminator
 
 log = logging.getLogger(__name__)
-CALIBRATION_BATCHES = 20
+CALIBRATION_BATCHES = 20  # training batches that statistics are measured over
 STATISTICS_RATE = 0.01  # update rate of the latents' running mean and deviation: an average over a hundred batches
 
 
@@ -153,18 +153,19 @@ class VAE(AdversarialModel):
         self.on_train_epoch_start()  # which a training that resumes in the middle of an epoch does not see
 
     def on_train_epoch_start(self) -> None:
-        if self._sharpening:
+        if self._discriminator_joined:
             self.encoder.eval()
             self._measure_statistics(self.encoder)
 
     def training_step(self, images: Tensor, batch_idx: int) -> None:
         optimizers: Any = self.optimizers()  # LightningOptimizers, in the order of configure_optimizers
         schedulers: Any = self.lr_schedulers()
-        learning = [self.decoder] if self._sharpening else [self.encoder, self.decoder]
+        joined = self._discriminator_joined
+        learning = [self.decoder] if joined else [self.encoder, self.decoder]
         with torch.set_grad_enabled(self.encoder in learning):
             mean, log_variance = self.encoder(images)
         latents = mean + self._noise(mean) * (0.5 * log_variance).exp()
-        self._follow(latents.detach())
+        self._track_statistics(latents.detach())
         amount = self.noise * randomness.uniform(len(latents), 1, 1, 1, device=self.device) * self.latent_std
         decoded = self.decoder(latents + amount * self._noise(latents)).float()
         reconstructions = decoded.detach().requires_grad_()  # gradients of likelihood and discriminator meet here
@@ -174,14 +175,14 @@ class VAE(AdversarialModel):
         kl = self.weights["kl"] * losses.pop("kl") / values
         likelihood = self._weighted(losses) / values
         (gradient,) = torch.autograd.grad(likelihood, reconstructions)
-        if self._sharpening:
+        if joined:
             figures |= self.train_discriminator(optimizers[2], images, reconstructions)
             schedulers[2].step()
             figures["adversarial"] = self.adversarial_loss(images, reconstructions)
             (pull,) = torch.autograd.grad(figures["adversarial"], reconstructions)
             figures["adversarial_gradient"] = pull.norm() / gradient.norm()
             gradient = gradient + self.adversarial_weight * pull
-        current = int(self._sharpening)
+        current = 1 if joined else 0
         optimizers[current].zero_grad()
         self.manual_backward((decoded * gradient).sum() + kl)
         figures["gradient_norm"] = torch.nn.utils.clip_grad_norm_(_parameters(learning), self.clip)
@@ -204,22 +205,23 @@ class VAE(AdversarialModel):
         self.log_dict({f"val/{name}": value for name, value in figures.items()}, sync_dist=True, batch_size=len(images))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        make, make_decoders, make_discriminators = self.make_optimizers
+        make, make_for_decoder, make_for_discriminator = self.make_optimizers
         optimizers = [
             make(_parameters([self.encoder, self.decoder])),
-            make_decoders(self.decoder.parameters()),
-            make_discriminators(self.discriminator.parameters()),
+            make_for_decoder(self.decoder.parameters()),
+            make_for_discriminator(self.discriminator.parameters()),
         ]
 
-        def steps(last: bool) -> float:
+        def steps(joined: bool) -> float:
+            """The number of steps before the discriminator joins, or after it."""
             total = self.trainer.estimated_stepping_batches
-            first = min(self._first_epochs * self.trainer.num_training_batches, total)
-            return total - first if last else first
+            before = min(self._first_epochs * self.trainer.num_training_batches, total)
+            return total - before if joined else before
 
         names = {"autoencoder": False, "decoder": True, "discriminator": True}
         schedules: Any = [
-            every_step(self.make_scheduler, optimizer, partial(steps, last), name)
-            for optimizer, (name, last) in zip(optimizers, names.items(), strict=True)
+            every_step(self.make_scheduler, optimizer, partial(steps, joined), name)
+            for optimizer, (name, joined) in zip(optimizers, names.items(), strict=True)
         ]
         return optimizers, schedules
 
@@ -231,7 +233,7 @@ class VAE(AdversarialModel):
         return min(self.adversarial_epoch, limit) if self.adversarial_weight else limit
 
     @property
-    def _sharpening(self) -> bool:
+    def _discriminator_joined(self) -> bool:
         """Whether the discriminator has joined."""
         return self.adversarial_weight > 0 and self.current_epoch >= self.adversarial_epoch
 
@@ -259,7 +261,7 @@ class VAE(AdversarialModel):
         return randomness.normal(*latents.shape, device=self.device)
 
     @torch.no_grad()
-    def _follow(self, latents: Tensor) -> None:
+    def _track_statistics(self, latents: Tensor) -> None:
         """Updates the running statistics of the latents N×C×h×w."""
         rate = STATISTICS_RATE if self.global_step else 1.0
         self.latent_mean.lerp_(latents.mean((0, 2, 3)).view(-1, 1, 1), rate)

@@ -63,13 +63,14 @@ class FlowTransformer(nn.Module):
             attributes: Attributes N×K: 1, -1, or 0 if not told.
         """
         tokens = F.pixel_unshuffle(latents, self.patch).flatten(2).transpose(1, 2)
-        said = torch.cat([attributes, attributes.abs()], dim=1)
-        told = self.time(_sinusoids(time)) + self.attributes(said)
-        modulation = self.modulate(told).unflatten(1, (6, -1))
+        # The absolute value says whether an attribute is told at all.
+        told = torch.cat([attributes, attributes.abs()], dim=1)
+        condition = self.time(_sinusoids(time)) + self.attributes(told)
+        modulation = self.modulate(condition).unflatten(1, (6, -1))
         x = self.embed(tokens) + self.position
         for block in self.blocks:
             x = block(x, modulation)
-        shift, scale = (told[:, None] + self.last_offset).split(1, dim=1)
+        shift, scale = (condition[:, None] + self.last_offset).split(1, dim=1)
         velocity = self.last(_modulated(x, shift, scale))
         return F.pixel_shuffle(velocity.transpose(1, 2).unflatten(2, self.places), self.patch)
 
@@ -122,7 +123,7 @@ class FlowSampler(nn.Module):
     Args:
         network: Predicts the velocities of normalised latents.
         mean, std: Mean and standard deviation C×1×1 that latents were normalised with.
-        steps: Heun steps. Each evaluates the network twice, and the last one once.
+        steps: Heun steps. Each evaluates the network twice, except for the last, which evaluates it once.
         guidance: 1 is none. More makes faces keep to the attributes, and keeps together what belongs together.
     """
 
