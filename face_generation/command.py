@@ -26,9 +26,9 @@ PLAIN = os.environ.get(FULL_ERROR) != "1"
 DETAILS = re.compile(r"\n\s*(To append .*\+\w+=|Config search path|See https|full_key|object_type)")
 FULL_KEY = re.compile(r"^full_key: (.+)$", re.MULTILINE)
 # Values of text options that Hydra must still read: nothing, quoted texts, lists and interpolations.
-SPELLED = re.compile(r"(null|)|'.*'|\".*\"|\[.*\]|.*\$\{.*", re.DOTALL)
+HYDRA_SYNTAX = re.compile(r"(null|)|'.*'|\".*\"|\[.*\]|.*\$\{.*", re.DOTALL)
 # Values that Hydra reads as they are: names and paths without other characters.
-SIMPLE = re.compile(r"(?!(?:true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
+NEEDS_NO_QUOTES = re.compile(r"(?!(?:true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 SWEEP = re.compile(r".*,|(choice|glob)\(", re.DOTALL)
 # Blocks of a config file that are for Hydra and are no options of ours.
 HYDRA_BLOCKS = re.compile(r"^(defaults|hydra):\n(?:[ \t-].*\n|\n)*", re.MULTILINE)
@@ -64,7 +64,7 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
                 finally:
                     remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
-            sys.argv[1:] = spelled(sys.argv[1:], texts)
+            sys.argv[1:] = quote_texts(sys.argv[1:], texts)
             with plain_errors(config_name), hydra_raises():
                 hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
 
@@ -112,7 +112,7 @@ def user_error(error: HydraException | OmegaConfBaseException, name: str) -> Use
     return UserError(f"{gist}; --help shows the options of {name}")
 
 
-def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
+def quote_texts(arguments: list[str], texts: Collection[str]) -> list[str]:
     """Quotes the values of the options `texts` for Hydra, and expands `~` in them."""
     sweeps = {"-m", "--multirun"} & set(arguments)
 
@@ -121,8 +121,8 @@ def spelled(arguments: list[str], texts: Collection[str]) -> list[str]:
         if (
             not equals
             or name.lstrip("+") not in texts
-            or SPELLED.fullmatch(value)
-            or SIMPLE.fullmatch(value)
+            or HYDRA_SYNTAX.fullmatch(value)
+            or NEEDS_NO_QUOTES.fullmatch(value)
             or (sweeps and SWEEP.match(value))
         ):
             return argument

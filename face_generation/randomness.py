@@ -1,7 +1,8 @@
 """Random numbers for a batch that several processes share, which do not depend on how many processes there are.
 
-All processes have the same seed. Each draws the numbers for the whole batch and keeps those of its own images. Of P
-processes the one of rank r has the images r, r + P, r + 2P and so on, as torch's `DistributedSampler` deals them out.
+All processes have the same seed. Each draws the numbers for the whole batch and keeps those of its own images. If there
+are P processes, the process of rank r has the images r, r + P, r + 2P and so on, as torch's `DistributedSampler` deals
+them out.
 """
 
 from collections.abc import Callable

@@ -154,13 +154,13 @@ def _attributes(
     probabilities = test.latents @ slopes.T + offsets
     found = []
     for k, (name, slope, step) in enumerate(zip(names, slopes, steps, strict=True)):
-        told = Accuracy.of(probabilities[:, k] - 0.5, test.labels[:, k])
-        if told.auc < MIN_AUC:
+        accuracy = Accuracy.of(probabilities[:, k] - 0.5, test.labels[:, k])
+        if accuracy.auc < MIN_AUC:
             continue
         # The length changes the score by its mean difference between faces with and without the attribute.
         having, lacking = (fit.latents[fit.labels[:, k] == has].mean(0) for has in (True, False))
         vector = step * (slope @ (having - lacking)) / (slope @ step) @ colour
-        found.append({"name": name, "vector": _rounded(vector), "figures": _rounded(asdict(told))})
+        found.append({"name": name, "vector": _rounded(vector), "figures": _rounded(asdict(accuracy))})
     return sorted(found, key=lambda attribute: -attribute["figures"]["auc"])
 
 

@@ -53,8 +53,8 @@ def decode(data: bytes, room: Room) -> bytes:
             start_new_session=True,  # Ctrl-C lets requests finish
         )
     if done.returncode == TOO_LARGE:
-        *_, told = done.stderr.decode(errors="replace").splitlines()  # a decoder may have written lines before it
-        raise TooLarge(told)
+        *_, reason = done.stderr.decode(errors="replace").splitlines()  # a decoder may have written lines before it
+        raise TooLarge(reason)
     if done.returncode == NO_PICTURE:
         raise UnidentifiedImageError
     if done.returncode:

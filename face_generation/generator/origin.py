@@ -33,9 +33,9 @@ Recipe = Mapping[str, Any]
 
 def packet(recipe: Recipe) -> bytes:
     """The XMP packet for a recipe."""
-    said = html.escape(json.dumps(recipe))
+    text = html.escape(json.dumps(recipe))
     source = COMPOSITE if recipe.get("mode") == "reconstruct" else SYNTHETIC  # that mode shows a photo as well
-    return PACKET.format(software=SOFTWARE, source=source, recipe=said).encode()
+    return PACKET.format(software=SOFTWARE, source=source, recipe=text).encode()
 
 
 def options(recipe: Recipe, format: str) -> dict[str, Any]:

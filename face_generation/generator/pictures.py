@@ -31,9 +31,9 @@ def encode(image: NDArray[np.uint8], suffix: str, recipe: Recipe | None = None) 
 
     With a recipe, the file says that a network drew it, and how (see `origin`).
     """
-    said = {} if recipe is None else origin.options(recipe, FORMATS[suffix]["format"])
+    mark = {} if recipe is None else origin.options(recipe, FORMATS[suffix]["format"])
     buffer = BytesIO()
-    Image.fromarray(image).save(buffer, **FORMATS[suffix], **said)
+    Image.fromarray(image).save(buffer, **FORMATS[suffix], **mark)
     return buffer.getvalue()
 
 
@@ -53,10 +53,10 @@ def animate(
     gif = suffix == "gif"
     images = [Image.fromarray(frame) for frame in frames]
     first, *rest = _in_one_palette(images) if gif else images
-    said = {} if recipe is None else origin.options(recipe, ANIMATIONS[suffix]["format"])
+    mark = {} if recipe is None else origin.options(recipe, ANIMATIONS[suffix]["format"])
     buffer = BytesIO()
     milliseconds = max(20, round(1000 * frame_seconds))  # browsers slow down faster animations
-    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix], **said)
+    first.save(buffer, save_all=True, append_images=rest, duration=milliseconds, loop=0, **ANIMATIONS[suffix], **mark)
     return buffer.getvalue() if recipe is None or not gif else origin.in_gif(buffer.getvalue(), recipe)
 
 

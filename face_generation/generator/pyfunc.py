@@ -16,8 +16,8 @@ from face_generation.generator.parallel import parallel_map
 SEED, LATENTS = "seed", "latents"  # columns of the input; a call has one of them
 
 
-class Faces:
-    """What MLflow calls."""
+class BundleModel:
+    """A bundle with the interface that MLflow calls."""
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
@@ -39,11 +39,11 @@ class Faces:
             return self.generator.decode(self.generator.directions.move(latents, edits))
         if SEED not in model_input:
             raise UserError(f"the input has neither the column {SEED} nor {LATENTS}; give one of them")
-        told = {name: int(value) for name, value in _given(params.get("attributes")).items()}
+        attributes = {name: int(value) for name, value in _given(params.get("attributes")).items()}
         truncation = params.get("truncation")
 
         def latents_of(seed: int) -> NDArray[np.float32]:
-            return self.generator.latents(1, int(seed), truncation, edits, told)[0]
+            return self.generator.latents(1, int(seed), truncation, edits, attributes)[0]
 
         return self.generator.decode(np.stack(list(parallel_map(latents_of, model_input[SEED]))))
 
@@ -52,6 +52,6 @@ def _given(values: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (values or {}).items() if value is not None}
 
 
-def _load_pyfunc(path: str) -> Faces:
+def _load_pyfunc(path: str) -> BundleModel:
     """Opens the bundle in the folder `path`."""
-    return Faces(Generator.load(path))
+    return BundleModel(Generator.load(path))

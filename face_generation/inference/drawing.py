@@ -35,7 +35,7 @@ MAX_STRIP_FRAMES, MAX_ANIMATION_FRAMES = 100, 1000
 MAX_SECONDS = 60
 BEST_ATTRIBUTES, BEST_PRINCIPAL = 10, 4  # how many edits mode=edits shows by default
 # Options that may be read from a picture. They are checked as if they were given on the command line.
-SAID = ("mode", "seed", "num_images", "truncation", "attributes", "edits", "grid", "to", "frames", "seconds", "rows")
+OPTIONS = ("mode", "seed", "num_images", "truncation", "attributes", "edits", "grid", "to", "frames", "seconds", "rows")
 SWEEP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # strengths that mode=edits shows
 
 
@@ -78,9 +78,9 @@ def sample(config: DictConfig) -> None:
 
     with tqdm(stream, total=n, desc=str(output), unit="face", delay=0.5, disable=n == 1) as faces:
         if one_picture:
-            write_picture(faces, n, output, suffix, said(generator, config, seed, num_images=n, grid=n > 1))
+            write_picture(faces, n, output, suffix, recipe_of(generator, config, seed, num_images=n, grid=n > 1))
         else:
-            write_folder(faces, n, seed, output, suffix, label, lambda seed: said(generator, config, seed))
+            write_folder(faces, n, seed, output, suffix, label, lambda seed: recipe_of(generator, config, seed))
     drawn, seeds = ("1 face", f"seed {seed}") if n == 1 else (f"{n} faces", f"seeds {seed} to {seed + n - 1}")
     print(f"{output}: {drawn}, {seeds}, bundle {generator.bundle.name}")
 
@@ -104,7 +104,7 @@ def interpolate(config: DictConfig) -> None:
 
     generator = Generator.load(config.bundle)
     start, end = (generator.latents(1, s, config.truncation, edits, attributes)[0] for s in (seed, config.to))
-    recipe = said(generator, config, seed, to=config.to, frames=frames, seconds=seconds)
+    recipe = recipe_of(generator, config, seed, to=config.to, frames=frames, seconds=seconds)
     with writing(output) as file:
         images = list(generator.decode(slerp(start, end, np.linspace(0, 1, frames))))
         if animated:
@@ -130,7 +130,7 @@ def edit(config: DictConfig) -> None:
         labels = [name.replace("_", " ") for name in names]
         sheet = pictures.grid(faces, len(faces), columns=len(SWEEP))
         sheet = pictures.labelled(sheet, labels, [f"{strength:+g}" for strength in SWEEP])
-        file.write(pictures.encode(sheet, suffix, said(generator, config, seed, rows=names)))
+        file.write(pictures.encode(sheet, suffix, recipe_of(generator, config, seed, rows=names)))
     print(f"{output}: {len(names)} edits of seed {seed}, bundle {generator.bundle.name}")
 
 
@@ -158,8 +158,8 @@ def reconstruct(config: DictConfig) -> None:
     print(f"{output}: {printable(path.name)}, and what bundle {generator.bundle.name} makes of it")
 
 
-def said(generator: Generator, config: DictConfig, seed: int, **more: Any) -> Recipe:
-    """The options that a picture should say it was drawn with."""
+def recipe_of(generator: Generator, config: DictConfig, seed: int, **more: Any) -> Recipe:
+    """The options that a picture is drawn with, to write into it."""
     bundle = generator.bundle
     return {
         "bundle": bundle.name,
@@ -195,7 +195,7 @@ def as_in_picture(config: DictConfig) -> DictConfig:
     elif Bundle.load(bundle).version != recipe["version"]:
         drawn_by = f"bundle {recipe['bundle']}, version {recipe['version']}"
         raise UserError(f"{path} was drawn by {drawn_by}, and {bundle} is another one; give the right one as bundle=…")
-    options = {name: value for name, value in recipe.items() if name in SAID}
+    options = {name: value for name, value in recipe.items() if name in OPTIONS}
     return OmegaConf.merge(config, options, {"bundle": bundle, "same_as": None})  # type: ignore[return-value]
 
 

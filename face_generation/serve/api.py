@@ -289,7 +289,7 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath) -> Respo
     def as_json(latent: NDArray[np.float32]) -> bytes:
         return LatentsAnswer(latents=latent.tolist()).model_dump_json().encode()
 
-    return await latents_of(request, bundle, seed, "json", as_json)
+    return await answer_with_latents(request, bundle, seed, "json", as_json)
 
 
 @router.get(
@@ -305,12 +305,13 @@ async def latents(request: Request, bundle: BundleName, seed: SeedPath) -> Respo
 )
 async def latents_as_npy(request: Request, bundle: BundleName, seed: SeedPath) -> Response:
     """Gives the latents of a seed as a NumPy file of shape (1, latent_dim)."""
-    return await latents_of(request, bundle, seed, "npy", lambda latent: responses.as_npy(latent[None]))
+    return await answer_with_latents(request, bundle, seed, "npy", lambda latent: responses.as_npy(latent[None]))
 
 
-async def latents_of(
+async def answer_with_latents(
     request: Request, bundle: str, seed: int, suffix: str, write: Callable[[NDArray[np.float32]], bytes]
 ) -> Response:
+    """Answers with the latents of a seed, latent_dim numbers, as `write` turns them into a file."""
     service = service_of(request)
     served = service.served(bundle)
     wanted = asked_by_query(request, served, seed)
@@ -338,7 +339,7 @@ AsJsonOrZip = Annotated[Literal["json", "zip"], Query(alias="as", include_in_sch
 )
 async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) -> Response:
     """Draws many faces at once, of seeds, consecutive seeds or latents, each with its own edits."""
-    return await ordered(request, bundle, order, order.as_)
+    return await draw_faces(request, bundle, order, order.as_)
 
 
 @router.post(
@@ -350,10 +351,11 @@ async def many_faces(request: Request, bundle: BundleName, order: FacesRequest) 
 )
 async def many_faces_as_zip(request: Request, bundle: BundleName, order: FacesRequest) -> Response:
     """Draws many faces at once as an archive of pictures. They are named after their seeds if these differ."""
-    return await ordered(request, bundle, order, "zip")
+    return await draw_faces(request, bundle, order, "zip")
 
 
-async def ordered(request: Request, bundle: str, order: FacesRequest, as_: Literal["json", "zip"]) -> Response:
+async def draw_faces(request: Request, bundle: str, order: FacesRequest, as_: Literal["json", "zip"]) -> Response:
+    """Answers with the faces that a request describes."""
     service = service_of(request)
     served = service.served(bundle)
     total, most = sum(face.count for face in order.faces), service.settings.limits.faces
@@ -364,7 +366,7 @@ async def ordered(request: Request, bundle: str, order: FacesRequest, as_: Liter
             rendering.check(served.generator, several)
     wanted = [single for several in order.faces for single in several.singles()]
     latents = [partial(rendering.latent, served.generator, single) for single in wanted]
-    return await drawn(request, served, wanted, latents, order.format, as_, "face")
+    return await answer_with_faces(request, served, wanted, latents, order.format, as_, "face")
 
 
 NPY_BODY = {"requestBody": {"required": True, "content": dict.fromkeys(request_bodies.NPY, BINARY)}}
@@ -380,7 +382,7 @@ NPY_BODY = {"requestBody": {"required": True, "content": dict.fromkeys(request_b
 )
 async def decode(request: Request, bundle: BundleName, format: Picture = "png", as_: AsJsonOrZip = "json") -> Response:
     """Draws the faces of latents in a NumPy file, float32 or float64 of shape (n, latent_dim)."""
-    return await decoded(request, bundle, format, as_)
+    return await draw_latents(request, bundle, format, as_)
 
 
 @router.post(
@@ -393,15 +395,16 @@ async def decode(request: Request, bundle: BundleName, format: Picture = "png", 
 )
 async def decode_as_zip(request: Request, bundle: BundleName, format: Picture = "png") -> Response:
     """Draws the faces of latents in a NumPy file, as an archive of numbered pictures."""
-    return await decoded(request, bundle, format, "zip")
+    return await draw_latents(request, bundle, format, "zip")
 
 
-async def decoded(request: Request, bundle: str, format: Picture, as_: Literal["json", "zip"]) -> Response:
+async def draw_latents(request: Request, bundle: str, format: Picture, as_: Literal["json", "zip"]) -> Response:
+    """Answers with the faces of the latents in a request's body."""
     service = service_of(request)
     served = service.served(bundle)
     rows = await request_bodies.read_latents(request, served.generator.bundle.latent_dim, service.settings.limits.faces)
     latents = [partial(np.asarray, row) for row in rows]
-    return await drawn(request, served, [None] * len(rows), latents, format, as_, "decoded")
+    return await answer_with_faces(request, served, [None] * len(rows), latents, format, as_, "decoded")
 
 
 @router.post(
@@ -413,7 +416,7 @@ async def decoded(request: Request, bundle: str, format: Picture, as_: Literal["
 )
 async def interpolation(request: Request, bundle: BundleName, order: InterpolationRequest) -> Response:
     """Draws the way from one face to another, as faces in steps of equal angles."""
-    return await gone(request, bundle, order, order.as_)
+    return await interpolate(request, bundle, order, order.as_)
 
 
 @router.post(
@@ -427,12 +430,13 @@ async def interpolation_as_file(
     request: Request, bundle: BundleName, suffix: Literal["webp", "gif", "zip"], order: InterpolationRequest
 ) -> Response:
     """Draws the way from one face to another as an animation that loops, or as an archive of numbered pictures."""
-    return await gone(request, bundle, order, suffix)
+    return await interpolate(request, bundle, order, suffix)
 
 
-async def gone(
+async def interpolate(
     request: Request, bundle: str, order: InterpolationRequest, as_: Literal["json", "zip", "webp", "gif"]
 ) -> Response:
+    """Answers with the faces on the way from one face to another, or with an animation of them."""
     service = service_of(request)
     served = service.served(bundle)
     most = service.settings.limits.frames
@@ -444,7 +448,7 @@ async def gone(
     way = np.linspace(0, 1, order.frames)
     path = [partial(rendering.between, served.generator, order.from_, order.to, t) for t in way]
     if as_ == "json" or as_ == "zip":
-        return await drawn(request, served, [None] * order.frames, path, order.format, as_, "interpolation")
+        return await answer_with_faces(request, served, [None] * order.frames, path, order.format, as_, "interpolation")
 
     def animate(frames: list[NDArray[np.uint8]]) -> bytes:
         shown = [*frames, *frames[-2:0:-1]] if order.there_and_back else frames
@@ -518,7 +522,7 @@ async def reconstruction(
     The largest face is turned, scaled and placed like those that the model was trained on. A face that is already in
     place is taken as it is. A photo without a face is refused.
     """
-    return await reconstructed(request, bundle, as_, align, eyes)
+    return await reconstruct_photo(request, bundle, as_, align, eyes)
 
 
 @router.post(
@@ -536,12 +540,14 @@ async def reconstruction_as_picture(
     request: Request, bundle: BundleName, suffix: Picture, align: Align = True, eyes: PlacedEyes = None
 ) -> Response:
     """Reconstructs the face in a photo, as a picture alone."""
-    return await reconstructed(request, bundle, suffix, align, eyes)
+    return await reconstruct_photo(request, bundle, suffix, align, eyes)
 
 
-async def reconstructed(
+async def reconstruct_photo(
     request: Request, bundle: str, as_: Literal["json"] | Picture, align: bool, placed: str | None
 ) -> Response:
+    """Answers with the reconstruction of the photo in a request's body. `placed` has the places of the eyes, if
+    somebody gave them."""
     service = service_of(request)
     served = service.served(bundle)
     generator = served.generator
@@ -580,8 +586,8 @@ async def reconstructed(
     ((square, found),) = await cancellation.run(request, service.photos, [read], list)
     (made,) = await cancellation.run(request, service.workers, [reconstruct], list)
     service.metrics.images(bundle, "reconstruction", 1)
-    said = {ALIGNED: made.aligned, FOUND: made.found, DIFFERENCE: f"{made.difference:.2f}"}
-    headers = {name: str(value).lower() for name, value in said.items()} | NOT_KEPT
+    figures = {ALIGNED: made.aligned, FOUND: made.found, DIFFERENCE: f"{made.difference:.2f}"}
+    headers = {name: str(value).lower() for name, value in figures.items()} | NOT_KEPT
     return Response(made.json(served) if as_ == "json" else made.picture, headers=headers, media_type=MEDIA_TYPES[as_])
 
 
@@ -649,12 +655,12 @@ async def one_face(
 def caching(service: Service, served: ServedBundle, face: Face, suffix: str) -> dict[str, str]:
     """Headers that let browsers keep an answer for ever, and CDNs as well unless there are API keys."""
     truncation = served.generator.bundle.truncation if face.truncation is None else face.truncation
-    said = served.generator.attributes.check(face.asked)
-    asked = (face.seed, truncation, said, face.toward, face.amount, sorted(face.edits.items()), suffix)
-    return {"etag": served.etag(*asked), "cache-control": f"{service.shared}, max-age={YEAR}, immutable"}
+    attributes = served.generator.attributes.check(face.asked)
+    described = (face.seed, truncation, attributes, face.toward, face.amount, sorted(face.edits.items()), suffix)
+    return {"etag": served.etag(*described), "cache-control": f"{service.shared}, max-age={YEAR}, immutable"}
 
 
-async def drawn(
+async def answer_with_faces(
     request: Request,
     served: ServedBundle,
     origins: Sequence[Face | None],
@@ -666,7 +672,7 @@ async def drawn(
     """Draws many faces as one answer.
 
     Args:
-        origins: What each face came from, if that can be said.
+        origins: The face that each request describes, for its seed and its recipe. `None` for a face of latents.
         latents: Functions that compute the latents of each face, which workers call.
     """
 

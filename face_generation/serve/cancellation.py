@@ -31,7 +31,7 @@ async def run(request: Request, workers: Workers, jobs: Sequence[Callable[[], T]
     rates = request.app.state.service.rates
     if request.method == "GET":  # `Admission` accepts requests that may be answered without drawing
         check_rate(rates, request.scope)
-    if len(jobs) <= workers.room:
+    if len(jobs) <= workers.free_places:
         rates.spend(client_of(request.scope), len(jobs))
     try:
         async with asyncio.timeout(None) as patience:

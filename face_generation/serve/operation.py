@@ -20,7 +20,7 @@ async def ready(request: Request) -> Health:
     """All bundles have drawn a face, and a request for another one would be accepted: the service is not stopping, and
     its queue has room."""
     workers = request.app.state.service.workers
-    if not workers.room:
+    if not workers.free_places:
         raise workers.refusal(1)
     return Health(status="ready")
 

@@ -31,18 +31,19 @@ class Metrics:
         waited = self._seconds_of("queue_wait", "From when a job came until it began", "queue")
         took = self._seconds_of("job_duration", "From when a job began to its end", "queue")
         gauges: dict[str, tuple[str, Callable[[Workers], float]]] = {
-            "queue_length": ("Jobs that wait", lambda lane: lane.waiting),
-            "queue_capacity": ("Jobs that may wait", lambda lane: lane.capacity),
-            "jobs_running": ("Jobs that are being done", lambda lane: lane.running),
-            "workers": ("Jobs that are done at a time", lambda lane: lane.threads),
-            "saturation_ratio": ("Jobs that wait or are being done, for each worker", lambda lane: lane.saturation),
+            "queue_length": ("Jobs that wait", lambda queue: queue.waiting),
+            "queue_capacity": ("Jobs that may wait", lambda queue: queue.capacity),
+            "jobs_running": ("Jobs that are being done", lambda queue: queue.running),
+            "workers": ("Jobs that are done at a time", lambda queue: queue.threads),
+            "saturation_ratio": ("Jobs that wait or are being done, for each worker", lambda queue: queue.saturation),
         }
-        for queue, lane in (("faces", workers), ("photos", photos)):
-            lane.watch = partial(_observe, waited.labels(queue), took.labels(queue))
-        for name, (what, value) in gauges.items():
-            gauge = Gauge(f"{PREFIX}_{name}", what, ["queue"], registry=self.registry)
-            for queue, lane in (("faces", workers), ("photos", photos)):
-                gauge.labels(queue).set_function(partial(value, lane))
+        queues = {"faces": workers, "photos": photos}
+        for name, queue in queues.items():
+            queue.watch = partial(_observe, waited.labels(name), took.labels(name))
+        for title, (what, value) in gauges.items():
+            gauge = Gauge(f"{PREFIX}_{title}", what, ["queue"], registry=self.registry)
+            for name, queue in queues.items():
+                gauge.labels(name).set_function(partial(value, queue))
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", what, labels, registry=self.registry)

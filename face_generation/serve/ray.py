@@ -45,11 +45,11 @@ def app(options: dict[str, Any]) -> serve.Application:
         replica.add_middleware(OneRequestId)
         return replica
 
-    return serve.deployment(name="faces")(serve.ingress(build)(Faces)).bind()
+    return serve.deployment(name="faces")(serve.ingress(build)(Replica)).bind()
 
 
-class Faces:
-    """A replica. `serve.ingress` adds the app."""
+class Replica:
+    """One of the processes that Ray starts. `serve.ingress` adds the app."""
 
     app: FastAPI
 

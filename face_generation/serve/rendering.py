@@ -91,14 +91,14 @@ def picture(
 def recipe(generator: Generator, face: Face | None = None) -> Recipe:
     """The recipe of a face. For a face of latents, which may come from a photo, it only names the bundle."""
     bundle = generator.bundle
-    said: dict[str, Any] = {"bundle": bundle.name, "version": bundle.version}
+    content: dict[str, Any] = {"bundle": bundle.name, "version": bundle.version}
     if face is None or face.seed is None:
-        return said
-    said |= {
+        return content
+    content |= {
         "mode": "sample",
         "seed": face.seed,
         "truncation": bundle.truncation if face.truncation is None else face.truncation,
         "attributes": face.asked,
         "edits": dict(face.edits),
     }
-    return said if face.toward is None else said | {"toward": face.toward, "amount": face.amount}
+    return content if face.toward is None else content | {"toward": face.toward, "amount": face.amount}

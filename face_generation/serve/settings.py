@@ -23,8 +23,8 @@ from face_generation.serve.validation import sentence
 API_KEY = "FACE_GENERATION_API_KEY"
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-# Where our own paths begin.
-ROOMS = ("/api", "/static", "/share", "/health", "/ready", "/metrics", "/bundles", "/detector", "/runtime")
+# How the service's own paths begin.
+OWN_PATHS = ("/api", "/static", "/share", "/health", "/ready", "/metrics", "/bundles", "/detector", "/runtime")
 
 
 def _several(bundles: object) -> object:
@@ -99,7 +99,7 @@ class Settings(BaseModel):
     def _prefix_is_a_path_of_its_own(self) -> Self:
         if not PREFIX.fullmatch(self.prefix):
             raise ValueError(f"prefix is a path such as /faces, without a slash at its end, not {self.prefix!r}")
-        if self.prefix.startswith(ROOMS):
+        if self.prefix.startswith(OWN_PATHS):
             raise ValueError(f"prefix={self.prefix} begins like a path of the service; choose another")
         return self
 

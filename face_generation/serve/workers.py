@@ -79,7 +79,7 @@ class Workers:
         """
         batch = _Batch(jobs, finish)
         with self._changed:
-            if len(jobs) > self.room:
+            if len(jobs) > self.free_places:
                 raise self.refusal(len(jobs))
             self._batches.append(batch)
             self.waiting += len(jobs)
@@ -92,7 +92,7 @@ class Workers:
             del batch  # it holds its error, and the error this frame: photos would stay until the garbage is collected
 
     @property
-    def room(self) -> int:
+    def free_places(self) -> int:
         """How many jobs would be accepted now."""
         return 0 if self.stopping else self.capacity + self.threads - self.waiting - self.running
 

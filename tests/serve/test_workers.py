@@ -59,7 +59,7 @@ def test_requests_take_turns_and_never_more_than_fit(gate: Gate) -> None:
         second = asyncio.create_task(workers.run(gate.jobs("b", 3), list))
         await asyncio.sleep(0)
 
-        assert (workers.running, workers.waiting, workers.room) == (1, 5, 0)
+        assert (workers.running, workers.waiting, workers.free_places) == (1, 5, 0)
         with pytest.raises(Refusal, match="5 faces wait to be drawn, and 1 more do not fit") as refusal:
             await workers.run(gate.jobs("c", 1), list)
         assert refusal.value.retry_after >= 1

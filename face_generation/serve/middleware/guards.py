@@ -54,9 +54,9 @@ class Admission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _is_work(scope):
             check_rate(self.rates, scope)
-            if self.workers.room < 1:
+            if self.workers.free_places < 1:
                 raise self.workers.refusal(1)
-            if self.photos.room < 1 and PHOTOS.match(scope["path"], len(scope["root_path"])):
+            if self.photos.free_places < 1 and PHOTOS.match(scope["path"], len(scope["root_path"])):
                 raise self.photos.refusal(1)
         await self.app(scope, receive, send)
 
