@@ -22,7 +22,7 @@ from face_generation.generator.generator import MAX_TRUNCATION, SEEDS
 from face_generation.generator.photos import IN_WORDS, UPLOADS, read_photo
 from face_generation.serve import cancellation, problems, rendering, request_bodies, responses
 from face_generation.serve.catalogue import Catalogue, ServedBundle
-from face_generation.serve.documents import MINUTE, Document, is_current
+from face_generation.serve.documents import MINUTE, YEAR, Document, is_current
 from face_generation.serve.middleware.rates import Rates
 from face_generation.serve.problems import KindAbout, Problem, documented
 from face_generation.serve.prometheus import Metrics
@@ -46,7 +46,6 @@ from face_generation.serve.validation import finding, findings, sentence
 from face_generation.serve.workers import Workers
 
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has the entity tag of If-None-Match"}}
-YEAR = 31_536_000  # seconds
 ALIGNED, FOUND, DIFFERENCE, SEED = "X-Aligned", "X-Face-Found", "X-Difference", "X-Seed"
 NOT_KEPT = {"cache-control": "no-store"}  # for answers that may come from a photo, such as those of latents
 BINARY = {"schema": {"type": "string", "format": "binary"}}

@@ -11,6 +11,8 @@ SMALL = 1000  # bytes; smaller bodies are not worth compressing
 LOOSE = re.compile(r"text/|application/(json|manifest\+json|wasm)|image/svg\+xml")  # types that compress well
 REFUSED = re.compile(r";\s*q=0(\.0*)?\s*$")
 MINUTE = 60  # seconds for which answers may be kept that a deployment may change
+YEAR = 31_536_000  # seconds for which answers may be kept that never change
+FOR_EVER = f"public, max-age={YEAR}, immutable"  # for addresses that change with their content
 FRESH = "no-cache"  # answers may be kept, but clients ask each time and get a 304 if nothing has changed
 
 

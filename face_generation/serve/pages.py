@@ -11,12 +11,11 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from face_generation.serve.documents import FRESH, Document
+from face_generation.serve.documents import FOR_EVER, FRESH, Document
 
 HERE = Path(__file__).parent
 # Swagger UI's files, which come with a package, so that browsers need not ask another host.
 SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
-FOR_EVER = "public, max-age=31536000, immutable"
 TYPES = {
     ".js": "text/javascript",
     ".mjs": "text/javascript",

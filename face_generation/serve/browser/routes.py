@@ -7,8 +7,8 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from face_generation.serve.browser.files import drawing_files, page
 from face_generation.serve.catalogue import Catalogue
-from face_generation.serve.documents import FRESH, Document
-from face_generation.serve.pages import FOR_EVER, document, start_page
+from face_generation.serve.documents import FOR_EVER, FRESH, Document
+from face_generation.serve.pages import document, start_page
 from face_generation.serve.settings import Settings
 
 
