@@ -33,7 +33,7 @@ from face_generation.generator.bundle import (
 from face_generation.metrics import Gap
 from face_generation.metrics.attributes import LabelledFaces, asked, attribute_classifier
 from face_generation.models import Prior
-from face_generation.models.base import FaceModel
+from face_generation.models.base import FaceModel, to_bytes
 
 ASKED = 100  # faces that are drawn for each attribute, to measure how often it is found in them
 ASKED_SEED = 3_500_000_000  # seed of the first of them
@@ -59,8 +59,7 @@ class _Decode(nn.Module):
         self.model = model
 
     def forward(self, latents: Tensor) -> Tensor:
-        images = self.model.decode(latents)  # type: ignore[operator]
-        return images.clamp(-1, 1).add(1).mul(127.5).round().permute(0, 2, 3, 1).to(torch.uint8)
+        return to_bytes(self.model.decode(latents))  # type: ignore[operator]
 
 
 class _Encode(nn.Module):

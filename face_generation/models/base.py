@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from face_generation.errors import UserError
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Turns images N×3×H×W in [-1, 1] into uint8 N×H×W×3. Values outside of that range are clipped."""
+    return images.clamp(-1, 1).add(1).mul(127.5).round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
 class FaceModel(pl.LightningModule):

@@ -14,6 +14,7 @@ from face_generation.losses import GradientPenalty, NonSaturating, RelativisticP
 from face_generation.metrics import Gap
 from face_generation.metrics.wasserstein import mean_sliced_wasserstein
 from face_generation.models.adversarial import AdversarialModel, diversity
+from face_generation.models.base import to_bytes
 from face_generation.models.calibration import fresh_statistics
 from face_generation.models.schedules import MakeSchedule, every_step
 from face_generation.networks import DCGANDiscriminator, DCGANGenerator
@@ -92,7 +93,8 @@ class DCGAN(AdversarialModel):
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
         if sum(len(real) for real, _ in self._faces) < VALIDATION_FACES:
-            self._faces.append((_to_bytes(images), _to_bytes(self.decode(self._normal(len(images))))))
+            drawn = self.decode(self._normal(len(images))).float()
+            self._faces.append((to_bytes(images).cpu(), to_bytes(drawn).cpu()))
 
     def on_validation_epoch_end(self) -> None:
         real, fake = (torch.cat(faces).numpy() for faces in zip(*self._faces, strict=True))
@@ -111,7 +113,3 @@ class DCGAN(AdversarialModel):
 
     def _normal(self, count: int) -> Tensor:
         return randomness.normal(count, *self.latent_shape, device=self.device)
-
-
-def _to_bytes(images: Tensor) -> Tensor:
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
