@@ -14,6 +14,11 @@ FASTER = 1.1  # how much faster bf16 must be to be worth its rounding
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
+def device() -> str:
+    """The device to compute on: the GPU if there is one, otherwise the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @cache
 def best_precision() -> str:
     """Lightning's name for the precision to train in: bf16 if this machine is faster with it, otherwise float32.

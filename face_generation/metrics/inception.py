@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
 from face_generation.errors import UserError
-from face_generation.metrics import INSTALL, Estimate, Gap, Metric, bootstrap
+from face_generation.hardware import device
+from face_generation.metrics import INSTALL, Estimate, Features, Gap, Images, Metric, bootstrap
 from face_generation.metrics.distances import BLOCK_BYTES
+from face_generation.metrics.features import extract
 from face_generation.metrics.frechet import frechet_distance
 from face_generation.metrics.weights import fetching
 
@@ -40,7 +41,6 @@ KID = Metric(
     judges=(NETWORK,),
 )
 DIMENSIONS = 2048
-BATCH = 32  # images
 
 
 def load(weights: Path | None = None) -> nn.Module:
@@ -78,22 +78,15 @@ def load(weights: Path | None = None) -> nn.Module:
                 f"inception_weights={weights} does not hold the weights of Inception that torch-fidelity uses; "
                 f"fetch {URL_INCEPTION_V3}"
             ) from error
-    return network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return network.to(device())
 
 
-def features(images: NDArray[np.uint8], network: nn.Module) -> NDArray[np.float32]:
+def features(images: Images, network: nn.Module) -> NDArray[np.float32]:
     """Images, uint8 N×H×W×3 → their features, float32 N×2048. Shows a progress bar."""
-    device = next(network.parameters()).device
-    found = np.empty((len(images), DIMENSIONS), dtype=np.float32)
-    with tqdm(total=len(images), desc="Inception features", unit="image", delay=1) as bar, torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device).permute(0, 3, 1, 2)
-            found[start : start + BATCH] = network(batch)[0].cpu().numpy()
-            bar.update(len(batch))
-    return found
+    return extract(images, lambda batch: network(batch)[0], DIMENSIONS, "Inception features")
 
 
-def fid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
+def fid(samples: Features, real: Features, seed: int) -> Estimate:
     """Fréchet Inception distance (Heusel et al. 2017) of features N×2048 and M×2048; at least 0.
 
     Raises:
@@ -102,7 +95,7 @@ def fid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) ->
     return bootstrap.set_distance(frechet_distance, samples, real, seed)
 
 
-def kid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
+def kid(samples: Features, real: Features, seed: int) -> Estimate:
     """Kernel Inception distance (Bińkowski et al. 2018) of features N×2048 and M×2048, times 1000.
 
     It is estimated from all pairs, which is the limit of the usual mean over subsets. The estimate is unbiased, so it
@@ -117,7 +110,7 @@ def kid(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) ->
     )
 
 
-def _squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+def _squared_mmd(a: Features, b: Features) -> float:
     """The unbiased estimate of the squared maximum mean discrepancy, for the kernel (x·y / dimensions + 1)³."""
 
     def kernel(products: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -3,9 +3,8 @@
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate, Metric
+from face_generation.metrics import Estimate, Features, Metric
 from face_generation.metrics.bootstrap import check, equal_rows, set_distance
 from face_generation.metrics.distances import distance_blocks
 from face_generation.metrics.recognition import RECOGNISER
@@ -27,8 +26,6 @@ RECALL = Metric(
     PAPER,
     judges=(RECOGNISER,),
 )
-
-Features = NDArray[np.floating]
 
 
 def precision(real: Features, fake: Features, seed: int, k: int = 3) -> Estimate:

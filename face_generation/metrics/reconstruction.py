@@ -10,7 +10,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from tqdm import tqdm
 
-from face_generation.metrics import Estimate, Metric, bootstrap
+from face_generation.hardware import device
+from face_generation.metrics import Estimate, Images, Metric, bootstrap
 from face_generation.metrics.recognition import RECOGNISER
 from face_generation.metrics.weights import fetching
 
@@ -51,8 +52,6 @@ FACE_DISTANCE = Metric(
 METRICS = (PSNR, SSIM, LPIPS, FACE_DISTANCE)
 BATCH = 32  # images
 
-Images = NDArray[np.uint8]  # N×H×W×3
-
 
 def psnr(originals: Images, reconstructions: Images, seed: int) -> Estimate:
     """Mean peak signal-to-noise ratio in dB of images, uint8 N×H×W×3.
@@ -90,7 +89,7 @@ def lpips(originals: Images, reconstructions: Images, seed: int) -> Estimate:
     remedy = f"put https://download.pytorch.org/models/alexnet-owt-7be5be79.pth into {folder}"
     with fetching("the weights of AlexNet", remedy):
         network = LearnedPerceptualImagePatchSimilarity("alex").net
-    network = network.to(_device())
+    network = network.to(device())
 
     def measure(a: Tensor, b: Tensor) -> Tensor:
         return network(b, a, normalize=True).flatten()  # `normalize`: images are in [0, 1]
@@ -119,8 +118,4 @@ def _each(measure: Callable[[Tensor, Tensor], Tensor], a: Images, b: Images, tit
 
 
 def _to_float(images: Images) -> Tensor:
-    return torch.from_numpy(np.array(images)).to(_device()).permute(0, 3, 1, 2).float() / 255
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.from_numpy(np.array(images)).to(device()).permute(0, 3, 1, 2).float() / 255

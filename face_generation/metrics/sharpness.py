@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate, Gap, Metric
+from face_generation.metrics import Estimate, Gap, Images, Metric
 from face_generation.metrics.bootstrap import two_sets
 
 SHARPNESS = Metric(
@@ -14,8 +14,6 @@ SHARPNESS = Metric(
     "Pech-Pacheco et al. 2000, Diatom Autofocusing in Brightfield Microscopy",
     judges=("Laplacian",),
 )
-
-Images = NDArray[np.uint8]
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # weights of R, G and B (ITU-R BT.601)
 BATCH = 128  # images at a time, whose luma takes 12 MB

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from face_generation.metrics import Estimate, Gap, Metric
+from face_generation.metrics import Estimate, Gap, Images, Metric
 from face_generation.metrics.bootstrap import two_sets
 from face_generation.metrics.sharpness import BATCH, LUMA
 
@@ -18,8 +18,6 @@ GRID_ARTEFACT = Metric(
     "Durall et al. 2020, Watch Your Up-Convolution",
     judges=("spectrum",),
 )
-
-Images = NDArray[np.uint8]
 
 STEPS = 8  # three doublings leave a grid with a period of 8 pixels, or a divisor of it
 NEAR, FROM, TO = 1, 3, 5  # in bins of the spectrum: how far a peak reaches, and where its surroundings begin and end

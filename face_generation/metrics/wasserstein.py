@@ -12,10 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from face_generation.generator.parallel import parallel_map
-from face_generation.metrics import Estimate, Gap, Metric
+from face_generation.metrics import Estimate, Gap, Images, Metric
 from face_generation.metrics.bootstrap import centred, equal_rows, halves
 
-Images = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 Rows = NDArray[np.intp]
 T = TypeVar("T")

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from face_generation import __version__
-from face_generation.evaluate.measurement import Images, Measured, Yardstick
+from face_generation.evaluate.measurement import Measured, Yardstick
 from face_generation.evaluate.report import charts, exhibits, table
 from face_generation.evaluate.sheets import Sheet
 from face_generation.files import writing
 from face_generation.generator import pictures
-from face_generation.metrics import BETTER
+from face_generation.metrics import BETTER, Images
 from face_generation.metrics.memorisation import RARE, Neighbours
 
 SAMPLES = 64
