@@ -28,7 +28,7 @@ def best_precision() -> str:
     """
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    # This is also true for AMX. The public torch.cpu.get_capabilities came after torch 2.9.
+    # Processors with AMX have AVX-512 in bf16, too. The public torch.cpu.get_capabilities came after torch 2.9.
     if not torch.cpu._is_avx512_bf16_supported():
         return "32-true"
     return "bf16-mixed" if FASTER * _seconds(torch.bfloat16) < _seconds(torch.float32) else "32-true"

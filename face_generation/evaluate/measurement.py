@@ -89,8 +89,8 @@ class Yardstick:
     """Measures samples against real faces. Everything random depends only on the seed.
 
     There are three kinds of real faces. Samples are compared with the *reference*. The *stand-ins*, training faces that
-    are not in the reference, take the place of samples, and show what samples would get that are as good as real faces.
-    The *held-out* faces, of the validation and the test split, are those that no model was trained on.
+    are not in the reference, take the place of samples, and show what samples would get if they were as good as real
+    faces. The *held-out* faces, of the validation and the test split, are those that no model was trained on.
 
     Args:
         splits: Folder of packed splits.

@@ -26,9 +26,9 @@ AUC = Metric(
     "two_sample_auc",
     "Told from photos, AUC",
     "lower",
-    "How surely a linear classifier tells samples from real faces, by the features of a network that was trained on "
-    "photos: how often it ranks a sample and a real face rightly that it has not learned from. 0.5 is chance. It grows "
-    "with the number of images, so compare it only at equal numbers.",
+    "A linear classifier tells samples from real faces by the features of a network that was trained on photos. The "
+    "figure says how often it ranks a sample and a real face in the right order, for images that it has not learned "
+    "from. 0.5 is chance. It grows with the number of images, so compare it only at equal numbers.",
     PAPER,
     judges=(NETWORK,),
 )

@@ -40,7 +40,7 @@ class FaceModel(pl.LightningModule):
 
     def calibrate(self) -> None:
         """Measures what cannot be averaged like weights, such as statistics of feature maps, with the current weights.
-        Called when a checkpoint is loaded."""
+        It is called when a checkpoint is loaded."""
 
     def resample(self, **sampling: Any) -> None:
         """Changes how faces are drawn, such as the number of steps, without training.
@@ -64,5 +64,5 @@ class FaceModel(pl.LightningModule):
         if differing:
             raise UserError(
                 f"the checkpoint holds a {checkpoint['model']} of another architecture ({differing[0]} differs); "
-                "set model.… as it was trained, which config.yaml in its run's folder has"
+                "set the options model.… as they are in config.yaml in the folder of its run"
             )

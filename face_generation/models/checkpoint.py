@@ -86,7 +86,10 @@ def build(provenance: Mapping[str, Any]) -> FaceModel:
     """
     for target in _targets(provenance["config"]["model"]):
         if not target.startswith(OURS):
-            raise UserError(f"the checkpoint's model is made with {target}, which this package does not call by itself")
+            raise UserError(
+                f"the checkpoint's model is made with {target}, which is neither of this package nor an optimizer of "
+                "torch; use the bundle that its training wrote"
+            )
     return instantiate(provenance["config"]["model"], **provenance["shapes"], _convert_="all")
 
 

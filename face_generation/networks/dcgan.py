@@ -20,8 +20,8 @@ class DCGANGenerator(nn.Module):
 
     Args:
         latent_dim: Dimensions of the latent vector.
-        channels: Channels at each resolution, from the smallest feature map up to the image; for 150×150 and six of
-            them the feature maps are 5, 10, 19, 38, 75 and 150 wide.
+        channels: Channels at each resolution, from the smallest feature map up to the image. Six numbers make maps that
+            are 5, 10, 19, 38, 75 and 150 wide, if images are 150 wide.
         image_size: Height and width of the images, in pixels.
     """
 

@@ -9,12 +9,12 @@ from face_generation.networks.blocks import SLOPE, ResidualBlock, Upsample, pyra
 
 
 class Decoder(nn.Module):
-    """Residual convolutional decoder.
+    """Residual convolutional decoder (He et al. 2016).
 
     Args:
         latent_channels: Latents at each place of the smallest feature map.
-        channels: Channels at each resolution, from the smallest feature map up to the image; for 150×150 and five of
-            them the feature maps are 10, 19, 38, 75 and 150 wide.
+        channels: Channels at each resolution, from the smallest feature map up to the image. Five numbers make maps
+            that are 10, 19, 38, 75 and 150 wide, if images are 150 wide.
         image_size: Height and width of the images, in pixels; even.
         blocks: Residual blocks at each resolution. The smallest map has twice as many, because distant places must
             agree on one face.

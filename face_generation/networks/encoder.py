@@ -13,12 +13,12 @@ LOG_VARIANCES = -10.0, 5.0  # limits far outside the useful range, which keep th
 
 
 class Encoder(nn.Module):
-    """Residual convolutional encoder.
+    """Residual convolutional encoder (He et al. 2016).
 
     Args:
         latent_channels: Latents at each place of the smallest feature map.
-        channels: Channels at each resolution, from half the image size downwards; for 150×150 and four of them the
-            feature maps are 75, 38, 19 and 10 wide.
+        channels: Channels at each resolution, from half the image size down. Four numbers make maps that are 75, 38, 19
+            and 10 wide, if images are 150 wide.
         blocks: Residual blocks at each resolution but the largest.
 
     The first step is a space-to-depth (`pixel_unshuffle`). The next convolution then sees 12 channels at half

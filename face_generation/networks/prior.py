@@ -21,7 +21,7 @@ class FlowTransformer(nn.Module):
     Args:
         latent_shape: Channels, height and width of the latents.
         attributes: Number of attributes that it can be told.
-        patch: Height and width of a token, in places. 1 is used if the map's height or width is no multiple of it.
+        patch: Height and width of a token, in places. 1 is used if the map cannot be divided by it.
         width: Width of a token inside the network.
         depth: Number of blocks.
         heads: Attention heads; a divisor of `width`.
