@@ -21,7 +21,7 @@ HELP = """usage: face-generation COMMAND [--help] [OPTION=VALUE …]
 Commands:
 {commands}
 
-Completion of commands, options and choices with the Tab key, also in ~/.bashrc or ~/.zshrc:
+To complete commands, options and choices with the Tab key, run one of these lines, or add it to ~/.bashrc or ~/.zshrc:
   eval "$(face-generation completion bash)"
   eval "$(face-generation completion zsh)"
 """

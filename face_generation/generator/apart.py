@@ -38,7 +38,7 @@ def decode(data: bytes, room: Room) -> bytes:
 
     Raises:
         OSError, subprocess.TimeoutExpired: The file is broken, or would take too much memory or time.
-        TooLarge: As `decoded`.
+        TooLarge: As in `decoded`.
         UnidentifiedImageError: The file is not HEIC, AVIF or WebP.
     """
     command = [sys.executable, "-m", __name__, str(room.memory), str(room.pixels)]

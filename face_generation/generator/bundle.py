@@ -133,6 +133,9 @@ class Bundle:
         """Turns a folder that has the other files into a bundle: hashes them and writes `bundle.json`.
 
         All arguments but `folder` must be JSON values.
+
+        Raises:
+            UserError: The manifest cannot be written.
         """
         names = (PRIOR, DECODER, ENCODER, ATTRIBUTES, DIRECTIONS, PREVIEW)
         files = {file: sha256(folder / file) for file in names if (folder / file).exists()}
@@ -153,13 +156,21 @@ class Bundle:
         return bundle
 
     def record(self, evaluation: Mapping[str, Any]) -> "Bundle":
-        """Writes an evaluation, which must be JSON, into the manifest in place of an older one."""
+        """Writes an evaluation, which must be JSON, into the manifest in place of an older one.
+
+        Raises:
+            UserError: The manifest cannot be written.
+        """
         bundle = replace(self, evaluation=evaluation)
         bundle._write_manifest()
         return bundle
 
     def offer(self, attributes: Sequence[Mapping[str, Any]]) -> "Bundle":
-        """Writes into the manifest which attributes the prior takes, and which of them people may ask for."""
+        """Writes into the manifest which attributes the prior takes, and which of them people may ask for.
+
+        Raises:
+            UserError: The manifest cannot be written.
+        """
         bundle = replace(self, attributes=list(attributes))
         bundle._write_manifest()
         return bundle

@@ -28,8 +28,8 @@ class Generator:
 
     An image is a pure function of the bundle and its latents, and latents are a pure function of the bundle, a seed and
     options. To keep this exact to the last bit, each image is drawn alone on one thread, and many images on many
-    threads. So neither the number of images nor that of cores can change how sums are rounded. It is as fast as
-    batches. Only another kind of processor may round differently, which changes a pixel value by 1.
+    threads. So neither the number of images nor that of cores can change how sums are rounded. This is as fast
+    as batches are. Only another kind of processor may round differently, which changes a pixel value by 1.
 
     Methods may be called from several threads.
 
@@ -47,7 +47,8 @@ class Generator:
 
     @classmethod
     def load(cls, where: str | Path) -> "Generator":
-        """Opens a bundle by shipped name, such as "vae", by folder, or by address. See `Bundle.load`."""
+        """Opens a bundle by shipped name, such as "vae", by folder, or by address. Arguments and errors are those of
+        `Bundle.load`."""
         return cls(Bundle.load(where))
 
     @cached_property
@@ -102,8 +103,8 @@ class Generator:
         edits: Mapping[str, float] = NO_EDITS,
         attributes: Asked = NOTHING,
     ) -> NDArray[np.uint8]:
-        """Draws the faces of the seeds `seed` … `seed + n - 1`, uint8 RGB N×H×W×3. The arguments are those of
-        `latents`."""
+        """Draws the faces of the seeds `seed` … `seed + n - 1`, uint8 RGB N×H×W×3. Arguments and errors are those
+        of `latents`."""
         check_request(n, seed, truncation)
         images = np.empty((n, *self._image_shape), dtype=np.uint8)
         for i, image in enumerate(self.stream(n, seed, truncation, edits, attributes)):
@@ -118,7 +119,7 @@ class Generator:
         edits: Mapping[str, float] = NO_EDITS,
         attributes: Asked = NOTHING,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yields the faces of `sample` one after the other, H×W×3, in bounded memory."""
+        """Yields the faces of `sample` one after the other, uint8 RGB H×W×3, in bounded memory."""
         check_request(n, seed, truncation)
         self.attributes.check(attributes)
 
@@ -130,7 +131,8 @@ class Generator:
     def said(
         self, n: int, seed: int = 0, truncation: float | None = None, attributes: Asked = NOTHING
     ) -> NDArray[np.int8]:
-        """The attributes that the prior is told of the faces of `sample`, N×K: 1, -1, or 0 for nothing."""
+        """The attributes that the prior is told of the faces of `sample`, int8 N×K: 1, -1, or 0 for nothing. Arguments
+        and errors are those of `latents`."""
         check_request(n, seed, truncation)
         truncation = self._truncation(truncation)
         return np.stack([self._origin(s, truncation, attributes)[1] for s in range(seed, seed + n)])

@@ -10,7 +10,7 @@ def slerp(start: NDArray[np.floating], end: NDArray[np.floating], t: ArrayLike) 
 
     The direction turns evenly, and the length changes evenly. A straight line passes closer to the origin than its
     ends, and a GAN, whose latents are normal vectors, draws pale faces there. An encoder's latents lie around a mean
-    that is not 0, so the way between them is straighter, the smaller their angle at the origin is. The way is a
+    that is not 0. So the angle between them at the origin is smaller, and the way between them is straighter. It is a
     straight line if the ends are opposite or one has length 0.
 
     Returns:

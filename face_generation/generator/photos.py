@@ -186,7 +186,7 @@ def plain(image: Image.Image, room: Room) -> Image.Image:
     """Decodes an opened image as it is when faces are looked for: upright, in sRGB, and not much larger than is useful.
 
     Raises:
-        TooLarge: As `decoded`.
+        TooLarge: As in `decoded`.
     """
     with _upright(image, room) as (photo, profile):
         return _srgb(photo, profile).copy()

@@ -45,8 +45,8 @@ def resized(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 def animate(
     frames: Iterable[NDArray[np.uint8]], suffix: str, frame_seconds: float, recipe: Recipe | None = None
 ) -> bytes:
-    """Encodes images of one size, uint8 RGB H×W×3, as an animation that loops. `suffix` is webp, or gif, whose frames
-    share 256 colours.
+    """Encodes images of one size, uint8 RGB H×W×3, as an animation that loops and shows each for `frame_seconds`.
+    `suffix` is webp, or gif, whose frames share 256 colours.
 
     With a recipe, the file says that a network drew it, and how (see `origin`).
     """
@@ -73,7 +73,8 @@ def _in_one_palette(images: Sequence[Image.Image]) -> list[Image.Image]:
 
 
 def grid(images: Iterable[NDArray[np.uint8]], n: int, columns: int | None = None) -> NDArray[np.uint8]:
-    """Lays `n` images of one size out in a grid, row by row. Without `columns` it is about as wide as high."""
+    """Lays `n` images of one size, uint8 RGB H×W×3, out in a grid, row by row. Without `columns` the grid has about as
+    many columns as rows."""
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     canvas = np.empty((0, 0, 3), dtype=np.uint8)

@@ -53,7 +53,7 @@ def draw(config: DictConfig) -> None:
         if config[option] is not None and config.mode != mode:
             raise UserError(f"{option}=… belongs to mode={mode}; add that, or leave it out")
     if config.attributes is not None and config.mode == "reconstruct":
-        raise UserError("a photo has what it has; leave attributes=… out, and change it with edits=…")
+        raise UserError("attributes=… is for new faces; leave it out, and change the face of the photo with edits=…")
     MODES[config.mode](config)
 
 
@@ -208,10 +208,12 @@ MODES: dict[str, Callable[[DictConfig], None]] = {
 
 
 def chosen_seed(config: DictConfig) -> int:
+    """The seed that was given, or a random one."""
     return secrets.randbelow(RANDOM_SEEDS) if config.seed is None else config.seed
 
 
 def chosen_rows(config: DictConfig, directions: Directions) -> list[str]:
+    """The names of the edits to show. Raises `UserError` if they are no list."""
     if config.rows is None:  # directions are sorted by how well they work
         best = [*directions.attributes[:BEST_ATTRIBUTES], *directions.principal[:BEST_PRINCIPAL]]
         return [direction.name for direction in best]
@@ -221,6 +223,7 @@ def chosen_rows(config: DictConfig, directions: Directions) -> list[str]:
 
 
 def chosen_attributes(config: DictConfig) -> Asked:
+    """The attributes to ask for. Raises `UserError` if they are not given by name."""
     if config.attributes is None:
         return {}
     if not OmegaConf.is_dict(config.attributes):
@@ -230,6 +233,7 @@ def chosen_attributes(config: DictConfig) -> Asked:
 
 
 def chosen_edits(config: DictConfig) -> Mapping[str, float]:
+    """The strengths of edits. Raises `UserError` if they are not given by name."""
     if config.edits is None:
         return {}
     if not OmegaConf.is_dict(config.edits):

@@ -193,7 +193,7 @@ def overview(settings: Settings, catalogue: Catalogue) -> BundlesAnswer:
     responses={**UNCHANGED, **documented(401, 404)},
 )
 async def about(request: Request, bundle: BundleName) -> Response:
-    """One bundle."""
+    """Describes one bundle."""
     service = service_of(request)
     document = Document(service.served(bundle).about.model_dump_json().encode(), MEDIA_TYPES["json"])
     return document.answer(request, service.a_while)

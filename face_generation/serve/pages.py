@@ -49,7 +49,7 @@ def fingerprint(documents: dict[str, Document]) -> str:
 
 
 def start_page(text: str) -> Document:
-    """The page at /, which loads everything by the names that change with it."""
+    """The page at /. It loads its files from addresses that change with their content."""
     return Document(text.replace('"static/', f'"static/{VERSION}/').encode(), "text/html")
 
 

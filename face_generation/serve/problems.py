@@ -45,7 +45,7 @@ KINDS = {
     "wrong-type": Kind(415, "The body is of another type than wanted", "send application/json, not text/plain"),
     "invalid": Kind(
         422,
-        "The request cannot be done; `errors` says where, if it is at a place",
+        "The request is wrong; `errors` names the places, if certain places are wrong",
         "truncation should be less than or equal to 10, not 11",
     ),
     "no-face": Kind(

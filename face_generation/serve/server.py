@@ -56,7 +56,11 @@ def serve(settings: Settings) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket."""
+    """Opens a listening socket.
+
+    Raises:
+        UserError: The address or the port cannot be used.
+    """
     try:
         family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(where[:2], family=family, backlog=BACKLOG)

@@ -301,7 +301,7 @@ def test_several_runs_by_one_command(draw: Callable[..., str], folder: Path) -> 
         (["input=photo.jpg"], "input=… belongs to mode=reconstruct"),
         (["attributes=smiling"], "attributes are asked for by name, such as 'attributes={smiling: 1, male: -1}'"),
         (["attributes={smiling: 1}"], "the bundle tiny cannot be asked for 'smiling'; its model takes no attributes"),
-        (["mode=reconstruct", "input=a.png", "attributes={smiling: 1}"], "a photo has what it has"),
+        (["mode=reconstruct", "input=a.png", "attributes={smiling: 1}"], "attributes=… is for new faces"),
         (["rows=[smiling]"], "rows=… belongs to mode=edits"),
         (["mode=edits", "rows=5"], "rows are a list of names"),
         (["mode=edits", "output=a.gif"], "unknown picture format 'gif'"),
