@@ -105,8 +105,7 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
     if found is None:
         return None
     label, partition = found
-    finder = Finder(partition)
-    rows = {path: row for path in source.images if (row := finder.find(path)) is not None}
+    rows = Finder(partition).find(source.images)
     if not rows and not inside and not celeba:
         return None  # the table is beside photos of the user's own
     if missing := source.images.keys() - rows.keys():
@@ -205,8 +204,7 @@ def _attributes(
     if found is None:
         return (), {}, "nowhere: there are none"
     label, (columns, values) = found
-    finder = Finder(values)
-    rows = {path: row for path in names if (row := finder.find(path)) is not None}
+    rows = Finder(values).find(names)
     if not rows and not inside and not celeba:
         return (), {}, f"nowhere: {label} names none of the images"
     if len(rows) < len(names) / 2:
