@@ -84,8 +84,10 @@ def pack(
         raise UserError(f"{threads} threads are not possible; give 1 or more, or leave the option out")
     if size not in SIZES:
         raise UserError(f"size {size} is not possible; give an even number from {SIZES[0]} to {SIZES[-1]}")
-    source, destination = source.absolute(), destination.absolute()
     try:
+        source, destination = _absolute(source), _absolute(destination)
+        if not destination.name:
+            raise UserError(f"{destination} holds something else; choose another folder")
         found = Source(source, scratch=_nearest_folder(destination))
         planned = plan(found, size, seed=seed, val=val, test=test)
         about = Summary(
@@ -249,6 +251,11 @@ def _open_array(folder: Path, split: str, summary: Summary) -> BinaryIO:
     file.truncate(summary.array_bytes(split))
     file.seek(0, os.SEEK_END)
     return file
+
+
+def _absolute(path: Path) -> Path:
+    """The path from the root, with the names that the user gave, unless `..` makes them mean other folders."""
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def _nearest_folder(path: Path) -> Path:

@@ -180,7 +180,7 @@ def test_an_unpacked_archive_is_split_like_the_archive(synthetic: Path, tmp_path
 
 def write_photos(folder: Path, pictures: list[bytes]) -> Path:
     for number, picture in enumerate(pictures):
-        path = folder / f"album {number % 3}" / f"{number:06}.jpg"
+        path = folder / f"album {number % 3}" / f"{number:07}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture)
     return folder
@@ -196,7 +196,7 @@ def test_photos_are_split_by_chance_and_seed(pictures: list[bytes], tmp_path: Pa
     one, two = ([names(tmp_path / folder, split) for split in summary.counts] for folder in ("one", "two"))
     assert one != two
     assert all(of_split == sorted(of_split) for of_split in one)
-    assert sorted(chain(*one)) == sorted(chain(*two)) == sorted(f"album {n % 3}/{n:06}.jpg" for n in range(50))
+    assert sorted(chain(*one)) == sorted(chain(*two)) == sorted(f"album {n % 3}/{n:07}.jpg" for n in range(50))
 
 
 def test_a_new_photo_moves_few_others(pictures: list[bytes], tmp_path: Path) -> None:
@@ -247,6 +247,33 @@ def test_folders_called_train_and_test_are_a_split(pictures: list[bytes], tmp_pa
     assert summary.counts == {"train": 1, "val": 1, "test": 2}
     assert names(tmp_path / "splits", "test") == ["own/test/a/1.jpg", "own/test/b/1.jpg"]
     assert summary.split_by == "the names of folders (Training, test, valid)"
+
+
+def test_folders_of_splits_may_be_below_others(pictures: list[bytes], tmp_path: Path) -> None:
+    parts = ("men/train", "men/test", "women/train/test", "women/valid")
+    source = write_zip(tmp_path / "own.zip", {f"train/{part}/1.jpg": pictures[i] for i, part in enumerate(parts)})
+    summary, _ = pack(source, tmp_path / "splits")
+    assert names(tmp_path / "splits", "train") == ["train/men/train/1.jpg", "train/women/train/test/1.jpg"]
+    assert summary.counts == {"train": 2, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize("stray", ["preview.jpg", "more/1.jpg"])
+def test_chance_does_not_replace_folders_of_splits(stray: str, pictures: list[bytes], tmp_path: Path) -> None:
+    paths = [f"{split}/{number}.jpg" for split in ("train", "test") for number in range(5)]
+    source = write_zip(tmp_path / "own.zip", dict(zip([stray, *paths], pictures, strict=False)))
+    with pytest.raises(UserError, match=rf"folders of splits \(test, train\), and {stray} is in none of them; move"):
+        pack(source, tmp_path / "splits")
+
+
+def test_identical_files_in_two_splits_of_ones_own_are_named(pictures: list[bytes], tmp_path: Path) -> None:
+    paths = ("test/a.jpg", "test/b.jpg", "train/c.jpg", "train/d.jpg")
+    members = dict(zip(paths, (pictures[0], pictures[1], pictures[2], pictures[0]), strict=True))
+    summary, _ = pack(write_zip(tmp_path / "own.zip", members), tmp_path / "splits")
+    assert summary.counts == {"train": 2, "val": 0, "test": 2}
+    assert summary.split_by == (
+        "the names of folders (test, train), though 1 files are in two splits, such as test/a.jpg and train/d.jpg, "
+        "which are identical"
+    )
 
 
 def test_what_images_are_and_on_which_terms(pictures: list[bytes], tmp_path: Path) -> None:
@@ -498,8 +525,8 @@ def member(name: str) -> Callable[[Path], None]:
         (shutil.rmtree, "does not exist, or is not a folder or file; download the data first"),
         (lambda data: (data / ARCHIVE).unlink(), "has neither img_align_celeba.zip nor images"),
         (lambda data: (data / ARCHIVE).write_text("\n<!DOCTYPE html><html>Quota exceeded"), "is a web page"),
-        (cut_off, "is cut off, or not a zip; remove it and download it again"),
-        (lambda data: (data / ARCHIVE).write_bytes(b""), "is cut off, or not a zip"),
+        (cut_off, "is cut off or damaged, or not a zip; remove it and download it again"),
+        (lambda data: (data / ARCHIVE).write_bytes(b""), "is cut off or damaged, or not a zip"),
         (lambda data: write_zip(data / ARCHIVE, {"notes.txt": b""}), "has neither"),
         (member("../evil.jpg"), f"but not {ARCHIVE}/evil.jpg"),
         (member("/etc/evil.jpg"), f"but not {ARCHIVE}/etc/evil.jpg"),
@@ -565,6 +592,8 @@ def test_a_destination_that_cannot_be_made(synthetic: Path, tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: File exists; "):
         pack(synthetic, tmp_path / "file" / "splits")
+    with pytest.raises(UserError, match="/ holds something else"):
+        pack(synthetic, Path("/"))
 
 
 # --- faces anywhere in a photo ------------------------------------------------------------------------------------
