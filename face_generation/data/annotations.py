@@ -189,6 +189,7 @@ def _spellings(path: str) -> Iterator[tuple[int, str]]:
     path = path.replace("\\", "/").removeprefix("./").casefold()
     name = path.rpartition("/")[2]
     stem = name.rpartition(".")[0] or name
+    stem = stem.removesuffix(".jpg").removesuffix(".png")  # a converter may have added its own
     yield 0, path
     yield 1, name
     yield 2, stem

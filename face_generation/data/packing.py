@@ -85,7 +85,9 @@ def pack(
     if size not in SIZES:
         raise UserError(f"size {size} is not possible; give an even number from {SIZES[0]} to {SIZES[-1]}")
     try:
-        source, destination = _absolute(source), _absolute(destination)
+        # `..` after a link means another folder. A destination may be a link to another disk.
+        source = source.resolve() if ".." in source.parts else source.absolute()
+        destination = destination.resolve()
         if not destination.name:
             raise UserError(f"{destination} holds something else; choose another folder")
         found = Source(source, scratch=_nearest_folder(destination))
@@ -251,11 +253,6 @@ def _open_array(folder: Path, split: str, summary: Summary) -> BinaryIO:
     file.truncate(summary.array_bytes(split))
     file.seek(0, os.SEEK_END)
     return file
-
-
-def _absolute(path: Path) -> Path:
-    """The path from the root, with the names that the user gave, unless `..` makes them mean other folders."""
-    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def _nearest_folder(path: Path) -> Path:

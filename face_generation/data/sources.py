@@ -35,7 +35,7 @@ from face_generation.data.annotations import (
     settled,
     split_of,
 )
-from face_generation.data.celeba import ARCHIVE_FILE, ATTRIBUTE_FILE, ATTRIBUTES, PARTITION_FILE
+from face_generation.data.celeba import ARCHIVE_FILE, ATTRIBUTE_FILE, ATTRIBUTES, IMAGE_FOLDER, PARTITION_FILE
 from face_generation.errors import UserError, printable
 from face_generation.generator import photos
 
@@ -43,6 +43,7 @@ DOWNLOAD = "python scripts/download_data.py data"
 EXAMPLES = 3  # how many names are kept of each kind of file that is passed over
 ARCHIVE = re.compile(r".*\.(zip|tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
 PART = re.compile(r"(.*-)[0-9]{3}\.zip", re.IGNORECASE)  # one part of a large download from Google Drive
+OFFICIAL = re.compile(rf"{IMAGE_FOLDER}\b", re.IGNORECASE)  # begins the names of the official archive and its copies
 PARTITION = re.compile(rf"{PARTITION_FILE.removesuffix('.txt')}\b.*", re.IGNORECASE)
 ATTRIBUTE_TABLE = re.compile(rf"{ATTRIBUTE_FILE.removesuffix('.txt')}\b.*", re.IGNORECASE)
 ANNOTATION_FOLDERS = frozenset({"anno", "eval"})  # on the official drive
@@ -149,9 +150,11 @@ class Source:
             listed = [path for path in _listed(folder) if path not in self.places]
             for path in [path for path in listed if path.name.lower() in ANNOTATION_FOLDERS]:
                 listed += _listed(path)
-            found = [path for path in listed if pattern.fullmatch(path.name) and not ARCHIVE.fullmatch(path.name)]
-            if found := [path for path in found if path.is_file()]:
-                return [_on_disk(os.path.relpath(path, self.path), path) for path in found]
+            found = [path for path in listed if pattern.fullmatch(path.name) and path.is_file()]
+            if plain := [path for path in found if not ARCHIVE.fullmatch(path.name)]:
+                return [_on_disk(os.path.relpath(path, self.path), path) for path in plain]
+            if found:
+                raise UserError(f"{found[0]} may belong to the images; unpack it, or move it away")
         return []
 
     def _add(self, file: File) -> None:
@@ -216,11 +219,12 @@ class Source:
     def _look_into_archives(self) -> None:
         """Opens archives that are in the source.
 
-        The official archive is opened first, and replaces all images found so far. Without it, all archives are opened
-        if there are no images yet. Once there are images, only archives of tables are opened.
+        The official archive, or one packed again, is opened first, and replaces all images found so far. Without it,
+        all archives are opened if there are no images yet. Once there are images, only archives of tables are opened.
         """
         for _ in range(NESTED):
             official = [file for file in self._archives if _name(file).lower() == ARCHIVE_FILE]
+            official = official or [file for file in self._archives if OFFICIAL.match(_name(file))]
             tables = [file for file in self._archives if _name(file).lower().startswith("list_")]
             chosen = official or (self._archives if not self.images else tables)
             if not chosen:
@@ -285,19 +289,31 @@ class Source:
         file.seek(0)
         lock = Lock()
         archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115
+        links: list[tuple[str, str]] = []
         for member in archive:
             path = prefix + _shown(_harmless(member.name))
             if member.isreg():
-                mark = f"{member.size} {member.mtime}"
-                read = partial(_slice, file, lock, member.offset_data, member.size)
-                self._add(File(path, member.size, mark, "", read))
+                self._add(self._in_tar(file, lock, path, member))
+            elif member.islnk():
+                links.append((path, member.linkname))
             elif not member.isdir():
+                self._pass_over("links in archives", path)
+        files = {member.name: member for member in archive if links and member.isreg()}
+        for path, name in links:  # the second name of a file that has two
+            if name in files:
+                self._add(self._in_tar(file, lock, path, files[name]))
+            else:
                 self._pass_over("links in archives", path)
         # tarfile takes a damaged header for the end. After the true end there are only zeros.
         file.seek(archive.offset)
         while block := file.read(1 << 20):
             if block.strip(b"\0"):
                 raise tarfile.ReadError("there is more after the end")
+
+    @staticmethod
+    def _in_tar(file: IO[bytes], lock: Lock, path: str, member: tarfile.TarInfo) -> File:
+        read = partial(_slice, file, lock, member.offset_data, member.size)
+        return File(path, member.size, f"{member.size} {member.mtime}", "", read)
 
     def _add_parquet(self) -> None:
         tables = [_Parquet(file, str(self.path)) for file in self._parquet]

@@ -137,6 +137,7 @@ def test_bad_attributes(content: bytes, complaint: str) -> None:
         ("album\\000001.JPG", "000001.jpg"),
         ("album/000001.png", "000001.jpg"),
         ("1.webp", "000001.jpg"),
+        ("000001.jpg.webp", "000001.jpg"),
         ("b/Ada.jpg", "b/Ada.jpg"),
         ("c/Ada.jpg", None),  # there are two of that name
         ("E\u0301te\u0301.jpg", "Été.jpg"),

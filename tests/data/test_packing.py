@@ -397,6 +397,25 @@ def test_an_empty_destination_is_used(synthetic: Path, tmp_path: Path) -> None:
     assert len(names(tmp_path / "splits", "train")) == 120
 
 
+def test_the_destination_may_be_a_link(synthetic: Path, tmp_path: Path) -> None:
+    for name in ("empty", "nothing"):
+        (tmp_path / name).symlink_to(tmp_path / "disk" / name)
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    for name in ("empty", "nothing"):
+        assert pack(synthetic, tmp_path / name)[1]
+        assert not pack(synthetic, tmp_path / name)[1]
+        assert len(names(tmp_path / "disk" / name, "train")) == 120
+
+
+def test_letters_that_a_terminal_does_not_know_are_escaped(synthetic: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONIOENCODING", "ascii")
+        process = script(synthetic, tmp_path / "Été")
+        output, _ = process.communicate()
+    assert process.returncode == 0
+    assert output.startswith(f"{tmp_path}/\\xc9t\\xe9: packed train 120, val 15, test 15 at 150\\xd7150\n")
+
+
 @pytest.fixture(scope="module")
 def many(pictures: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough images that a run can be stopped on the way; some are damaged."""
@@ -594,6 +613,12 @@ def test_a_destination_that_cannot_be_made(synthetic: Path, tmp_path: Path) -> N
         pack(synthetic, tmp_path / "file" / "splits")
     with pytest.raises(UserError, match="/ holds something else"):
         pack(synthetic, Path("/"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
+def test_a_destination_that_nobody_may_write(synthetic: Path) -> None:
+    with pytest.raises(UserError, match="/proc/splits.lock: No such file"):
+        pack(synthetic, Path("/proc/splits"))
 
 
 # --- faces anywhere in a photo ------------------------------------------------------------------------------------

@@ -149,6 +149,15 @@ def layouts(pictures: dict[int, bytes]) -> dict[str, tuple[str, Members]]:
         "converted": ("data", write_under("data", png | texts)),
         "copies of the tables": ("data", write_under("data", inside | texts | tables)),
         "parquet": ("celeba", write_under("celeba", shards)),
+        "with another suffix": (
+            "data",
+            write_under("data", {f"{FOLDER}/{name}.png": content for name, content in images.items()} | texts),
+        ),
+        "packed again": ("data", write_under("data", {"img_align_celeba (1).zip": zipped(inside)} | texts)),
+        "packed again, beside a picture": (
+            "data",
+            write_under("data", {f"{FOLDER}.tar.gz": tarred(inside), "README.png": pictures[1]} | texts),
+        ),
         "a link": ("faces", {f"celeba/{path}": content for path, content in (inside | texts).items()}),
         "steps upwards": ("data/img_align_celeba/..", write_under("data", inside | texts)),
     }
@@ -314,6 +323,34 @@ def test_a_few_archives_in_archives_are_opened(tmp_path: Path) -> None:
     source = write(tmp_path / "data", {"own.zip": nested(4)}) / "own.zip"
     summary, _ = pack(source, tmp_path / "splits", val=0, test=0)
     assert summary.counts["train"] == 1
+
+
+def test_files_with_two_names_in_a_tar(tmp_path: Path) -> None:
+    source = tmp_path / "own.tar"
+    with tarfile.open(source, "w") as archive:
+        for number in range(4):
+            info = tarfile.TarInfo(f"train/{number}.png")
+            info.size = len(picture(number))
+            archive.addfile(info, BytesIO(picture(number)))
+        for name, kind, target in (
+            ("test/0.png", tarfile.LNKTYPE, "train/0.png"),
+            ("test/1.png", tarfile.LNKTYPE, "nowhere.png"),
+            ("test/2.png", tarfile.SYMTYPE, "../train/2.png"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    summary, _ = packed(source, tmp_path / "splits")
+    assert summary.counts == {"train": 4, "val": 0, "test": 1}
+    assert summary.passed_over["links in archives"].examples == ["test/2.png", "test/1.png"]
+
+
+def test_a_packed_table_beside_the_images_stops(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    images = {f"{FOLDER}/{number:06}.jpg": pictures[number] for number in NUMBERS}
+    data = write(tmp_path / "data", images | {f"{PARTITION}.csv.zip": zipped({f"{PARTITION}.csv": PARTITION_CSV})})
+    with pytest.raises(UserError, match=f"{PARTITION}.csv.zip may belong to the images; unpack it, or move it away"):
+        pack(data / FOLDER, tmp_path / "splits")
+    assert packed(data, tmp_path / "splits")[0].split_by == f"{PARTITION}.csv.zip/{PARTITION}.csv"
 
 
 def test_names_in_a_tar_that_are_not_unicode(tmp_path: Path) -> None:
