@@ -32,6 +32,7 @@ PRESENCE = {
 }
 NAME_HEADINGS = frozenset({"image_id", "image", "image_name", "img", "file", "filename", "file_name", "name", "path"})
 SPLIT_HEADINGS = frozenset({"partition", "split", "set", "subset"})
+NUMBER = 3  # the least alike two spellings may be: they differ in leading zeros
 LONGEST_LINE = 100_000  # characters; the lines of a web page may be longer
 
 Attributes = tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]  # names of attributes; values by image
@@ -165,13 +166,15 @@ class Finder:
                 # A spelling that fits two rows must find neither.
                 self._rows[spelling] = None if self._rows.get(spelling, name) != name else name
 
-    def find(self, paths: Iterable[str]) -> dict[str, str]:
+    def find(self, paths: Iterable[str], *, numbers: bool = True) -> dict[str, str]:
         """The name that the table has for each image that it names.
+
+        With `numbers`, leading zeros do not matter, so `1.jpg` is `000001.jpg`.
 
         A row belongs to the image that spells its name most alike. So if a table has `a/1.jpg` and says nothing about
         `b/1.jpg`, the second image has no row. If two images spell a row's name equally, both have it.
         """
-        found = {path: match for path in paths if (match := self._most_alike(path))}
+        found = {path: match for path in paths if (match := self._most_alike(path)) and (numbers or match[0] < NUMBER)}
         best: dict[str, int] = {}
         for likeness, row in found.values():
             best[row] = min(likeness, best.get(row, likeness))
@@ -193,7 +196,7 @@ def _spellings(path: str) -> Iterator[tuple[int, str]]:
     yield 0, path
     yield 1, name
     yield 2, stem
-    yield 3, stem.lstrip("0") or "0"
+    yield NUMBER, stem.lstrip("0") or "0"
 
 
 def _lines(label: str, data: bytes) -> list[tuple[int, str]]:

@@ -30,6 +30,7 @@ from face_generation.errors import UserError
 
 Table = TypeVar("Table")
 MAX_TABLE_BYTES = 500_000_000  # CelebA's largest table has 27 MB
+FIRST_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")  # of train_2, TrainA, TRAIN or train-00000-of-00002.parquet
 SAMPLE = 20  # images whose size is looked at
 FORMAT = 2  # version of packed splits; splits of an older version count as different and are packed again
 
@@ -124,7 +125,8 @@ def _tabled_splits(source: Source, celeba: bool) -> Splits | None:
     if found is None:
         return None
     label, partition = found
-    rows = Finder(partition).find(source.images)
+    # Photos that people number themselves are often beside CelebA's tables.
+    rows = Finder(partition).find(source.images, numbers=bool(inside) or celeba)
     if not rows and not inside and not celeba:
         return None  # the table is beside photos of the user's own
     if missing := source.images.keys() - rows.keys():
@@ -145,8 +147,10 @@ def _foldered_splits(source: Source) -> Splits | None:
     folders = {path.rpartition("/")[0] for path in source.images}
     shared = os.path.commonpath(folders)
     parts = {folder: folder.removeprefix(shared).split("/") for folder in folders}
-    words = {part: re.split("[^a-z]", part.casefold())[0] for some in parts.values() for part in some}
-    called = {part: SPLIT_WORDS[word] for part, word in words.items() if word in SPLIT_WORDS}
+    words = {part: FIRST_WORD.match(part) for some in parts.values() for part in some}
+    called = {
+        part: SPLIT_WORDS[word[0].lower()] for part, word in words.items() if word and word[0].lower() in SPLIT_WORDS
+    }
     if "train" not in called.values() or len(set(called.values())) == 1:
         return None
     decisive = {folder: next((part for part in some if part in called), None) for folder, some in parts.items()}
@@ -223,6 +227,10 @@ def _identical(images: Mapping[str, File]) -> dict[str, list[str]]:
     for path in tqdm(sorted(images), desc="looking for identical files", unit=" images", delay=1):
         file = images[path]
         groups[(file.digest or _digest(file)) if sizes[file.size] > 1 else path].append(path)
+    # Files that are no pictures, such as empty ones, are left out later, and must not fill a split until then.
+    for key, paths in list(groups.items()):
+        if len(paths) > 1 and image_size(images[paths[0]]) is None:
+            groups.update({path: [path] for path in groups.pop(key)})
     return {paths[0]: paths for paths in groups.values()}
 
 
@@ -249,7 +257,7 @@ def _attributes(
     if found is None:
         return (), {}, "nowhere: there are none"
     label, (columns, values) = found
-    rows = Finder(values).find(names)
+    rows = Finder(values).find(names, numbers=bool(inside) or celeba)
     if not rows and not inside and not celeba:
         return (), {}, f"nowhere: {label} names none of the images"
     if len(rows) < len(names) / 2:

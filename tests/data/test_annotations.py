@@ -152,6 +152,7 @@ def test_a_row_is_found_however_the_image_is_called(path: str, row: str | None) 
 def test_a_row_belongs_to_the_image_that_spells_it_most_alike() -> None:
     finder = Finder(["a/1.jpg", "2.png"])
     assert finder.find(["b/1.jpg", "a/1.jpg", "b/02.png"]) == {"a/1.jpg": "a/1.jpg", "b/02.png": "2.png"}
+    assert finder.find(["a/1.jpg", "b/02.png"], numbers=False) == {"a/1.jpg": "a/1.jpg"}
     assert finder.find(["b/1.jpg", "c/1.jpg"]) == {"b/1.jpg": "a/1.jpg", "c/1.jpg": "a/1.jpg"}
 
 

@@ -223,6 +223,28 @@ def test_a_zip_of_photos_beside_celebas_files_is_still_ones_own(
     assert list(read_split(tmp_path / "splits", "train")[1][0]) == ["name"]
 
 
+def test_photos_with_numbers_beside_celebas_files_are_still_ones_own(
+    data: Path, pictures: list[bytes], tmp_path: Path
+) -> None:
+    for number in range(1, 11):
+        (data / "me" / f"{number}.jpg").parent.mkdir(exist_ok=True)
+        (data / "me" / f"{number}.jpg").write_bytes(pictures[number])
+    summary, _ = pack(data / "me", tmp_path / "splits")
+    assert summary.split_by == f"chance, with seed 0 (../{PARTITION} names none of them)"
+    assert summary.attributes_from == f"nowhere: ../{ATTRIBUTES} names none of the images"
+
+
+def test_files_that_are_no_pictures_do_not_fill_a_split(pictures: list[bytes], tmp_path: Path) -> None:
+    """Failed downloads are often the same page."""
+    photos = write_photos(tmp_path / "photos", pictures[:20])
+    for number in range(20):
+        (photos / f"failed {number}.jpg").write_bytes(b"<html>not found</html>")
+    for seed in range(5):
+        summary, _ = pack(photos, tmp_path / f"splits {seed}", seed=seed, val=0.25, test=0.25)
+        assert len(summary.damaged) == 20
+        assert min(summary.counts.values()) > 0
+
+
 def test_identical_photos_stay_together(pictures: list[bytes], tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", [pictures[number % 10] for number in range(60)])
     write_zip(tmp_path / "photos.zip", {path.name: path.read_bytes() for path in photos.rglob("*.jpg")})
@@ -241,12 +263,12 @@ def test_photos_that_are_all_the_same_cannot_be_split(pictures: list[bytes], tmp
 
 
 def test_folders_called_train_and_test_are_a_split(pictures: list[bytes], tmp_path: Path) -> None:
-    parts = ("Training/a", "valid", "test/a", "test/b")
+    parts = ("Training/a", "valid2", "testA", "testB")
     write_zip(tmp_path / "own.zip", {f"own/{part}/1.jpg": pictures[i] for i, part in enumerate(parts)})
     summary, _ = pack(tmp_path / "own.zip", tmp_path / "splits")
     assert summary.counts == {"train": 1, "val": 1, "test": 2}
-    assert names(tmp_path / "splits", "test") == ["own/test/a/1.jpg", "own/test/b/1.jpg"]
-    assert summary.split_by == "the names of folders (Training, test, valid)"
+    assert names(tmp_path / "splits", "test") == ["own/testA/1.jpg", "own/testB/1.jpg"]
+    assert summary.split_by == "the names of folders (Training, testA, testB, …)"
 
 
 def test_folders_of_splits_may_be_below_others(pictures: list[bytes], tmp_path: Path) -> None:
