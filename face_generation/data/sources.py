@@ -133,11 +133,14 @@ class Source:
             for file in files:
                 self._pass_over(kind, file.path)
         if not self.images:
-            there = "; ".join(f"{kind}: {_examples(seen)}" for kind, seen in self.passed_over.items()) or "nothing else"
             raise UserError(
-                f"{path} has neither {ARCHIVE_FILE} nor images ({there}); "
+                f"{path} has neither {ARCHIVE_FILE} nor images ({self.others()}); "
                 f"unpack archives of other kinds, or download the data: {DOWNLOAD}"
             )
+
+    def others(self) -> str:
+        """What was passed over, in words."""
+        return "; ".join(f"{kind}: {_examples(seen)}" for kind, seen in self.passed_over.items()) or "nothing else"
 
     def beside(self, pattern: re.Pattern[str]) -> list[File]:
         """Files near the source whose names match.
@@ -222,9 +225,12 @@ class Source:
         The official archive, or one packed again, is opened first, and replaces all images found so far. Without it,
         all archives are opened if there are no images yet. Once there are images, only archives of tables are opened.
         """
+        found = False  # whether the official archive has been opened
         for _ in range(NESTED):
             official = [file for file in self._archives if _name(file).lower() == ARCHIVE_FILE]
-            official = official or [file for file in self._archives if OFFICIAL.match(_name(file))]
+            if not official and not found:
+                official = [file for file in self._archives if OFFICIAL.match(_name(file))]
+            found = found or bool(official)
             tables = [file for file in self._archives if _name(file).lower().startswith("list_")]
             chosen = official or (self._archives if not self.images else tables)
             if not chosen:

@@ -201,7 +201,7 @@ def _random_splits(source: Source, seed: int, val: float, test: float) -> Splits
     if not order:
         raise UserError(
             f"{total} images ({len(groups)} of them different) are too few to split; add more, or set the val and test "
-            "shares to 0"
+            f"shares to 0 (passed over: {source.others()})"
         )
     for first in order:
         splits.update(dict.fromkeys(groups[first], "train"))

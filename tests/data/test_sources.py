@@ -153,6 +153,10 @@ def layouts(pictures: dict[int, bytes]) -> dict[str, tuple[str, Members]]:
             "data",
             write_under("data", {f"{FOLDER}/{name}.png": content for name, content in images.items()} | texts),
         ),
+        "a copy beside it": (
+            "data",
+            write_under("data", {ARCHIVE: zipped(inside), "img_align_celeba (1).zip": b"cut off"} | texts),
+        ),
         "packed again": ("data", write_under("data", {"img_align_celeba (1).zip": zipped(inside)} | texts)),
         "packed again, beside a picture": (
             "data",
@@ -232,6 +236,14 @@ def test_parquet_without_names_of_images(pictures: dict[int, bytes], tmp_path: P
     assert summary.split_by == "the names of folders (test-0.parquet, train-0.parquet)"
     assert names(tmp_path / "splits", "train") == [f"train-0.parquet/row {row:07}" for row in range(3)]
     assert summary.description == "unknown"
+
+
+def test_few_pictures_beside_an_archive(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    source = write(tmp_path / "data", {"logo.png": pictures[1], "faces.zip": b""})
+    with pytest.raises(
+        UserError, match=r"1 images .* too few to split; .* \(passed over: archives: 1, such as faces.zip"
+    ):
+        pack(source, tmp_path / "splits")
 
 
 @pytest.mark.parametrize("split", [["train", "train", "val", "test"], [0, 0, 1, 2]], ids=["words", "numbers"])
