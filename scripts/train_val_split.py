@@ -21,6 +21,8 @@ images are left out and listed. An interrupted run continues where it stopped.
 """
 
 import argparse
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,8 @@ def main() -> None:
     options = vars(parser.parse_args())
     del options["verify"]
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than names have
     summary, fresh = pack(**options)
     if not fresh:
         print("nothing to do, because these are already packed:")

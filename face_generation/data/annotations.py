@@ -24,8 +24,16 @@ SPLIT_WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 ZERO = 2  # stands for a 0 until we know whether a 0 in this table means "absent" or "unknown"
-PRESENCE = {"1": 1, "1.0": 1, "True": 1, "-1": -1, "-1.0": -1, "False": -1, "0": ZERO, "0.0": ZERO, "": 0}
+PRESENCE = {
+    **dict.fromkeys(("1", "1.0", "True", "true", "TRUE"), 1),  # spreadsheets write words in capitals
+    **dict.fromkeys(("-1", "-1.0", "False", "false", "FALSE"), -1),
+    **dict.fromkeys(("0", "0.0"), ZERO),
+    "": 0,
+}
 NAME_HEADINGS = frozenset({"image_id", "image", "image_name", "img", "file", "filename", "file_name", "name", "path"})
+SPLIT_HEADINGS = frozenset({"partition", "split", "set", "subset"})
+NUMBER = 3  # the least alike two spellings may be: they differ in leading zeros
+LONGEST_LINE = 100_000  # characters; the lines of a web page may be longer
 
 Attributes = tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]  # names of attributes; values by image
 
@@ -41,24 +49,29 @@ def read_partition(label: str, data: bytes) -> dict[str, str]:
         Image name → "train", "val" or "test".
 
     Raises:
-        UserError: The file is empty or is not text, a line is not an image name and 0, 1 or 2 (or the name of a split),
-            or an image is named twice.
+        UserError: The file is empty or is not text, a line has no image name and 0, 1 or 2 (or the name of a split), or
+            an image is named twice.
     """
     lines = _lines(label, data)
     separator = _separator(lines)
+    columns = _without_empty_end(_fields(lines[0][1], separator, values=1)) if lines else []
+    name_at, split_at = 0, 1
+    if columns and split_of(columns[-1]) is None:
+        headings = [column.lower() for column in columns]
+        if separator or headings[0] in NAME_HEADINGS:
+            del lines[0]
+            name_at, split_at = _columns(headings)
     partition: dict[str, str] = {}
-    for index, (number, line) in enumerate(lines):
-        fields = _fields(line, separator, values=1)
-        if len(fields) == 3 and not _fields(lines[0][1], separator, values=1)[0]:
-            fields = fields[1:]  # pandas numbered the rows
-        split = SPLIT_WORDS.get(fields[1].lower().removesuffix(".0")) if len(fields) == 2 else None
-        if index == 0 and split is None and (separator or fields[0].lower() in NAME_HEADINGS):
-            continue
+    for number, line in lines:
+        fields = _without_empty_end(_fields(line, separator, values=1))
+        fits = max(name_at, split_at) < len(fields) <= len(columns)
+        split = split_of(fields[split_at]) if fits else None
         if split is None:
             raise _malformed(label, number, "should be an image name and 0, 1 or 2")
-        if fields[0] in partition:
-            raise _malformed(label, number, f"names {fields[0]} a second time")
-        partition[fields[0]] = split
+        name = fields[name_at]
+        if name in partition:
+            raise _malformed(label, number, f"names {name} a second time")
+        partition[name] = split
     if not partition:
         raise UserError(f"{label} is empty; download it again")
     return partition
@@ -83,13 +96,11 @@ def read_attributes(label: str, data: bytes) -> Attributes:
     lines = _lines(label, data)
     separator = _separator(lines)
     count = None
-    if lines and (first := lines[0][1].rstrip(f"{separator or ''} ")).isdecimal():
+    if lines and (first := lines[0][1].rstrip(f"{separator or ''} ")).isdecimal() and len(first) < 10:
         count = int(first)
         del lines[0]
     number, heading = lines[0] if lines else (1, "")
-    columns = [field.strip() for field in heading.split(separator)]
-    while columns and not columns[-1]:
-        columns.pop()  # a separator at the end makes an empty column
+    columns = _without_empty_end(_fields(heading, separator, values=-1))
     skipped = 0  # columns before the name
     aligned = separator and len(lines) > 1 and len(_fields(lines[1][1], separator, 0)) == len(columns)
     if columns and (aligned or columns[0].lower() in {"", *NAME_HEADINGS}):
@@ -111,9 +122,18 @@ def read_attributes(label: str, data: bytes) -> Attributes:
         raise UserError(f"{label} says that it has {count} images, but has {len(values)}; download it again")
     if not values:
         raise UserError(f"{label} names no image; download it again")
-    table = np.array(list(values.values()), dtype=np.int8)
-    table[table == ZERO] = 0 if (table == -1).any() else -1
+    table = settled(np.array(list(values.values()), dtype=np.int8))
     return tuple(columns), dict(zip(values, table, strict=True))
+
+
+def settled(values: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Values of `PRESENCE` in which each `ZERO` became -1, or 0 if there is a -1 already."""
+    return np.where(values == ZERO, 0 if (values == -1).any() else -1, values).astype(np.int8)
+
+
+def split_of(text: str) -> str | None:
+    """The split that a field of a table names; `None` if it names none."""
+    return SPLIT_WORDS.get(text.lower().removesuffix(".0"))
 
 
 def write_attributes(path: Path, names: Sequence[str], rows: Mapping[str, NDArray[np.int8]]) -> None:
@@ -146,9 +166,25 @@ class Finder:
                 # A spelling that fits two rows must find neither.
                 self._rows[spelling] = None if self._rows.get(spelling, name) != name else name
 
-    def find(self, path: str) -> str | None:
-        """The name that the table has for the image at `path`; `None` if it has none."""
-        return next((row for spelling in _spellings(path) if (row := self._rows.get(spelling))), None)
+    def find(self, paths: Iterable[str], *, numbers: bool = True) -> dict[str, str]:
+        """The name that the table has for each image that it names.
+
+        With `numbers`, leading zeros do not matter, so `1.jpg` is `000001.jpg`.
+
+        A row belongs to the image that spells its name most alike. So if a table has `a/1.jpg` and says nothing about
+        `b/1.jpg`, the second image has no row. If two images spell a row's name equally, both have it.
+        """
+        found = {path: match for path in paths if (match := self._most_alike(path)) and (numbers or match[0] < NUMBER)}
+        best: dict[str, int] = {}
+        for likeness, row in found.values():
+            best[row] = min(likeness, best.get(row, likeness))
+        return {path: row for path, (likeness, row) in found.items() if likeness == best[row]}
+
+    def _most_alike(self, path: str) -> tuple[int, str] | None:
+        for spelling in _spellings(path):
+            if row := self._rows.get(spelling):
+                return spelling[0], row
+        return None
 
 
 def _spellings(path: str) -> Iterator[tuple[int, str]]:
@@ -156,10 +192,11 @@ def _spellings(path: str) -> Iterator[tuple[int, str]]:
     path = path.replace("\\", "/").removeprefix("./").casefold()
     name = path.rpartition("/")[2]
     stem = name.rpartition(".")[0] or name
+    stem = stem.removesuffix(".jpg").removesuffix(".png")  # a converter may have added its own
     yield 0, path
     yield 1, name
     yield 2, stem
-    yield 3, stem.lstrip("0") or "0"
+    yield NUMBER, stem.lstrip("0") or "0"
 
 
 def _lines(label: str, data: bytes) -> list[tuple[int, str]]:
@@ -174,6 +211,10 @@ def _lines(label: str, data: bytes) -> list[tuple[int, str]]:
     if any(control in text for control in "\0\1\2\3\4\5\6\7\b"):
         raise UserError(f"{label} is not a text file; download it again")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if max(map(len, lines)) > LONGEST_LINE:
+        raise UserError(
+            f"{label} is not a table, because a line has more than {LONGEST_LINE:,} characters; download it again"
+        )
     return [(number, line.strip(" ")) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
@@ -193,8 +234,30 @@ def _separator(lines: list[tuple[int, str]]) -> str | None:
 def _fields(line: str, separator: str | None, values: int) -> list[str]:
     """Splits a line into an image name and its values. If white space separates them, the name may contain some."""
     if separator is None:
-        return line.rsplit(None, values)
+        return line.replace('"', "").rsplit(None, values)
     return [field.strip() for field in next(csv.reader([line], delimiter=separator))]
+
+
+def _without_empty_end(fields: list[str]) -> list[str]:
+    """Fields without the empty ones at the end, which spreadsheets add."""
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def _columns(headings: Sequence[str]) -> tuple[int, int]:
+    """Which columns of a table have the image names and the splits.
+
+    If the headings do not say it, they are the last two columns, because pandas puts the numbers of the rows first.
+    """
+    name = next((index for index, heading in enumerate(headings) if heading in NAME_HEADINGS), None)
+    split = next((index for index, heading in enumerate(headings) if heading in SPLIT_HEADINGS), None)
+    last = len(headings) - 1
+    if name is None:
+        name = last - 1 if split in (None, last) else last
+    if split is None:
+        split = last if name != last else last - 1
+    return name, split
 
 
 def _malformed(label: str, number: int, reason: str) -> UserError:

@@ -80,14 +80,14 @@ ATTRIBUTES = tuple(
 def official_number(path: str) -> int | None:
     """The number of a CelebA image, from 1 to 202,599, read from its path; `None` if the image is not one of CelebA's.
 
-    The file is named 000001 to 202599 with any suffix, and a folder or archive in the path is named after CelebA.
+    The file is named 000001 to 202599 with any suffixes, and a folder or archive in the path is named after CelebA.
     CelebA-HQ does not count, because it numbers its images in another way.
 
     >>> official_number("img_align_celeba/162771.jpg")
     162771
     """
     folders, _, name = path.casefold().rpartition("/")
-    if "celeba" not in folders or "hq" in folders or not re.fullmatch(r"[0-9]{6}(\.\w+)?", name):
+    if "celeba" not in folders or "hq" in folders or not re.fullmatch(r"[0-9]{6}(\.\w+)*", name):
         return None
     number = int(name[:6])
     return number if 1 <= number <= OFFICIAL_SPLIT["test"][-1] else None

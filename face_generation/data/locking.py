@@ -13,6 +13,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Holds the lock `<folder>.lock` while this process makes `folder`. Prints a line if it has to wait for another."""
     path = folder.with_name(f"{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # where this is not allowed, FileLock would wait forever
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)

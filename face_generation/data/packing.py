@@ -84,8 +84,12 @@ def pack(
         raise UserError(f"{threads} threads are not possible; give 1 or more, or leave the option out")
     if size not in SIZES:
         raise UserError(f"size {size} is not possible; give an even number from {SIZES[0]} to {SIZES[-1]}")
-    source, destination = source.absolute(), destination.absolute()
     try:
+        # `..` after a link means another folder. A destination may be a link to another disk.
+        source = source.resolve() if ".." in source.parts else source.absolute()
+        destination = destination.resolve()
+        if not destination.name:
+            raise UserError(f"{destination} holds something else; choose another folder")
         found = Source(source, scratch=_nearest_folder(destination))
         planned = plan(found, size, seed=seed, val=val, test=test)
         about = Summary(

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,16 +17,21 @@ from face_generation.data.annotations import SPLIT_WORDS, Finder, read_attribute
 from face_generation.data.celeba import (
     ATTRIBUTE_FILE,
     ATTRIBUTES,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
     OFFICIAL_SPLIT,
     PARTITION_FILE,
     SPLITS,
     official_number,
     official_split,
 )
-from face_generation.data.sources import ATTRIBUTE_TABLE, PARTITION, File, Source
+from face_generation.data.sources import ATTRIBUTE_TABLE, PARTITION, File, Source, Splits, image_size
 from face_generation.errors import UserError
 
 Table = TypeVar("Table")
+MAX_TABLE_BYTES = 500_000_000  # CelebA's largest table has 27 MB
+FIRST_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")  # of train_2, TrainA, TRAIN or train-00000-of-00002.parquet
+SAMPLE = 20  # images whose size is looked at
 FORMAT = 2  # version of packed splits; splits of an older version count as different and are packed again
 
 
@@ -61,8 +66,9 @@ def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Pl
     """
     numbers = _official_numbers(source)
     splits, split_by = (
-        _tabled_splits(source, celeba=bool(numbers))
-        or _foldered_splits(source.images)
+        source.splits
+        or _tabled_splits(source, celeba=bool(numbers))
+        or _foldered_splits(source)
         or _numbered_splits(source, numbers)
         or _random_splits(source, seed, val, test)
     )
@@ -72,6 +78,8 @@ def plan(source: Source, size: int, *, seed: int, val: float, test: float) -> Pl
 
     columns, attributes, attributes_from = _attributes(source, names, celeba=bool(numbers))
     official = all_numbered and all(split == official_split(numbers[path]) for path, split in splits.items())
+    if not official:
+        split_by += _twins(source, splits)
     rows: dict[str, list[tuple[str, File]]] = {split: [] for split in SPLITS}
     digest = hashlib.sha256(json.dumps([FORMAT, size, columns]).encode())
     for name, path in sorted((name, path) for path, name in names.items()):
@@ -86,27 +94,39 @@ def _official_numbers(source: Source) -> dict[str, int]:
     """The CelebA number of each image that has one.
 
     A source counts as CelebA if "celeba" is in the path of its images, in the source's own name or in that of the
-    folder above it, or if all 202,599 images are there.
+    folder above it, or if all 202,599 images are there, or if images with CelebA's names also have CelebA's size.
     """
-    whole = len(source.images) == OFFICIAL_SPLIT["test"][-1]
-    above = "celeba" if whole else f"{source.path.parent.name}/{source.path.stem}"
-    numbers = {path: official_number(f"{above}/{path}") for path in source.images}
+    above = "/".join(f"{place.parent.name}/{place.stem}" for place in source.places)
+    numbers = _numbers_below(above, source)
+    if not numbers:
+        numbers = _numbers_below(f"{above}/celeba", source)
+        if len(numbers) != OFFICIAL_SPLIT["test"][-1] and not _have_official_size(source, sorted(numbers)):
+            return {}
+    return numbers
+
+
+def _numbers_below(folder: str, source: Source) -> dict[str, int]:
+    numbers = {path: official_number(f"{folder}/{path}") for path in source.images}
     return {path: number for path, number in numbers.items() if number is not None}
+
+
+def _have_official_size(source: Source, paths: Sequence[str]) -> bool:
+    """Whether some of these images, from the first to the last, all have the size of CelebA's aligned images."""
+    sizes = {image_size(source.images[path]) for path in paths[:: max(1, len(paths) // SAMPLE)]}
+    return sizes - {None} == {(IMAGE_WIDTH, IMAGE_HEIGHT)}
 
 
 # --- splits -------------------------------------------------------------------------------------------------------
 
-_Splits = tuple[dict[str, str], str]  # path → split, and what decided it
 
-
-def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
+def _tabled_splits(source: Source, celeba: bool) -> Splits | None:
     inside = source.partitions
     found = _agreed(source, inside or source.beside(PARTITION), read_partition)
     if found is None:
         return None
     label, partition = found
-    finder = Finder(partition)
-    rows = {path: row for path in source.images if (row := finder.find(path)) is not None}
+    # Photos that people number themselves are often beside CelebA's tables.
+    rows = Finder(partition).find(source.images, numbers=bool(inside) or celeba)
     if not rows and not inside and not celeba:
         return None  # the table is beside photos of the user's own
     if missing := source.images.keys() - rows.keys():
@@ -119,22 +139,39 @@ def _tabled_splits(source: Source, celeba: bool) -> _Splits | None:
     return {path: partition[row] for path, row in rows.items()}, label
 
 
-def _foldered_splits(paths: Collection[str]) -> _Splits | None:
-    """Splits by the names of the topmost folders in which paths differ. Shards of a data set hub count as folders."""
-    for level in zip(*(path.split("/")[:-1] for path in paths), strict=False):
-        folders = set(level)
-        if len(folders) > 1:
-            words = {folder: re.split("[^a-z]", folder.casefold())[0] for folder in folders}
-            found = {SPLIT_WORDS.get(word) for word in words.values()}
-            if "train" not in found or None in found or len(found) == 1:
-                return None
-            names = ", ".join(sorted(folders)[:3]) + (", …" if len(folders) > 3 else "")
-            splits = {path: SPLIT_WORDS[words[folder]] for path, folder in zip(paths, level, strict=True)}
-            return splits, f"the names of folders ({names})"
-    return None
+def _foldered_splits(source: Source) -> Splits | None:
+    """Splits by folders called train, val and test, at any depth below the folder that has all images.
+
+    Shards of a data set hub count as folders. If a path has several such folders, the topmost decides.
+    """
+    folders = {path.rpartition("/")[0] for path in source.images}
+    shared = os.path.commonpath(folders)
+    parts = {folder: folder.removeprefix(shared).split("/") for folder in folders}
+    words = {part: FIRST_WORD.match(part) for some in parts.values() for part in some}
+    called = {
+        part: SPLIT_WORDS[word[0].lower()] for part, word in words.items() if word and word[0].lower() in SPLIT_WORDS
+    }
+    if "train" not in called.values() or len(set(called.values())) == 1:
+        return None
+    decisive = {folder: next((part for part in some if part in called), None) for folder, some in parts.items()}
+    splits: dict[str, str] = {}
+    for path in source.images:
+        part = decisive[path.rpartition("/")[0]]
+        if part is None:
+            raise UserError(
+                f"{source.path} has folders of splits ({_few(called)}), and {path} is in none of them; move it into "
+                f"one or elsewhere, or add a {PARTITION_FILE} that names all images"
+            )
+        splits[path] = called[part]
+    return splits, f"the names of folders ({_few(called)})"
 
 
-def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | None:
+def _few(names: Iterable[str]) -> str:
+    some = sorted(names)
+    return ", ".join(some[:3]) + (", …" if len(some) > 3 else "")
+
+
+def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> Splits | None:
     if missing := source.images.keys() - numbers.keys():
         if not numbers:
             return None
@@ -145,7 +182,7 @@ def _numbered_splits(source: Source, numbers: Mapping[str, int]) -> _Splits | No
     return {path: official_split(number) for path, number in numbers.items()}, "CelebA's image numbers"
 
 
-def _random_splits(source: Source, seed: int, val: float, test: float) -> _Splits:
+def _random_splits(source: Source, seed: int, val: float, test: float) -> Splits:
     """Splits at random, by a hash of seed and path, so that adding a photo moves hardly any other to another split.
 
     Identical files stay together.
@@ -164,12 +201,23 @@ def _random_splits(source: Source, seed: int, val: float, test: float) -> _Split
     if not order:
         raise UserError(
             f"{total} images ({len(groups)} of them different) are too few to split; add more, or set the val and test "
-            "shares to 0"
+            f"shares to 0 (passed over: {source.others()})"
         )
     for first in order:
         splits.update(dict.fromkeys(groups[first], "train"))
     unused = [file.path for file in source.beside(PARTITION)]
     return splits, f"chance, with seed {seed}" + (f" ({unused[0]} names none of them)" if unused else "")
+
+
+def _twins(source: Source, splits: Mapping[str, str]) -> str:
+    """Says which identical files a user's own split puts into two splits. It is obeyed all the same."""
+    count, example = 0, ""
+    for first, *others in _identical(source.images).values():
+        for other in others:
+            if splits[other] != splits[first]:
+                count += 1
+                example = example or f"{first} and {other}"
+    return f", though {count:,} files are in two splits, such as {example}, which are identical" if count else ""
 
 
 def _identical(images: Mapping[str, File]) -> dict[str, list[str]]:
@@ -179,13 +227,17 @@ def _identical(images: Mapping[str, File]) -> dict[str, list[str]]:
     for path in tqdm(sorted(images), desc="looking for identical files", unit=" images", delay=1):
         file = images[path]
         groups[(file.digest or _digest(file)) if sizes[file.size] > 1 else path].append(path)
+    # Files that are no pictures, such as empty ones, are left out later, and must not fill a split until then.
+    for key, paths in list(groups.items()):
+        if len(paths) > 1 and image_size(images[paths[0]]) is None:
+            groups.update({path: [path] for path in groups.pop(key)})
     return {paths[0]: paths for paths in groups.values()}
 
 
 def _digest(file: File) -> str:
     try:
         with file.open() as content:
-            return hashlib.sha256(content.read()).hexdigest()
+            return hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
     except Exception:  # the file will be listed as damaged when it is packed
         return file.path
 
@@ -205,8 +257,7 @@ def _attributes(
     if found is None:
         return (), {}, "nowhere: there are none"
     label, (columns, values) = found
-    finder = Finder(values)
-    rows = {path: row for path in names if (row := finder.find(path)) is not None}
+    rows = Finder(values).find(names, numbers=bool(inside) or celeba)
     if not rows and not inside and not celeba:
         return (), {}, f"nowhere: {label} names none of the images"
     if len(rows) < len(names) / 2:
@@ -237,9 +288,14 @@ def _agreed(source: Source, files: Iterable[File], read: Callable[[str, bytes], 
         label = os.path.normpath(source.path / file.path)
         try:
             with file.open() as content:
-                tables.append((file.path, read(label, content.read())))
+                data = content.read(MAX_TABLE_BYTES + 1)
         except OSError as error:
             raise UserError(f"cannot read {label}: {error.strerror}; check the file and its permissions") from None
+        except Exception as error:  # broken archives make zipfile and zlib raise many kinds
+            raise UserError(f"cannot read {label}: {error}; download the archive again, or unpack it") from None
+        if len(data) > MAX_TABLE_BYTES:
+            raise UserError(f"{label} has more than {MAX_TABLE_BYTES:,} bytes; remove what is not a table of images")
+        tables.append((file.path, read(label, data)))
     for path, table in tables[1:]:
         if not _equal(table, tables[0][1]):
             raise UserError(f"{tables[0][0]} and {path} in {source.path} differ; keep only the right one")

@@ -27,8 +27,16 @@ OFFICIAL = "000001.jpg 0\n162771.jpg 1\n182638.jpg 2\n"
         ",image_id,partition\n0,000001.jpg,0\n1,162771.jpg,1\n2,182638.jpg,2\n",
         '"image_id","partition"\n"000001.jpg","0.0"\n"162771.jpg","1.0"\n"182638.jpg","2.0"\n',
         "file,split\n000001.jpg,train\n162771.jpg,Validation\n182638.jpg,TEST\n",
+        "Partition,Image_ID\n0,000001.jpg\n1,162771.jpg\n2,182638.jpg\n",
+        "subset,photo\n0,000001.jpg\n1,162771.jpg\n2,182638.jpg\n",
+        "image_id;partition;male\n000001.jpg;0;1\n162771.jpg;1;0\n182638.jpg;2;\n",
+        "image_id,partition,,\n000001.jpg,0,,\n162771.jpg,1,,\n182638.jpg,2,,\n",
+        '"000001.jpg" 0\n"162771.jpg" 1\n"182638.jpg" 2\n',
     ],
-    ids="official blank-lines spaces tabs semicolons commas csv heading other-heading pandas quoted words".split(),
+    ids=(
+        "official blank-lines spaces tabs semicolons commas csv heading other-heading pandas quoted words swapped "
+        "swapped-other-heading more-columns empty-columns quoted-by-R"
+    ).split(),
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -57,6 +65,9 @@ def test_names_of_images_may_have_spaces_and_accents() -> None:
         (b"PK\x03\x04\xff\xfe", "not a text file"),
         (b"", "empty"),
         (b"image_id,partition\n", "empty"),
+        (b"0,000001.jpg\n1,162771.jpg\n", "line 2"),
+        (b"0,000001.jpg,0\n1,162771.jpg,1\n", "line 1"),
+        (b"<html>,\n" + bytes(200_000).replace(b"\0", b"x"), "not a table, because a line has more than 100,000"),
     ],
 )
 def test_a_bad_partition(content: bytes, complaint: str) -> None:
@@ -79,8 +90,10 @@ ROWS = "000001.jpg -1  1  1\n000002.jpg  1 -1 -1\n"
         "image_id\tBald\tSmiling\tYoung\n000001.jpg\tFalse\tTrue\tTrue\n000002.jpg\tTrue\tFalse\tFalse\n",
         ",Bald,Smiling,Young\n000001.jpg,-1.0,1.0,1.0\n000002.jpg,1.0,-1.0,-1.0\n",
         ",image_id,Bald,Smiling,Young\n0,000001.jpg,-1,1,1\n1,000002.jpg,1,-1,-1\n",
+        "Image_ID,Bald,Smiling,Young\n000001.jpg,FALSE,TRUE,TRUE\n000002.jpg,TRUE,FALSE,FALSE\n",
+        '"image_id","Bald","Smiling","Young"\n"000001.jpg","-1","1","1"\n"000002.jpg","1","-1","-1"\n',
     ],
-    ids="official no-count name-column kaggle spreadsheet zero-and-one words index-is-name index".split(),
+    ids="official no-count name-column kaggle spreadsheet zero-and-one words index-is-name index excel quoted".split(),
 )
 @pytest.mark.parametrize(("end", "encoding"), [("\r\n", "utf-8"), ("\n", "utf-8-sig"), ("\r", "utf-16")])
 def test_attributes_in_any_form(text: str, end: str, encoding: str) -> None:
@@ -106,6 +119,7 @@ def test_what_is_unknown_is_zero() -> None:
         (b"1\r\nBald Young\r\n000001.jpg 1 7\r\n", "line 3"),
         (b"2\r\nBald Young\r\n000001.jpg 1 1\r\n000001.jpg 1 1\r\n", "line 4: names 000001.jpg a second time"),
         (b"3\r\nBald Young\r\n000001.jpg 1 1\r\n", "says that it has 3 images, but has 1"),
+        (b"9" * 5000 + b"\r\nBald\r\n000001.jpg 1\r\n", "line 2"),
         (b"Bald Young\r\n", "names no image"),
         (b"", "line 1: should be the attribute names"),
         (b"PK\x03\x04\xff\xfe", "not a text file"),
@@ -123,6 +137,7 @@ def test_bad_attributes(content: bytes, complaint: str) -> None:
         ("album\\000001.JPG", "000001.jpg"),
         ("album/000001.png", "000001.jpg"),
         ("1.webp", "000001.jpg"),
+        ("000001.jpg.webp", "000001.jpg"),
         ("b/Ada.jpg", "b/Ada.jpg"),
         ("c/Ada.jpg", None),  # there are two of that name
         ("E\u0301te\u0301.jpg", "Été.jpg"),
@@ -130,7 +145,15 @@ def test_bad_attributes(content: bytes, complaint: str) -> None:
     ],
 )
 def test_a_row_is_found_however_the_image_is_called(path: str, row: str | None) -> None:
-    assert Finder(["000001.jpg", "a/Ada.jpg", "b/Ada.jpg", "Été.jpg"]).find(path) == row
+    found = Finder(["000001.jpg", "a/Ada.jpg", "b/Ada.jpg", "Été.jpg"]).find([path])
+    assert found == ({path: row} if row else {})
+
+
+def test_a_row_belongs_to_the_image_that_spells_it_most_alike() -> None:
+    finder = Finder(["a/1.jpg", "2.png"])
+    assert finder.find(["b/1.jpg", "a/1.jpg", "b/02.png"]) == {"a/1.jpg": "a/1.jpg", "b/02.png": "2.png"}
+    assert finder.find(["a/1.jpg", "b/02.png"], numbers=False) == {"a/1.jpg": "a/1.jpg"}
+    assert finder.find(["b/1.jpg", "c/1.jpg"]) == {"b/1.jpg": "a/1.jpg", "c/1.jpg": "a/1.jpg"}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

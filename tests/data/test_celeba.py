@@ -23,6 +23,7 @@ def test_official_split_of_a_number(number: int, split: str) -> None:
         ("img_align_celeba/000001.jpg", 1),
         ("data/IMG_ALIGN_CELEBA/img_align_celeba/202599.JPG", 202599),
         ("celeba/img_align_celeba_png/000020.png", 20),
+        ("celeba/images/000020.jpg.webp", 20),
         ("img_align_celeba/202600.jpg", None),
         ("img_align_celeba/000000.jpg", None),
         ("img_align_celeba/1.jpg", None),

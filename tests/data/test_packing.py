@@ -180,7 +180,7 @@ def test_an_unpacked_archive_is_split_like_the_archive(synthetic: Path, tmp_path
 
 def write_photos(folder: Path, pictures: list[bytes]) -> Path:
     for number, picture in enumerate(pictures):
-        path = folder / f"album {number % 3}" / f"{number:06}.jpg"
+        path = folder / f"album {number % 3}" / f"{number:07}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture)
     return folder
@@ -196,7 +196,7 @@ def test_photos_are_split_by_chance_and_seed(pictures: list[bytes], tmp_path: Pa
     one, two = ([names(tmp_path / folder, split) for split in summary.counts] for folder in ("one", "two"))
     assert one != two
     assert all(of_split == sorted(of_split) for of_split in one)
-    assert sorted(chain(*one)) == sorted(chain(*two)) == sorted(f"album {n % 3}/{n:06}.jpg" for n in range(50))
+    assert sorted(chain(*one)) == sorted(chain(*two)) == sorted(f"album {n % 3}/{n:07}.jpg" for n in range(50))
 
 
 def test_a_new_photo_moves_few_others(pictures: list[bytes], tmp_path: Path) -> None:
@@ -223,6 +223,28 @@ def test_a_zip_of_photos_beside_celebas_files_is_still_ones_own(
     assert list(read_split(tmp_path / "splits", "train")[1][0]) == ["name"]
 
 
+def test_photos_with_numbers_beside_celebas_files_are_still_ones_own(
+    data: Path, pictures: list[bytes], tmp_path: Path
+) -> None:
+    for number in range(1, 11):
+        (data / "me" / f"{number}.jpg").parent.mkdir(exist_ok=True)
+        (data / "me" / f"{number}.jpg").write_bytes(pictures[number])
+    summary, _ = pack(data / "me", tmp_path / "splits")
+    assert summary.split_by == f"chance, with seed 0 (../{PARTITION} names none of them)"
+    assert summary.attributes_from == f"nowhere: ../{ATTRIBUTES} names none of the images"
+
+
+def test_files_that_are_no_pictures_do_not_fill_a_split(pictures: list[bytes], tmp_path: Path) -> None:
+    """Failed downloads are often the same page."""
+    photos = write_photos(tmp_path / "photos", pictures[:20])
+    for number in range(20):
+        (photos / f"failed {number}.jpg").write_bytes(b"<html>not found</html>")
+    for seed in range(5):
+        summary, _ = pack(photos, tmp_path / f"splits {seed}", seed=seed, val=0.25, test=0.25)
+        assert len(summary.damaged) == 20
+        assert min(summary.counts.values()) > 0
+
+
 def test_identical_photos_stay_together(pictures: list[bytes], tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", [pictures[number % 10] for number in range(60)])
     write_zip(tmp_path / "photos.zip", {path.name: path.read_bytes() for path in photos.rglob("*.jpg")})
@@ -241,12 +263,39 @@ def test_photos_that_are_all_the_same_cannot_be_split(pictures: list[bytes], tmp
 
 
 def test_folders_called_train_and_test_are_a_split(pictures: list[bytes], tmp_path: Path) -> None:
-    parts = ("Training/a", "valid", "test/a", "test/b")
+    parts = ("Training/a", "valid2", "testA", "testB")
     write_zip(tmp_path / "own.zip", {f"own/{part}/1.jpg": pictures[i] for i, part in enumerate(parts)})
     summary, _ = pack(tmp_path / "own.zip", tmp_path / "splits")
     assert summary.counts == {"train": 1, "val": 1, "test": 2}
-    assert names(tmp_path / "splits", "test") == ["own/test/a/1.jpg", "own/test/b/1.jpg"]
-    assert summary.split_by == "the names of folders (Training, test, valid)"
+    assert names(tmp_path / "splits", "test") == ["own/testA/1.jpg", "own/testB/1.jpg"]
+    assert summary.split_by == "the names of folders (Training, testA, testB, …)"
+
+
+def test_folders_of_splits_may_be_below_others(pictures: list[bytes], tmp_path: Path) -> None:
+    parts = ("men/train", "men/test", "women/train/test", "women/valid")
+    source = write_zip(tmp_path / "own.zip", {f"train/{part}/1.jpg": pictures[i] for i, part in enumerate(parts)})
+    summary, _ = pack(source, tmp_path / "splits")
+    assert names(tmp_path / "splits", "train") == ["train/men/train/1.jpg", "train/women/train/test/1.jpg"]
+    assert summary.counts == {"train": 2, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize("stray", ["preview.jpg", "more/1.jpg"])
+def test_chance_does_not_replace_folders_of_splits(stray: str, pictures: list[bytes], tmp_path: Path) -> None:
+    paths = [f"{split}/{number}.jpg" for split in ("train", "test") for number in range(5)]
+    source = write_zip(tmp_path / "own.zip", dict(zip([stray, *paths], pictures, strict=False)))
+    with pytest.raises(UserError, match=rf"folders of splits \(test, train\), and {stray} is in none of them; move"):
+        pack(source, tmp_path / "splits")
+
+
+def test_identical_files_in_two_splits_of_ones_own_are_named(pictures: list[bytes], tmp_path: Path) -> None:
+    paths = ("test/a.jpg", "test/b.jpg", "train/c.jpg", "train/d.jpg")
+    members = dict(zip(paths, (pictures[0], pictures[1], pictures[2], pictures[0]), strict=True))
+    summary, _ = pack(write_zip(tmp_path / "own.zip", members), tmp_path / "splits")
+    assert summary.counts == {"train": 2, "val": 0, "test": 2}
+    assert summary.split_by == (
+        "the names of folders (test, train), though 1 files are in two splits, such as test/a.jpg and train/d.jpg, "
+        "which are identical"
+    )
 
 
 def test_what_images_are_and_on_which_terms(pictures: list[bytes], tmp_path: Path) -> None:
@@ -368,6 +417,25 @@ def test_an_empty_destination_is_used(synthetic: Path, tmp_path: Path) -> None:
     (tmp_path / "splits").mkdir()
     assert pack(synthetic, tmp_path / "splits")[1]
     assert len(names(tmp_path / "splits", "train")) == 120
+
+
+def test_the_destination_may_be_a_link(synthetic: Path, tmp_path: Path) -> None:
+    for name in ("empty", "nothing"):
+        (tmp_path / name).symlink_to(tmp_path / "disk" / name)
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    for name in ("empty", "nothing"):
+        assert pack(synthetic, tmp_path / name)[1]
+        assert not pack(synthetic, tmp_path / name)[1]
+        assert len(names(tmp_path / "disk" / name, "train")) == 120
+
+
+def test_letters_that_a_terminal_does_not_know_are_escaped(synthetic: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONIOENCODING", "ascii")
+        process = script(synthetic, tmp_path / "Été")
+        output, _ = process.communicate()
+    assert process.returncode == 0
+    assert output.startswith(f"{tmp_path}/\\xc9t\\xe9: packed train 120, val 15, test 15 at 150\\xd7150\n")
 
 
 @pytest.fixture(scope="module")
@@ -498,8 +566,8 @@ def member(name: str) -> Callable[[Path], None]:
         (shutil.rmtree, "does not exist, or is not a folder or file; download the data first"),
         (lambda data: (data / ARCHIVE).unlink(), "has neither img_align_celeba.zip nor images"),
         (lambda data: (data / ARCHIVE).write_text("\n<!DOCTYPE html><html>Quota exceeded"), "is a web page"),
-        (cut_off, "is cut off, or not a zip; remove it and download it again"),
-        (lambda data: (data / ARCHIVE).write_bytes(b""), "is cut off, or not a zip"),
+        (cut_off, "is cut off or damaged, or not a zip; remove it and download it again"),
+        (lambda data: (data / ARCHIVE).write_bytes(b""), "is cut off or damaged, or not a zip"),
         (lambda data: write_zip(data / ARCHIVE, {"notes.txt": b""}), "has neither"),
         (member("../evil.jpg"), f"but not {ARCHIVE}/evil.jpg"),
         (member("/etc/evil.jpg"), f"but not {ARCHIVE}/etc/evil.jpg"),
@@ -565,6 +633,14 @@ def test_a_destination_that_cannot_be_made(synthetic: Path, tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: File exists; "):
         pack(synthetic, tmp_path / "file" / "splits")
+    with pytest.raises(UserError, match="/ holds something else"):
+        pack(synthetic, Path("/"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
+def test_a_destination_that_nobody_may_write(synthetic: Path) -> None:
+    with pytest.raises(UserError, match="/proc/splits.lock: No such file"):
+        pack(synthetic, Path("/proc/splits"))
 
 
 # --- faces anywhere in a photo ------------------------------------------------------------------------------------

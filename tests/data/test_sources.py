@@ -8,6 +8,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import numpy as np
 import pyarrow
@@ -60,9 +61,9 @@ def zipped(members: Members) -> bytes:
     return buffer.getvalue()
 
 
-def tarred(members: Members) -> bytes:
+def tarred(members: Members, mode: Literal["w", "w:gz"] = "w:gz") -> bytes:
     buffer = BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -148,6 +149,21 @@ def layouts(pictures: dict[int, bytes]) -> dict[str, tuple[str, Members]]:
         "converted": ("data", write_under("data", png | texts)),
         "copies of the tables": ("data", write_under("data", inside | texts | tables)),
         "parquet": ("celeba", write_under("celeba", shards)),
+        "with another suffix": (
+            "data",
+            write_under("data", {f"{FOLDER}/{name}.png": content for name, content in images.items()} | texts),
+        ),
+        "a copy beside it": (
+            "data",
+            write_under("data", {ARCHIVE: zipped(inside), "img_align_celeba (1).zip": b"cut off"} | texts),
+        ),
+        "packed again": ("data", write_under("data", {"img_align_celeba (1).zip": zipped(inside)} | texts)),
+        "packed again, beside a picture": (
+            "data",
+            write_under("data", {f"{FOLDER}.tar.gz": tarred(inside), "README.png": pictures[1]} | texts),
+        ),
+        "a link": ("faces", {f"celeba/{path}": content for path, content in (inside | texts).items()}),
+        "steps upwards": ("data/img_align_celeba/..", write_under("data", inside | texts)),
     }
 
 
@@ -162,6 +178,8 @@ LAYOUTS = list(layouts(dict.fromkeys(NUMBERS, b"")))
 def test_celeba_is_the_same_however_it_comes(layout: str, pictures: dict[int, bytes], tmp_path: Path) -> None:
     path, members = layouts(pictures)[layout]
     write(tmp_path / "got", members)
+    if layout == "a link":
+        (tmp_path / "got" / path).symlink_to(f"celeba/{FOLDER}")
     summary, splits = packed(tmp_path / "got" / path, tmp_path / "splits")
 
     assert summary.counts == {"train": 4, "val": 2, "test": 2}
@@ -187,6 +205,21 @@ def test_the_numbers_decide_without_a_table(pictures: dict[int, bytes], tmp_path
     assert summary.attributes_from == "nowhere: there are none"
 
 
+@pytest.mark.parametrize("source", ["faces", "faces.zip"])
+def test_celeba_is_known_by_the_size_of_its_images(source: str, pictures: dict[int, bytes], tmp_path: Path) -> None:
+    images = {f"{number:06}.jpg": pictures[number] for number in NUMBERS}
+    mine = write(tmp_path / "mine", write_under("faces", images) | {"faces.zip": zipped(images)})
+    summary, _ = packed(mine / source, tmp_path / "splits")
+    assert summary.counts == {"train": 4, "val": 2, "test": 2}
+    assert summary.description.startswith("CelebA")
+
+    square = BytesIO()
+    Image.new("RGB", (178, 178)).save(square, "PNG")
+    (mine / "faces" / "162772.jpg").write_bytes(square.getvalue())  # so somebody numbered photos of their own
+    summary, _ = packed(mine / "faces", tmp_path / "own splits")
+    assert summary.split_by == "chance, with seed 0"
+
+
 def test_a_users_own_split_is_obeyed(pictures: dict[int, bytes], tmp_path: Path) -> None:
     own = b"file,split\n" + b"".join(b"%06d,%s\n" % (n, b"test" if n < 4 else b"train") for n in NUMBERS)
     images = {f"{FOLDER}/{number:06}.png": pictures[number] for number in NUMBERS}
@@ -205,6 +238,139 @@ def test_parquet_without_names_of_images(pictures: dict[int, bytes], tmp_path: P
     assert summary.description == "unknown"
 
 
+def test_few_pictures_beside_an_archive(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    source = write(tmp_path / "data", {"logo.png": pictures[1], "faces.zip": b""})
+    with pytest.raises(
+        UserError, match=r"1 images .* too few to split; .* \(passed over: archives: 1, such as faces.zip"
+    ):
+        pack(source, tmp_path / "splits")
+
+
+@pytest.mark.parametrize("split", [["train", "train", "val", "test"], [0, 0, 1, 2]], ids=["words", "numbers"])
+def test_parquet_with_columns_of_names_and_splits(
+    split: list[object], pictures: dict[int, bytes], tmp_path: Path
+) -> None:
+    """The split is a user's own, and Kaggle's values of attributes are 1 and -1."""
+    numbers = [1, 162771, 2, 3]
+    buffer = BytesIO()
+    columns = {"thumbnail": [b"x"] * 4, "File_Name": [f"{number:06}.jpg" for number in numbers]}
+    columns |= {"image": [{"bytes": pictures[number]} for number in numbers]}
+    parquet.write_table(pyarrow.table(columns | {"Partition": split, "Bald": ["1", "-1", None, "1"]}), buffer)
+    summary, _ = packed(write(tmp_path / "celeba", {"all.parquet": buffer.getvalue()}), tmp_path / "splits")
+    assert summary.split_by == "a column of Parquet"
+    assert {split: names(tmp_path / "splits", split) for split in summary.counts} == {
+        "train": ["000001.jpg", "162771.jpg"],
+        "val": ["000002.jpg"],
+        "test": ["000003.jpg"],
+    }
+    assert (tmp_path / "splits" / "train.csv").read_text() == "name,Bald\n000001.jpg,1\n162771.jpg,-1\n"
+
+
+def worded(pictures: dict[int, bytes]) -> bytes:
+    buffer = BytesIO()
+    parquet.write_table(pyarrow.table({"image": [pictures[1]], "Bald": ["yes"]}), buffer)
+    return buffer.getvalue()
+
+
+def test_parquet_that_cannot_be_used(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    damaged = shard(pictures, [1, 2])
+    at = damaged.index(b"000001.jpg") - 40
+    damaged = damaged[:at] + b"U" * 100 + damaged[at + 100 :]
+    for content, complaint in (
+        (damaged, "data.parquet is not a complete Parquet file; download it again"),
+        (worded(pictures), "data.parquet: Bald is yes in row 0; it should be 1 or -1"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            pack(write(tmp_path / "data", {"data.parquet": content}), tmp_path / "splits")
+
+
+def encrypted(members: Members) -> bytes:
+    """A zip that says that its files are encrypted."""
+    content = bytearray(zipped(members))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := content.find(signature, at + 1)) >= 0:
+            content[at + flags] |= 1
+    return bytes(content)
+
+
+def nested(levels: int) -> bytes:
+    archive = zipped({"1.png": picture(1)})
+    for _ in range(levels):
+        archive = zipped({"in.zip": archive})
+    return archive
+
+
+THREE = {f"{name}.png": name.encode() * 700 for name in ("one", "two", "three")}
+TAR = tarred(THREE, "w")
+IN_ZIP = zipped({"in.zip": zipped(THREE)})
+TABLED = zipped({"1.png": b"", f"{PARTITION}.txt": b"1.png 0\n"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("own.zip", encrypted(THREE), "own.zip is encrypted; unpack it with its password"),
+        ("own.zip", encrypted({"in.zip": zipped(THREE)}), "own.zip is encrypted"),
+        ("own.zip", IN_ZIP.replace(b"two.png", b"TWO.png"), "own.zip/in.zip is cut off or damaged"),
+        ("own.zip", TABLED.replace(b"png 0", b"png 1"), f"cannot read .*{PARTITION}.txt: Bad CRC"),
+        ("own.tar", TAR.replace(b"two.png", b"TWO.png"), "own.tar is cut off or damaged"),
+        ("own.tar", TAR[: TAR.index(b"two.png") + 100], "own.tar is cut off or damaged"),
+        ("own.tar", TAR + TAR, "own.tar is cut off or damaged"),
+        ("own.7z", b"7z\xbc\xaf\x27\x1c", "own.7z is a 7z archive, which cannot be read; unpack it"),
+        ("own.rar", b"Rar!\x1a\x07\x00", "own.rar is a RAR archive"),
+        ("me.png", picture(1), "me.png is not an archive; give a folder, or a zip or tar"),
+        ("own.zip", nested(20), r"has neither .* images \(archives: 1"),
+    ],
+    ids=(
+        "encrypted encrypted-inside damaged-inside damaged-table tar's-header tar-cut two-tars 7z rar photo nested"
+    ).split(),
+)
+def test_an_archive_that_would_lose_images(name: str, content: bytes, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=complaint):
+        pack(write(tmp_path / "data", {name: content}) / name, tmp_path / "splits")
+
+
+def test_a_few_archives_in_archives_are_opened(tmp_path: Path) -> None:
+    source = write(tmp_path / "data", {"own.zip": nested(4)}) / "own.zip"
+    summary, _ = pack(source, tmp_path / "splits", val=0, test=0)
+    assert summary.counts["train"] == 1
+
+
+def test_files_with_two_names_in_a_tar(tmp_path: Path) -> None:
+    source = tmp_path / "own.tar"
+    with tarfile.open(source, "w") as archive:
+        for number in range(4):
+            info = tarfile.TarInfo(f"train/{number}.png")
+            info.size = len(picture(number))
+            archive.addfile(info, BytesIO(picture(number)))
+        for name, kind, target in (
+            ("test/0.png", tarfile.LNKTYPE, "train/0.png"),
+            ("test/1.png", tarfile.LNKTYPE, "nowhere.png"),
+            ("test/2.png", tarfile.SYMTYPE, "../train/2.png"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    summary, _ = packed(source, tmp_path / "splits")
+    assert summary.counts == {"train": 4, "val": 0, "test": 1}
+    assert summary.passed_over["links in archives"].examples == ["test/2.png", "test/1.png"]
+
+
+def test_a_packed_table_beside_the_images_stops(pictures: dict[int, bytes], tmp_path: Path) -> None:
+    images = {f"{FOLDER}/{number:06}.jpg": pictures[number] for number in NUMBERS}
+    data = write(tmp_path / "data", images | {f"{PARTITION}.csv.zip": zipped({f"{PARTITION}.csv": PARTITION_CSV})})
+    with pytest.raises(UserError, match=f"{PARTITION}.csv.zip may belong to the images; unpack it, or move it away"):
+        pack(data / FOLDER, tmp_path / "splits")
+    assert packed(data, tmp_path / "splits")[0].split_by == f"{PARTITION}.csv.zip/{PARTITION}.csv"
+
+
+def test_names_in_a_tar_that_are_not_unicode(tmp_path: Path) -> None:
+    images = {os.fsdecode(b"caf\xe9 %d.png" % number): picture(number) for number in range(3)}
+    packed(write(tmp_path / "data", {"own.tar.gz": tarred(images)}) / "own.tar.gz", tmp_path / "splits")
+    assert names(tmp_path / "splits", "train")[0].startswith(r"caf\xe9 ")
+
+
 @pytest.mark.parametrize(
     ("members", "complaint"),
     [
@@ -213,8 +379,8 @@ def test_parquet_without_names_of_images(pictures: dict[int, bytes], tmp_path: P
             {"data.parquet": b"PAR1" + bytes(100) + b"PAR1"},
             "data.parquet is not a complete Parquet file; download it again",
         ),
-        ({"a.zip": b"PK\x03\x04 cut"}, "a.zip is cut off, or not a zip; remove it and download it again"),
-        ({"a.tar.gz": b"\x1f\x8b cut"}, "a.tar.gz is cut off, or not a zip"),
+        ({"a.zip": b"PK\x03\x04 cut"}, "a.zip is cut off or damaged, or not a zip; remove it and download it again"),
+        ({"a.tar.gz": b"\x1f\x8b cut"}, "a.tar.gz is cut off or damaged, or not a zip"),
         ({f"{FOLDER}/000001.jpg": b"", f"{FOLDER}/me.jpg": b""}, "only 1 of the 2 images in .*me.jpg has none"),
     ],
     ids=["7z", "parquet", "zip", "tar", "mixed"],
@@ -240,7 +406,8 @@ def test_whatever_pillow_reads_is_taken_and_the_rest_is_counted(album: Path, tmp
         (album / name).write_bytes(picture(seed, kind))
     heic = Path(__file__).parents[1] / "generator" / "synthetic.heic"
     others = {f"IMG_{i}.MOV": b"\0\0\0\x14ftypqt  " for i in range(5)} | {"notes": b"text", ".hidden.png": b"x"}
-    write(album, {"IMG_1.HEIC": heic.read_bytes()} | others | {"__MACOSX/._1.png": b"x", "broken.png": b"x"})
+    others |= {"__MACOSX/._1.png": b"x", "@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg": b"x"}
+    write(album, {"IMG_1.HEIC": heic.read_bytes(), "broken.png": b"x"} | others)
 
     summary, _ = packed(album, tmp_path / "splits")
 
@@ -248,7 +415,7 @@ def test_whatever_pillow_reads_is_taken_and_the_rest_is_counted(album: Path, tmp
     assert summary.damaged == {"broken.png": "not an image"}
     assert {kind: seen.count for kind, seen in summary.passed_over.items()} == {
         ".mov": 5,
-        "hidden": 2,
+        "hidden": 3,
         "without a suffix": 1,
     }
     assert summary.passed_over[".mov"].examples == ["IMG_0.MOV", "IMG_1.MOV", "IMG_2.MOV"]
@@ -304,3 +471,13 @@ def test_the_same_name_in_two_folders(album: Path, tmp_path: Path) -> None:
     (album / f"{PARTITION}.txt").write_text(by_name)
     with pytest.raises(UserError, match=r"calls two images Ada.png: ./Ada.png and ./Ada.png"):
         pack(album, tmp_path / "other")
+
+
+def test_an_attribute_table_may_name_images_of_one_folder(album: Path, tmp_path: Path) -> None:
+    write(album, {f"more/{number}.png": picture(number) for number in range(100, 103)})
+    for number in range(3):
+        (album / "more" / f"{number + 100}.png").rename(album / "more" / f"{number}.png")
+    table = "image,Bald\n" + "".join(f"./{number}.png,1\n" for number in range(10))
+    (album / f"{ATTRIBUTES}.csv").write_text(table)
+    summary, _ = packed(album, tmp_path / "splits")
+    assert summary.attributes_from == f"{ATTRIBUTES}.csv, for 10 of 13 images"
