@@ -11,6 +11,7 @@ from face_generation.errors import UserError
 SHAPING = ("data", "model", "trainer", "callbacks", "seed")  # the options that shape weights
 PLACES = "dirpath"  # an option that says where to write, which shapes no weights
 KINDS = ("optimizer._target_", "scheduler._target_")  # options that a checkpoint has the state of
+EPOCHS = ("trainer.limit_train_batches", "trainer.overfit_batches")  # options that say how long an epoch is
 WEIGHTS = "current_model_state"  # of a checkpoint: those that the optimizer moves, where `state_dict` is their average
 
 
@@ -30,6 +31,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
             raise UserError(
                 f"{name} cannot become {becomes} when a training goes on, because the checkpoint has the state of "
                 f"a {was}; begin a new one with its weights: start=… in place of ckpt_path"
+            )
+        if name in EPOCHS:
+            raise UserError(
+                f"{name} cannot become {becomes} when a training goes on, because the checkpoint counts the batches of "
+                f"an epoch; leave it at {was}, or begin a new training with its weights: start=… in place of ckpt_path"
             )
     return changed
 

@@ -89,3 +89,10 @@ def test_changed_options_are_named_by_their_path() -> None:
 def test_another_kind_of_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match=r"model.optimizer._target_ cannot become SGD .*; begin a new one"):
         changes(BEFORE, BEFORE | {"model": {"optimizer": {"_target_": "SGD"}}})
+
+
+def test_another_length_of_epochs_is_refused() -> None:
+    before, now = ({"trainer": {"limit_train_batches": share}} for share in (1.0, 0.5))
+
+    with pytest.raises(UserError, match=r"limit_train_batches cannot become 0.5 .*; leave it at 1.0, or begin a new"):
+        changes(before, now)
