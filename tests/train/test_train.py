@@ -1,6 +1,7 @@
 """The command that trains, run as a user runs it, on synthetic faces."""
 
 import csv
+import errno
 import json
 import os
 import shlex
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from pytorch_lightning.loggers import CSVLogger
 
 from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.generator import Generator
@@ -292,12 +294,63 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     assert "Traceback" not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("mistake", ["trainer.max_epochs=abc", "trainer.devices=abc", "model.decoder.channels=[8,8,8]"])
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "trainer.max_epochs=abc",
+        "trainer.devices=abc",
+        "trainer.val_check_interval=1000",
+        "trainer.limit_train_batches=0.01",
+        "data.batch_size=5000",
+        "model.decoder.channels=[8,8,8]",
+    ],
+)
 def test_what_could_not_start_leaves_nothing(mistake: str, workspace: Path, tmp_path: Path, train: Train) -> None:
     done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", mistake)
 
     assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["data.batch_size=4", "model.encoder.latent_channels=4"])
+def test_a_change_that_is_refused_is_not_recorded(workspace: Path, run: Path, train: Train, change: str) -> None:
+    before = (run / "config.yaml").read_text()
+    done = train(workspace, *SMALL, "logger=none", "ckpt_path=whole/checkpoints/last.ckpt", change)
+
+    assert done.returncode == 2
+    assert (run / "config.yaml").read_text() == before
+
+
+class FullDisk(CSVLogger):
+    """A logger whose disk is full."""
+
+    def save(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_for_a_logger_is_one_line(workspace: Path, tmp_path: Path, train: Train) -> None:
+    full = [f"+logger.full._target_={__name__}.FullDisk", "+logger.full.save_dir=logs"]
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "logger=none", *full)
+
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert line.startswith("error: no space left ")
+    assert line.endswith("ckpt_path=last")
+
+
+def test_an_account_that_a_logger_lacks_is_one_line(
+    workspace: Path, tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb").teardown()  # forgets that a run was offline
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("HOME", "WANDB_CONFIG_DIR"):  # where keys are kept
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "logger=wandb")
+
+    assert done.returncode == 2
+    assert "log in with: wandb login" in done.stderr.splitlines()[-1]
 
 
 def test_a_dry_run_logs_exports_and_keeps_nothing(workspace: Path, tmp_path: Path, train: Train) -> None:
