@@ -298,10 +298,16 @@ def _how_to_go_on(config: DictConfig) -> str:
     last = Path(config.run_dir) / "checkpoints/last.ckpt"
     if not last.exists():
         return "there is no checkpoint yet to go on from"
-    found = last.absolute().is_relative_to(Path(config.runs_dir).absolute())
-    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    typed = [option for option in given if not option.startswith("ckpt_path=")]
-    typed.append("ckpt_path=last" if found else f"ckpt_path={last}")
+    newest = checkpoint.newest(Path(config.runs_dir), "checkpoints/last.ckpt")  # another run may be training as well
+    typed = []
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        typed += [
+            f"--config-dir={each.path}" for each in hydra.runtime.config_sources if each.provider == "command-line"
+        ]
+        typed += [option for option in hydra.overrides.hydra if option.startswith("hydra.searchpath=")]
+        typed += [option for option in hydra.overrides.task if not option.startswith("ckpt_path=")]
+    typed.append("ckpt_path=last" if newest and newest.samefile(last) else f"ckpt_path={last}")
     return f"go on with: python -m face_generation.train {shlex.join(typed)}"
 
 

@@ -388,8 +388,10 @@ def test_a_stopped_run_says_how_to_go_on(
     workspace: Path, tmp_path: Path, empty_store: Path, number: signal.Signals
 ) -> None:
     shutil.copy(empty_store, tmp_path)
+    (tmp_path / "mine").mkdir()
     options = [*SMALL, f"data.folder={workspace}/splits", "trainer.max_epochs=1000", "runs_dir=stopped runs"]
-    process = subprocess.Popen(command(*options), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    own = ["--config-dir", "mine"]
+    process = subprocess.Popen(command(*own, *options), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("stopped runs/*/checkpoints/last.ckpt")):
         assert process.poll() is None
@@ -402,7 +404,8 @@ def test_a_stopped_run_says_how_to_go_on(
     (line,) = (line for line in printed.decode().splitlines() if line.startswith("interrupted"))
     before, typed = line.split("python -m face_generation.train ")
     assert before == "interrupted; go on with: "
-    assert shlex.split(typed) == [*options[:-1], "runs_dir='stopped runs'", "ckpt_path=last"]
+    expected = [f"--config-dir={tmp_path}/mine", *options[:-1], "runs_dir='stopped runs'", "ckpt_path=last"]
+    assert shlex.split(typed) == expected
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
     assert stopped.info.status == "KILLED"
