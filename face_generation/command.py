@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from face_generation.errors import UserError, exit_on_user_error
+from face_generation.files import FULL
 
 T = TypeVar("T")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own switch for tracebacks
@@ -41,9 +42,9 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
     `~` at the beginning is the home folder. Hydra's grammar reads all other values. The folder that Hydra makes for the
     run is removed at the end if it is empty.
 
-    A mistake in the options and any `UserError` become one line and exit status 2. With HYDRA_FULL_ERROR=1 a mistake in
-    the options shows its traceback. `${options:}` in the config's `hydra.help.template` stands for the text of the
-    config file, so that its comments are written only once.
+    A mistake in the options, a full disk and any `UserError` become one line and exit status 2. With HYDRA_FULL_ERROR=1
+    a mistake in the options shows its traceback. `${options:}` in the config's `hydra.help.template` stands for the
+    text of the config file, so that its comments are written only once.
 
     Example:
         >>> @command("inference", texts=["bundle", "input", "output"])
@@ -55,8 +56,12 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
             folder = configs_folder()
             OmegaConf.register_new_resolver("options", lambda: options(folder / f"{config_name}.yaml"), replace=True)
 
+            begun = False
+
             @wraps(function)
             def job(config: DictConfig) -> T:
+                nonlocal begun
+                begun = True
                 try:
                     # Inside Hydra, because it prints a line of its own about errors that it sees.
                     with plain_errors(config_name):
@@ -66,7 +71,13 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
 
             sys.argv[1:] = quote_texts(sys.argv[1:], texts)
             with plain_errors(config_name), hydra_raises():
-                hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
+                try:
+                    hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
+                except OSError as error:
+                    if begun:
+                        raise
+                    what = f"{error.filename} cannot be made or read ({error.strerror})"
+                    raise UserError(f"{what}; choose another place") from error
 
         return main
 
@@ -88,7 +99,8 @@ def hydra_raises() -> Iterator[None]:
 
 @contextmanager
 def plain_errors(name: str) -> Iterator[None]:
-    """Exits with one line and status 2 on a `UserError` or an error in the options of the command `name`."""
+    """Exits with one line and status 2 on a `UserError`, a full disk, or an error in the options of the command
+    `name`."""
     with exit_on_user_error():
         try:
             yield
@@ -96,6 +108,10 @@ def plain_errors(name: str) -> Iterator[None]:
             if not PLAIN:
                 raise
             raise user_error(error, name) from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise UserError(f"no space left ({error}); free some") from error
 
 
 def user_error(error: HydraException | OmegaConfBaseException, name: str) -> UserError:
@@ -132,11 +148,15 @@ def quote_texts(arguments: list[str], texts: Collection[str]) -> list[str]:
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes a folder if it is empty, and then empty folders above it, within the working directory."""
+    """Removes a folder if it is empty and not the working directory or above it, and then empty folders above it that
+    are within the working directory."""
+    here = Path.cwd()
     with suppress(OSError):
-        while Path.cwd() in folder.parents:
+        if folder not in (here, *here.parents):
             folder.rmdir()
+        while here in folder.parent.parents:
             folder = folder.parent
+            folder.rmdir()
 
 
 def configs_folder() -> Path:

@@ -43,7 +43,9 @@ from face_generation.outbox import Outbox
 
 LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds to wait at the end of a run that succeeded, and of one that failed
 FAILURES = (MlflowException, SQLAlchemyError, OSError)  # errors of requests are OSErrors
-REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}  # later attempts would fail as well
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+REFUSED = {"INVALID_PARAMETER_VALUE", MISSING, "BAD_REQUEST"}  # later attempts would fail as well
+DELETED = "must be in the 'active' state"  # said of a run that was deleted, by itself or with its experiment
 DENIED = re.compile(r"error code 40[13]|^UNAUTHENTICATED|^PERMISSION_DENIED")
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 MAX_DESCRIPTION = 5000  # characters
@@ -185,9 +187,11 @@ class Tracker(MLFlowLogger):
                 model = Path(folder) / bundle.name
                 tags = write_mlflow_model(Bundle.load(bundle), model)
                 client.log_artifacts(self.run_id, str(model), bundle.name)
-            if client.search_registered_models(f"name='{name}'"):
+            try:
                 client.update_registered_model(name, card)
-            else:
+            except MlflowException as error:
+                if error.error_code != MISSING:
+                    raise
                 client.create_registered_model(name, description=card)
             source = f"{client.get_run(self.run_id).info.artifact_uri}/{bundle.name}"
             client.create_model_version(name, source, self.run_id, tags, description=card, await_creation_for=0)
@@ -227,7 +231,7 @@ class Tracker(MLFlowLogger):
         client.update_run(self._run_id, status="RUNNING")
         self._remember(self._run_id)
         if self._system_metrics and not self._monitor:
-            self._monitor = SystemMetricsMonitor(self._run_id, resume_logging=True, tracking_uri=self._tracking_uri)
+            self._monitor = _Machine(self, self._run_id, self._tracking_uri)
             self._monitor.start()
 
     def _open(self) -> None:
@@ -257,9 +261,9 @@ class Tracker(MLFlowLogger):
         """The parent run of all trials of the study. The first trial creates it."""
         client, experiment = self._mlflow_client, self._experiment_id
         assert experiment is not None
-        found = client.search_runs([experiment], f"tags.study = '{self._study}'", max_results=1)
-        if found:
-            return found[0].info.run_id
+        for found in client.search_runs([experiment], "tags.study != ''"):  # a name may have quotes in it
+            if found.data.tags["study"] == self._study:
+                return found.info.run_id
         run = client.create_run(experiment, tags=self._own_tags | {"study": str(self._study)}, run_name=self._study)
         client.set_terminated(run.info.run_id)
         return run.info.run_id
@@ -302,30 +306,62 @@ class Tracker(MLFlowLogger):
 
     def _recover(self, error: Exception) -> None:
         """Prepares the next attempt to log something."""
+        advice = _advice(self._tracking_uri, error)
         if not is_file(self._tracking_uri):
-            self._leave_server(error, "failed")
-            self._outbox.put_first(self._log_params)
-            return
+            try:
+                self._leave_server(error, "failed")
+            except UserError as trouble:
+                advice = f"MLflow failed at {self._tracking_uri} ({_gist(error)}), and {trouble}"
+            else:
+                self._outbox.put_first(self._log_params)
+                return
         if not self._waiting:
             self._waiting = True
-            advice = _advice(self._tracking_uri, error)
             log.warning("%s. Training goes on, and what it logs is kept until then.", advice)
         raise error
 
     def _leave_server(self, error: Exception, how: str) -> None:
+        """Continues in the local store. If that cannot be used, nothing changes.
+
+        Raises:
+            UserError: The local store cannot be used.
+        """
+        try:
+            _make_store(LOCAL_STORE)
+            client = MlflowClient(LOCAL_STORE)
+            experiment = _experiment(client, LOCAL_STORE, self._experiment_name)
+            run = self._recorded_run(LOCAL_STORE)
+        except FAILURES as trouble:
+            raise UserError(_advice(LOCAL_STORE, trouble)) from trouble
         log.warning("MLflow %s at %s (%s): logging to %s.", how, self._tracking_uri, _gist(error), LOCAL_STORE)
         if self._run_id:
             self.tags = self._own_tags | {"continues": f"{self._tracking_uri} run {self._run_id}"}
-        _make_store(LOCAL_STORE)
-        self._tracking_uri = LOCAL_STORE
-        self._mlflow_client = MlflowClient(LOCAL_STORE)
+        self._tracking_uri, self._mlflow_client = LOCAL_STORE, client
+        self._experiment_id, self._run_id = experiment, run
         self._initialized = False
-        self._open()
+
+
+class _Machine(SystemMetricsMonitor):
+    """MLflow's measurements of the machine. MLflow itself stops measuring at the first error of its store, so the
+    tracker sends what is measured."""
+
+    def __init__(self, tracker: Tracker, run_id: str, tracking_uri: str) -> None:
+        super().__init__(run_id, resume_logging=True, tracking_uri=tracking_uri)
+        self._tracker = tracker
+
+    def monitor(self) -> None:
+        while not self._shutdown_event.wait(self.sampling_interval):
+            self.collect_metrics()
+            measured = {f"{self._metrics_prefix}{name}": value for name, value in self.aggregate_metrics().items()}
+            self._tracker.log_metrics(measured, self._logging_step)
+            self._logging_step += 1
+            for each in self.monitors:
+                each.clear_metrics()
 
 
 def _may_work_later(error: Exception) -> bool:
     if isinstance(error, MlflowException):
-        return error.error_code not in REFUSED
+        return error.error_code not in REFUSED or DELETED in str(error)
     return isinstance(error, FAILURES) and not isinstance(error, FileNotFoundError)
 
 
@@ -366,7 +402,7 @@ def _make_store(tracking_uri: str) -> None:
         with alone(path):
             if not path.exists():
                 with writing(path) as file:
-                    MlflowClient(f"sqlite:///{Path(file.name).absolute()}").search_experiments(max_results=1)
+                    MlflowClient(f"sqlite:///{file.name}").search_experiments(max_results=1)
 
 
 def _advice(tracking_uri: str, error: Exception) -> str:
@@ -376,6 +412,8 @@ def _advice(tracking_uri: str, error: Exception) -> str:
         remedy = "close the program that locks it"
     elif "full" in gist or "No space" in gist:
         remedy = "free some space on its disk"
+    elif DELETED in gist:
+        remedy = "bring back with MLflow what was deleted: mlflow experiments restore, or mlflow runs restore"
     elif "schema" in gist:
         gist, _, _ = gist.partition(". ")
         remedy = f"another version of MLflow made it: back it up, and run: mlflow db upgrade {tracking_uri}"

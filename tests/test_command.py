@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -140,6 +141,42 @@ def test_a_command_that_fails_leaves_no_empty_folder(tmp_path: Path) -> None:
         main()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nor_does_it_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "argv", ["program.py", f"runs_dir={tmp_path}/runs"])
+
+    @command("train")
+    def main(config: DictConfig) -> None:
+        raise UserError("no data; pack some")
+
+    with pytest.raises(SystemExit):
+        main()
+
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["program.py", "runs_dir=file"])
+
+    with pytest.raises(SystemExit) as stop:
+        command("train")(print)()
+
+    assert stop.value.code == 2
+    assert re.fullmatch(r"error: .*file/.* cannot be made .*; choose another place\n", capsys.readouterr().err)
+
+
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        failing(OSError(errno.ENOSPC, "No space left on device"))
+
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: no space left ([Errno 28] No space left on device); free some\n"
 
 
 def test_bugs_keep_their_traceback() -> None:

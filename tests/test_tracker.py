@@ -5,7 +5,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
+from face_generation import tracking
 from face_generation.errors import UserError
 from face_generation.tracking import Tracker
 
@@ -37,6 +40,13 @@ def tracker(store: str) -> Iterator[Tracker]:
     tracker.log_hyperparams({"seed": 1, "model": {"width": 8}})
     yield tracker
     tracker.end()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
 
 
 def status(tracker: Tracker) -> str:
@@ -68,6 +78,38 @@ def test_a_run_says_what_it_was_trained_on_and_with(tracker: Tracker, folder: Pa
     assert (logged.dataset.name, logged.dataset.digest) == ("splits/train", "0123abcd")
     assert run.data.params == {"seed": "1", "model/width": "8"}
     assert "python -m face_generation.train" in run.data.tags["mlflow.note.content"]
+
+
+def test_names_may_have_quotes(tracker: Tracker, store: str, tiny_bundle: Path) -> None:
+    name = """Ann's "faces\""""
+    tracker.register(tiny_bundle, name)
+    tracker.register(tiny_bundle, name)
+    tracker.end()
+    for trial in ("one", "two"):
+        other = Tracker(trial, "faces", name, store, study=name)
+        other.log_hyperparams({"seed": 1})
+        other.end()
+
+    client = MlflowClient(store)
+    assert client.get_model_version(name, "2").run_id == tracker.run_id
+    runs = client.search_runs([client.get_experiment_by_name("faces").experiment_id])
+    (parent,) = (run.info.run_id for run in runs if run.data.tags.get("study") == name)
+    assert [run.data.tags.get("mlflow.parentRunId") for run in runs].count(parent) == 2
+
+
+def test_a_folder_may_have_any_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = folder / "faces #1 [é], a=b"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    (odd / "note").touch()
+    tracker = Tracker("run", "faces", "demo", f"sqlite:///{odd}/mlflow.db")
+    tracker.log_hyperparams({"seed": 1})
+    tracker.log_file(odd / "note")
+    tracker.end()
+
+    assert [path.name for path in folder.iterdir()] == [odd.name]
+    assert {path.name for path in odd.iterdir()} == {"mlflow.db", "mlruns", "note", "run"}
+    assert len(list(odd.glob("mlruns/*/*/artifacts/note"))) == 1
 
 
 def test_a_locked_store_delays_what_is_logged(tracker: Tracker, folder: Path) -> None:
@@ -114,6 +156,72 @@ def test_a_deleted_experiment_is_one_line_with_the_remedy(tracker: Tracker, stor
 
     with pytest.raises(UserError, match=f"was deleted; .* mlflow experiments restore -x {deleted}"):
         Tracker("other", "faces", "demo", store)
+
+
+def test_an_experiment_that_is_deleted_in_mid_run_may_come_back(
+    tracker: Tracker, store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = MlflowClient(store)
+    client.delete_experiment(tracker.experiment_id)
+    for step in range(3):
+        tracker.log_metrics({"loss": step / 2}, step)
+    wait_for(lambda: "mlflow experiments restore" in caplog.text)
+    client.restore_experiment(tracker.experiment_id)
+    tracker.end()
+
+    assert [point.step for point in client.get_metric_history(tracker.run_id, "loss")] == [0, 1, 2]
+
+
+def test_a_server_may_go_while_the_local_store_cannot_be_used(
+    impatient: None,
+    store: str,
+    folder: Path,
+    empty_store: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server is a database that the tracker does not take for a file."""
+    monkeypatch.setattr(tracking, "LOCAL_STORE", store)
+    local = MlflowClient(store)
+    experiment = local.create_experiment("faces")
+    local.delete_experiment(experiment)
+    shutil.copy(empty_store, folder / "server.db")
+    tracker = Tracker("run", "faces", "demo", f"sqlite+pysqlite:///{folder}/server.db")
+    tracker.log_hyperparams({"seed": 1})
+    with closing(sqlite3.connect(folder / "server.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for step in range(3):
+            tracker.log_metrics({"loss": step / 2}, step)
+        wait_for(lambda: "and the MLflow experiment faces was deleted" in caplog.text)
+        local.restore_experiment(experiment)
+        tracker.end()
+
+    (run,) = local.search_runs([experiment])
+    assert [point.step for point in local.get_metric_history(run.info.run_id, "loss")] == [0, 1, 2]
+    assert run.data.params == {"seed": "1"}
+
+
+def test_a_locked_store_interrupts_no_measurement_of_the_machine(
+    impatient: None, store: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    tracker = Tracker("run", "faces", "demo", store, system_metrics=True)
+    tracker.log_hyperparams({"seed": 1})
+    client = MlflowClient(store)
+
+    def measured() -> list[int]:
+        history = client.get_metric_history(tracker.run_id, "system/cpu_utilization_percentage")
+        return [point.step for point in history]
+
+    wait_for(measured)
+    with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        time.sleep(0.5)
+    before = len(measured())
+    wait_for(lambda: len(measured()) > before + 3)
+    tracker.end()
+
+    assert measured() == list(range(len(measured())))
 
 
 def test_a_store_of_another_version_is_one_line(store: str, folder: Path) -> None:

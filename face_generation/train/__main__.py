@@ -16,8 +16,14 @@ TEXTS = (
     "data.licence",
     "logger.mlflow.tracking_uri",
     "logger.mlflow.experiment_name",
+    "logger.csv.save_dir",
+    "logger.tensorboard.save_dir",
+    "logger.wandb.save_dir",
+    "callbacks.best.dirpath",
+    "callbacks.last.dirpath",
     "hydra.run.dir",
     "hydra.sweep.dir",
+    "hydra.sweep.subdir",
 )
 
 

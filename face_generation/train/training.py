@@ -4,8 +4,9 @@ import json
 import logging
 import shlex
 import signal
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -30,9 +31,9 @@ from face_generation.models import checkpoint
 from face_generation.models.base import FaceModel
 from face_generation.tracking import git_commit
 from face_generation.train import folders, options
-from face_generation.train.callbacks import ApplyOptions, Progress, RecordProvenance, RecordRun, StepSeeds
-from face_generation.train.callbacks.resuming import changes
-from face_generation.train.loggers import end, register
+from face_generation.train.callbacks import ApplyOptions, Progress, RecordProvenance, StepSeeds
+from face_generation.train.callbacks.resuming import changes, check_same_batches
+from face_generation.train.loggers import begin, end, log_file, log_split, register
 
 
 def train(config: DictConfig) -> float | None:
@@ -70,9 +71,10 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
     datamodule: PackedDataModule = instantiate(config.data, _convert_="all")
     datamodule.prepare_data()
     datamodule.setup("fit")
+    before = checkpoint.read(Path(resume_from)) if resume_from else None
     if config.trainer.precision == "auto":
-        before = checkpoint.read(Path(resume_from))["provenance"]["config"]["trainer"] if resume_from else {}
-        config.trainer.precision = before.get("precision", hardware.best_precision())
+        known = before["provenance"]["config"]["trainer"] if before else {}
+        config.trainer.precision = known.get("precision", hardware.best_precision())
     pl.seed_everything(config.seed, workers=True, verbose=False)
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     provenance = {
@@ -82,20 +84,25 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         "shapes": datamodule.shapes,
         "git_commit": git_commit(),
     }
-    changed = _note_changes(resume_from, provenance)
+    changed = _note_changes(resume_from, before, provenance)
     model = _build(config, provenance)
     if config.start and resume_from is None:
         path = checkpoint.finished(Path(config.start))
         checkpoint.begin_with(path, model)
         print(f"Beginning with the weights in {path}")
     _check_optimizers(model)
-    record = RecordRun(run_dir, settings, changed, datamodule.sources)
     resuming = [ApplyOptions()] if resume_from else []
-    trainer = _trainer(config, model, [record, RecordProvenance(provenance), *resuming])
+    trainer = _trainer(config, model, [RecordProvenance(provenance), *resuming])
+    _check_batches(trainer, datamodule, before)
+    if before:
+        model.on_load_checkpoint(before)
+        before = None  # it takes as much memory as the training
+    trainer.loggers = _loggers(config, trainer)  # last, because some make files at once
     if config.compile:
         model.compile_networks()
     _introduce(config, trainer, model)
     try:
+        _record(trainer, run_dir, settings, changed, datamodule.sources)
         _fit(trainer, model, datamodule, resume_from)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             print("dry run: all of it works; nothing was logged, exported or kept")
@@ -107,7 +114,10 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         for logger in trainer.loggers:
-            end(logger, "KILLED" if interrupted else "failed")
+            try:
+                end(logger, "KILLED" if interrupted else "failed")
+            except Exception as trouble:  # such as a disk that is full for it, too
+                print(f"warning: a {type(logger).__name__} could not end its run ({trouble})", file=sys.stderr)
         if interrupted and trainer.is_global_zero:
             raise KeyboardInterrupt(_how_to_go_on(config)) from error
         if isinstance(error, OSError) and error.errno in FULL:
@@ -145,6 +155,61 @@ def _introduce(config: DictConfig, trainer: pl.Trainer, model: FaceModel) -> Non
             print(f"all of this run is in {config.run_dir}")
 
 
+def _check_batches(trainer: pl.Trainer, datamodule: PackedDataModule, before: Mapping[str, Any] | None) -> None:
+    """Makes the loaders once and compares their lengths with the options, because Lightning does so when a run has
+    begun.
+
+    Args:
+        before: Checkpoint that the training resumes from, if any.
+    """
+    datamodule.trainer = trainer  # which knows how many processes share the data
+    batches = len(datamodule.train_dataloader())
+    if before:
+        check_same_batches(before, batches)
+    validation = len(datamodule.val_dataloader())
+    limits = (batches, trainer.limit_train_batches), (validation, trainer.limit_val_batches)
+    for count, limit in limits:
+        if isinstance(limit, float) and 0 < count * limit < 1:
+            raise UserError(
+                f"{limit} of {count} batches is less than one; give trainer.limit_train_batches, limit_val_batches or "
+                "overfit_batches a larger share, or a number of batches"
+            )
+    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+    used = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    each_epoch = trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches
+    if isinstance(interval, int) and each_epoch and interval > used:
+        raise UserError(
+            f"trainer.val_check_interval={interval}, and an epoch has {used} batches; give fewer, or a share"
+        )
+
+
+def _record(
+    trainer: pl.Trainer,
+    folder: Path,
+    settings: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    splits: Sequence[tuple[Path, int, str, str]],
+) -> None:
+    """Begins the run in the loggers, and writes the configuration into the run's folder and the loggers.
+
+    Lightning would begin the run in the loggers as well, but in its own way, and before it looks at the data.
+
+    Args:
+        changed: Settings that changed when the run was resumed, by names that say since which batch.
+        splits: Arguments of `log_split` for each packed split.
+    """
+    if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        return
+    for logger in trainer.loggers:  # first, because one that cannot be used ends the run
+        begin(logger, {**settings, **changed})
+    with writing(folder / folders.CONFIG) as file:
+        file.write(OmegaConf.to_yaml(settings).encode())
+    for logger in trainer.loggers:
+        log_file(logger, folder / folders.CONFIG)
+        for split in splits:
+            log_split(logger, *split)
+
+
 def _check_optimizers(model: FaceModel) -> None:
     """Makes the optimizers and schedules once, because Lightning makes them when a run has begun."""
     try:
@@ -160,13 +225,11 @@ def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback])
             f"a {type(model).__name__} steps its optimizers by itself; leave trainer.gradient_clip_val and "
             "trainer.accumulate_grad_batches as they are"
         )
-    dry = bool(given.fast_dev_run)
-    loggers = {} if dry else config.get("logger") or {}
+    logged = given.fast_dev_run or config.get("logger")
     configured = {
         name: instantiate(callback)
         for name, callback in config.callbacks.items()
-        if callback
-        and (loggers or dry or not callback._target_.endswith("LearningRateMonitor"))  # without a logger it fails
+        if callback and (logged or not callback._target_.endswith("LearningRateMonitor"))  # without a logger it fails
     }
     ours = {
         "callbacks": [*configured.values(), *callbacks],
@@ -178,11 +241,15 @@ def _trainer(config: DictConfig, model: FaceModel, callbacks: list[pl.Callback])
     if trainer.world_size > 1 and not model.automatic_optimization and given.strategy in ("auto", "ddp"):
         # With several optimizers, each backward pass reaches one network only.
         trainer = instantiate(given, strategy="ddp_find_unused_parameters_true", **ours)
-    if dry:
-        trainer.loggers = [DummyLogger()]  # because some callbacks refuse to run without a logger
-    else:  # some loggers make files at once, so they are made last
-        trainer.loggers = [instantiate(logger) for logger in loggers.values() if logger]
     return trainer
+
+
+def _loggers(config: DictConfig, trainer: pl.Trainer) -> list[Logger]:
+    """Makes the loggers, on the first process only."""
+    configured = [logger for logger in (config.get("logger") or {}).values() if logger]
+    if config.trainer.fast_dev_run or (configured and not trainer.is_global_zero):
+        return [DummyLogger()]  # because some callbacks refuse to run without a logger
+    return [instantiate(logger) for logger in configured]
 
 
 def _fit(trainer: pl.Trainer, model: FaceModel, datamodule: PackedDataModule, resume_from: str | None) -> None:
@@ -231,10 +298,16 @@ def _how_to_go_on(config: DictConfig) -> str:
     last = Path(config.run_dir) / "checkpoints/last.ckpt"
     if not last.exists():
         return "there is no checkpoint yet to go on from"
-    found = last.absolute().is_relative_to(Path(config.runs_dir).absolute())
-    given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    typed = [option for option in given if not option.startswith("ckpt_path=")]
-    typed.append("ckpt_path=last" if found else f"ckpt_path={last}")
+    newest = checkpoint.newest(Path(config.runs_dir), "checkpoints/last.ckpt")  # another run may be training as well
+    typed = []
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        typed += [
+            f"--config-dir={each.path}" for each in hydra.runtime.config_sources if each.provider == "command-line"
+        ]
+        typed += [option for option in hydra.overrides.hydra if option.startswith("hydra.searchpath=")]
+        typed += [option for option in hydra.overrides.task if not option.startswith("ckpt_path=")]
+    typed.append("ckpt_path=last" if newest and newest.samefile(last) else f"ckpt_path={last}")
     return f"go on with: python -m face_generation.train {shlex.join(typed)}"
 
 
@@ -257,12 +330,13 @@ def _resume(config: DictConfig) -> str | None:
     return str(path)
 
 
-def _note_changes(resume_from: str | None, provenance: dict[str, Any]) -> dict[str, Any]:
+def _note_changes(
+    resume_from: str | None, content: Mapping[str, Any] | None, provenance: dict[str, Any]
+) -> dict[str, Any]:
     """Prints which options have changed since the checkpoint was written, and adds them to `provenance`. Returns them
     as settings whose names say from which batch on they hold."""
-    if resume_from is None:
+    if content is None:
         return {}
-    content = checkpoint.read(Path(resume_from))
     if "loops" not in content:
         raise UserError(
             f"{resume_from} has the weights of a finished training, without its state; begin a new one with them: "

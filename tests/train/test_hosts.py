@@ -15,7 +15,7 @@ from face_generation.models import checkpoint
 
 pytestmark = pytest.mark.slow
 # The demo's second stage, cut to six steps with a batch of 16 images. In float32, sums in another order differ least.
-DEMO = ["face_generation.train", "experiment=demo_prior", "logger=none", "hydra.run.dir=run"]
+DEMO = ["face_generation.train", "experiment=demo_prior", "hydra.run.dir=run"]
 DEMO += ["trainer.max_epochs=3", "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.devices=1"]
 DEMO += ["model.network.width=16", "model.network.heads=2", "model.scheduler.warmup_steps=1", "data.cache=latents"]
 DEMO += ["data.folder=splits", "data.autoencoder=bundle"]

@@ -1,6 +1,7 @@
 """The command that trains, run as a user runs it, on synthetic faces."""
 
 import csv
+import errno
 import json
 import os
 import shlex
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from pytorch_lightning.loggers import CSVLogger
 
 from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.generator import Generator
@@ -292,12 +294,63 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     assert "Traceback" not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("mistake", ["trainer.max_epochs=abc", "trainer.devices=abc", "model.decoder.channels=[8,8,8]"])
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "trainer.max_epochs=abc",
+        "trainer.devices=abc",
+        "trainer.val_check_interval=1000",
+        "trainer.limit_train_batches=0.01",
+        "data.batch_size=5000",
+        "model.decoder.channels=[8,8,8]",
+    ],
+)
 def test_what_could_not_start_leaves_nothing(mistake: str, workspace: Path, tmp_path: Path, train: Train) -> None:
     done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", mistake)
 
     assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["data.batch_size=4", "model.encoder.latent_channels=4"])
+def test_a_change_that_is_refused_is_not_recorded(workspace: Path, run: Path, train: Train, change: str) -> None:
+    before = (run / "config.yaml").read_text()
+    done = train(workspace, *SMALL, "logger=none", "ckpt_path=whole/checkpoints/last.ckpt", change)
+
+    assert done.returncode == 2
+    assert (run / "config.yaml").read_text() == before
+
+
+class FullDisk(CSVLogger):
+    """A logger whose disk is full."""
+
+    def save(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_for_a_logger_is_one_line(workspace: Path, tmp_path: Path, train: Train) -> None:
+    full = [f"+logger.full._target_={__name__}.FullDisk", "+logger.full.save_dir=logs"]
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "logger=none", *full)
+
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert line.startswith("error: no space left ")
+    assert line.endswith("ckpt_path=last")
+
+
+def test_an_account_that_a_logger_lacks_is_one_line(
+    workspace: Path, tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb").teardown()  # forgets that a run was offline
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("HOME", "WANDB_CONFIG_DIR"):  # where keys are kept
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "logger=wandb")
+
+    assert done.returncode == 2
+    assert "log in with: wandb login" in done.stderr.splitlines()[-1]
 
 
 def test_a_dry_run_logs_exports_and_keeps_nothing(workspace: Path, tmp_path: Path, train: Train) -> None:
@@ -335,8 +388,10 @@ def test_a_stopped_run_says_how_to_go_on(
     workspace: Path, tmp_path: Path, empty_store: Path, number: signal.Signals
 ) -> None:
     shutil.copy(empty_store, tmp_path)
+    (tmp_path / "mine").mkdir()
     options = [*SMALL, f"data.folder={workspace}/splits", "trainer.max_epochs=1000", "runs_dir=stopped runs"]
-    process = subprocess.Popen(command(*options), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    own = ["--config-dir", "mine"]
+    process = subprocess.Popen(command(*own, *options), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("stopped runs/*/checkpoints/last.ckpt")):
         assert process.poll() is None
@@ -349,7 +404,8 @@ def test_a_stopped_run_says_how_to_go_on(
     (line,) = (line for line in printed.decode().splitlines() if line.startswith("interrupted"))
     before, typed = line.split("python -m face_generation.train ")
     assert before == "interrupted; go on with: "
-    assert shlex.split(typed) == [*options[:-1], "runs_dir='stopped runs'", "ckpt_path=last"]
+    expected = [f"--config-dir={tmp_path}/mine", *options[:-1], "runs_dir='stopped runs'", "ckpt_path=last"]
+    assert shlex.split(typed) == expected
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (stopped,) = client.search_runs([client.get_experiment_by_name("face-generation").experiment_id])
     assert stopped.info.status == "KILLED"

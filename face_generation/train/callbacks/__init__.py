@@ -6,7 +6,6 @@ from face_generation.train.callbacks.nan import StopOnNaN
 from face_generation.train.callbacks.pictures import Pictures
 from face_generation.train.callbacks.progress import Progress
 from face_generation.train.callbacks.provenance import RecordProvenance
-from face_generation.train.callbacks.record import RecordRun
 from face_generation.train.callbacks.resuming import ApplyOptions
 from face_generation.train.callbacks.seeding import StepSeeds
 from face_generation.train.callbacks.throughput import Throughput
@@ -17,7 +16,6 @@ __all__ = [
     "Pictures",
     "Progress",
     "RecordProvenance",
-    "RecordRun",
     "ReportCollapse",
     "StepSeeds",
     "StopOnNaN",

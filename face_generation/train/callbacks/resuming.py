@@ -50,16 +50,27 @@ def _differences(before: Any, now: Any, path: str) -> dict[str, tuple[Any, Any]]
     return found
 
 
-class ApplyOptions(pl.Callback):
-    """Gives optimizers and their schedules the current options, because Lightning restores those of the checkpoint.
+def check_same_batches(checkpoint: Mapping[str, Any], batches: int) -> None:
+    """Compares the number of batches an epoch with that of the training that a checkpoint is of.
 
     Raises:
-        UserError: The number of batches an epoch has changed, which schedules and resumed runs depend on.
+        UserError: It has changed, and schedules and resumed runs depend on it.
     """
+    loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader") or [{}]
+    before = loaders[0].get("batches")
+    if before not in (None, batches):
+        raise UserError(
+            f"the checkpoint is of a training with {before} batches an epoch, and now there are {batches}; set "
+            "data.batch_size, the data and the number of devices as they were, or begin a new training with its "
+            "weights: start=… in place of ckpt_path"
+        )
+
+
+class ApplyOptions(pl.Callback):
+    """Gives optimizers and their schedules the current options, because Lightning restores those of the checkpoint."""
 
     def __init__(self) -> None:
         self._fresh: list[list[dict[str, Any]]] = []
-        self._batches: int | None = None  # batches of an epoch when the checkpoint was written
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -67,8 +78,6 @@ class ApplyOptions(pl.Callback):
         averaged = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
         if WEIGHTS in checkpoint and not averaged:  # the average was switched off, so the weights go on without it
             pl_module.load_state_dict(checkpoint[WEIGHTS])
-        loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader") or [{}]
-        self._batches = loaders[0].get("batches")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remembers the options before the optimizers' state is loaded from the checkpoint."""
@@ -78,13 +87,6 @@ class ApplyOptions(pl.Callback):
         ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        batches = len(trainer.train_dataloader)  # type: ignore[arg-type]
-        if self._batches not in (None, batches):
-            raise UserError(
-                f"the checkpoint is of a training with {self._batches} batches an epoch, and now there are "
-                f"{batches}; set data.batch_size, the data and the number of devices as they were, or begin a new "
-                "training with its weights: start=… in place of ckpt_path"
-            )
         for optimizer, fresh in zip(trainer.optimizers, self._fresh, strict=True):
             for group, options in zip(optimizer.param_groups, fresh, strict=True):
                 before, now = _peak(group), _peak(options)
