@@ -74,7 +74,7 @@ def command(config_name: str, texts: Collection[str] = ()) -> Callable[[Callable
                 try:
                     hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)()
                 except OSError as error:
-                    if begun:
+                    if begun or isinstance(error, HydraException):  # some of those are OSErrors, too
                         raise
                     what = f"{error.filename} cannot be made or read ({error.strerror})"
                     raise UserError(f"{what}; choose another place") from error

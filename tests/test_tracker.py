@@ -201,7 +201,7 @@ def test_a_server_may_go_while_the_local_store_cannot_be_used(
     assert run.data.params == {"seed": "1"}
 
 
-def test_a_locked_store_interrupts_no_measurement_of_the_machine(
+def test_a_locked_store_stops_no_measurement_of_the_machine(
     impatient: None, store: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
