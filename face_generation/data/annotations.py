@@ -32,7 +32,7 @@ PRESENCE = {
 }
 NAME_HEADINGS = frozenset({"image_id", "image", "image_name", "img", "file", "filename", "file_name", "name", "path"})
 SPLIT_HEADINGS = frozenset({"partition", "split", "set", "subset"})
-NUMBER = 3  # the least alike two spellings may be: they differ in leading zeros
+NUMBER = 3  # likeness of names that only have the same number; lower is nearer
 LONGEST_LINE = 100_000  # characters; the lines of a web page may be longer
 
 Attributes = tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]  # names of attributes; values by image
@@ -171,8 +171,8 @@ class Finder:
 
         With `numbers`, leading zeros do not matter, so `1.jpg` is `000001.jpg`.
 
-        A row belongs to the image that spells its name most alike. So if a table has `a/1.jpg` and says nothing about
-        `b/1.jpg`, the second image has no row. If two images spell a row's name equally, both have it.
+        A row belongs to the image whose path is nearest to the name in it. So if a table has `a/1.jpg` and does not
+        mention `b/1.jpg`, the second image has no row. If two paths are equally near, both images have the row.
         """
         found = {path: match for path in paths if (match := self._most_alike(path)) and (numbers or match[0] < NUMBER)}
         best: dict[str, int] = {}

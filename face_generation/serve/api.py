@@ -671,7 +671,8 @@ async def answer_with_faces(
     """Draws many faces as one answer.
 
     Args:
-        origins: The face that each request describes, for its seed and its recipe. `None` for a face of latents.
+        origins: The description of each face in the request, from which its seed and recipe are taken. It is `None`
+            if the face was given as latents.
         latents: Functions that compute the latents of each face, which workers call.
     """
 

@@ -35,7 +35,7 @@ class Metrics:
             "queue_capacity": ("Jobs that may wait", lambda queue: queue.capacity),
             "jobs_running": ("Jobs that are being done", lambda queue: queue.running),
             "workers": ("Jobs that are done at a time", lambda queue: queue.threads),
-            "saturation_ratio": ("Jobs that wait or are being done, for each worker", lambda queue: queue.saturation),
+            "saturation_ratio": ("Jobs that wait or run, divided by workers", lambda queue: queue.saturation),
         }
         queues = {"faces": workers, "photos": photos}
         for name, queue in queues.items():

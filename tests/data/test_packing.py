@@ -223,9 +223,7 @@ def test_a_zip_of_photos_beside_celebas_files_is_still_ones_own(
     assert list(read_split(tmp_path / "splits", "train")[1][0]) == ["name"]
 
 
-def test_numbered_photos_beside_celebas_files_stay_ones_own(
-    data: Path, pictures: list[bytes], tmp_path: Path
-) -> None:
+def test_numbered_photos_beside_celebas_files_stay_ones_own(data: Path, pictures: list[bytes], tmp_path: Path) -> None:
     for number in range(1, 11):
         (data / "me" / f"{number}.jpg").parent.mkdir(exist_ok=True)
         (data / "me" / f"{number}.jpg").write_bytes(pictures[number])
