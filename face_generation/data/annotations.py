@@ -101,17 +101,22 @@ def read_attributes(label: str, data: bytes) -> Attributes:
         del lines[0]
     number, heading = lines[0] if lines else (1, "")
     columns = _without_empty_end(_fields(heading, separator, values=-1))
-    skipped = 0  # columns before the name
+    name_at, other = 0, {0}  # columns of a row: its name's, and those without a value
     aligned = separator and len(lines) > 1 and len(_fields(lines[1][1], separator, 0)) == len(columns)
     if columns and (aligned or columns[0].lower() in {"", *NAME_HEADINGS}):
-        skipped = int(not columns[0] and columns[1].lower() in NAME_HEADINGS)  # pandas numbered the rows
-        columns = columns[skipped + 1 :]
+        named = (place for place, column in enumerate(columns) if separator and column.lower() in NAME_HEADINGS)
+        name_at = next(named, 0)
+        # If nothing stands above the first column, pandas numbered the rows.
+        other = {name_at} if columns[0] else {name_at, 0}
+        columns = [column for place, column in enumerate(columns) if place not in other]
     if not columns or len(set(columns)) != len(columns):
         raise _malformed(label, number, "should be the attribute names, each once")
 
     values: dict[str, list[int]] = {}
     for number, line in lines[1:]:
-        name, *fields = _fields(line, separator, len(columns))[skipped:]
+        every = _fields(line, separator, len(columns))
+        name = every[name_at] if name_at < len(every) else ""
+        fields = [field for place, field in enumerate(every) if place not in other]
         row = [PRESENCE[field] for field in fields[: len(columns)] if field in PRESENCE]
         if len(row) < len(columns) or any(fields[len(columns) :]):
             raise _malformed(label, number, f"should be an image name and {len(columns)} values, each 1 or -1")

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from face_generation.data.splits import PackedSplit
 from face_generation.editing.measure import FACES, measure_edits
 from face_generation.generator import Bundle, Generator
 from face_generation.generator.bundle import DIRECTIONS
 from face_generation.metrics.attributes import (
+    MAX_FACES,
     MIN_HELD_OUT,
     MIN_TRAIN,
     Accuracy,
@@ -60,9 +62,10 @@ def add_directions(bundle: Bundle, splits: Path, measure: bool = True, cache: Pa
 def find_directions(generator: Generator, splits: Path, measure: bool = True, cache: Path = CACHE) -> dict[str, Any]:
     """Finds the content of `directions.json`: directions of attributes, with their figures, and principal directions.
 
-    A model with an encoder is fitted to labelled training faces. A model without one is fitted to faces that it draws
-    and a classifier labels. An attribute is left out if too few faces have it, if a linear model in latent space can
-    hardly tell it, if the classifier is too bad at it to judge edits, or if its edits change another attribute more.
+    A model with an encoder is fitted to training faces, labelled ones if there are enough. A model without one is
+    fitted to faces that it draws and a classifier labels. An attribute is left out if too few faces have it, if a
+    linear model in latent space can hardly tell it, if the classifier is too bad at it to judge edits, or if its edits
+    change another attribute more.
 
     Args:
         splits: Packed splits. If too few of their faces are labelled, there are no attributes.
@@ -75,13 +78,13 @@ def find_directions(generator: Generator, splits: Path, measure: bool = True, ca
     """
     faces = LabelledFaces.load(splits)
     judge = attribute_classifier(faces, cache) if measure and faces.names else None
-    encoded = generator.bundle.has_encoder and bool(faces.names)
+    encoded = generator.bundle.has_encoder
     if encoded:
-        fit = _encode(generator, faces.train, mirror=True)
+        fit = _encode(generator, faces.train if faces.names else _unlabelled(splits), mirror=True)
     else:
         fit = _draw(generator, FIT_SEED, DRAWS * generator.bundle.latent_dim, judge)
     content: dict[str, Any] = {"attributes": [], "principal": []}
-    if encoded or judge:
+    if faces.names and (encoded or judge):
         test = _encode(generator, faces.held_out) if encoded else _draw(generator, TEST_SEED, TESTED, judge)
         content["attributes"] = _attributes(faces.names, fit, test, judge)
         if judge:
@@ -123,6 +126,14 @@ def _draw(generator: Generator, seed: int, count: int, judge: AttributeClassifie
         presence.append(judge.probabilities(images) if judge else np.empty((len(chunk), 0), np.float32))
         thumbnails.append(_thumbnails(images))
     return _Examples(latents, np.concatenate(presence), np.concatenate(thumbnails))
+
+
+def _unlabelled(splits: Path) -> Faces:
+    """Up to `MAX_FACES` faces of the training split, evenly spaced, with no attributes."""
+    split = PackedSplit(splits, "train")
+    count = min(len(split), MAX_FACES["train"])
+    rows = np.linspace(0, len(split) - 1, count).round().astype(int)
+    return Faces(split.gather(rows.tolist()).numpy(), np.empty((count, 0), dtype=bool))
 
 
 def _encode(generator: Generator, faces: Faces, mirror: bool = False) -> _Examples:

@@ -12,6 +12,8 @@ from threading import Condition, Lock
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from face_generation.errors import UserError
+
 SIDE = 32_767  # pixels of the longest side; real photos are shorter, and each row costs Pillow some memory
 MAX_PIXELS = 89_000_000  # how many pixels are decoded at most; Pillow calls more of them a decompression bomb
 PIXEL = 4  # bytes of a decoded pixel, at most
@@ -103,7 +105,11 @@ def decoded(
     Raises:
         TooLarge: The image has too long a side or too many pixels. If the file is broken, Pillow raises many other
             kinds of error.
+        UserError: The image has values of 32 bits, or signed ones.
     """
+    # Nothing says which of these values is white.
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise UserError("the photo has values of 32 bits, or signed ones; save it again with 8 or 16 bits")
     width, height = image.size
     form, extra = image.format or "", 0
     if isinstance(image, JpegImagePlugin.JpegImageFile):  # an MPO, too, because it is a JPEG with more pictures

@@ -72,7 +72,8 @@ def read_photo(
         The face, uint8 sRGB size×size×3.
 
     Raises:
-        UserError: The file is not a complete picture of these formats, it is too large, or `eyes` are not in it.
+        UserError: The file is not a complete picture of these formats, it is too large, its values have 32 bits or a
+            sign, or `eyes` are not in it.
         NoFace: A face is looked for and there is none.
     """
     kinds = f"a {IN_WORDS} picture" if formats == UPLOADS else "a picture that can be read"

@@ -90,10 +90,15 @@ ROWS = "000001.jpg -1  1  1\n000002.jpg  1 -1 -1\n"
         "image_id\tBald\tSmiling\tYoung\n000001.jpg\tFalse\tTrue\tTrue\n000002.jpg\tTrue\tFalse\tFalse\n",
         ",Bald,Smiling,Young\n000001.jpg,-1.0,1.0,1.0\n000002.jpg,1.0,-1.0,-1.0\n",
         ",image_id,Bald,Smiling,Young\n0,000001.jpg,-1,1,1\n1,000002.jpg,1,-1,-1\n",
+        "Bald,file,Smiling,Young\n-1,000001.jpg,1,1\n1,000002.jpg,-1,-1\n",
+        ",Bald,Smiling,Young,image\n0,-1,1,1,000001.jpg\n1,1,-1,-1,000002.jpg\n",
         "Image_ID,Bald,Smiling,Young\n000001.jpg,FALSE,TRUE,TRUE\n000002.jpg,TRUE,FALSE,FALSE\n",
         '"image_id","Bald","Smiling","Young"\n"000001.jpg","-1","1","1"\n"000002.jpg","1","-1","-1"\n',
     ],
-    ids="official no-count name-column kaggle spreadsheet zero-and-one words index-is-name index excel quoted".split(),
+    ids=(
+        "official no-count name-column kaggle spreadsheet zero-and-one words index-is-name index name-in-between "
+        "name-last excel quoted"
+    ).split(),
 )
 @pytest.mark.parametrize(("end", "encoding"), [("\r\n", "utf-8"), ("\n", "utf-8-sig"), ("\r", "utf-16")])
 def test_attributes_in_any_form(text: str, end: str, encoding: str) -> None:

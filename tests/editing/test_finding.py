@@ -99,7 +99,7 @@ def test_without_labels_there_are_principal_directions_only(tiny_bundle: Path, t
     unlabelled = write_splits(tmp_path / "splits", labelled=False)
     content = find_directions(Generator.load(tiny_bundle), unlabelled, cache=tmp_path / "cache")
     assert content["attributes"] == []
-    assert content["principal"]
+    assert 0 < len(content["principal"]) <= 3  # the encoder sees three mean colours, and has eight latents
 
 
 def test_missing_splits(tiny_bundle: Path, tmp_path: Path) -> None:

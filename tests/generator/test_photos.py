@@ -75,6 +75,12 @@ def test_all_kinds_of_pixels_become_rgb() -> None:
     assert cmyk[1:].max() < 80
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_values_whose_white_is_unknown_are_refused(kind: type) -> None:
+    with pytest.raises(UserError, match=r"^the photo has values of 32 bits, or signed ones; save it again with 8 or"):
+        read_photo(file_of(Image.fromarray(np.ones((60, 60), kind)), "TIFF"), 32)
+
+
 def test_what_is_transparent_lies_on_white() -> None:
     clear = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
     assert (read_photo(file_of(clear), 20) == 255).all()
