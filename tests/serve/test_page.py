@@ -902,9 +902,12 @@ def test_at_twice_the_size(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out(visit: Any, scheme: str) -> None:
+@pytest.mark.parametrize("forced", ["none", "active"])
+def test_text_stands_out(visit: Any, scheme: str, forced: str) -> None:
     """Each text's contrast with what is behind it, as WCAG 2.2 AA asks for."""
-    page = visit("#told?from=0&with=smiling&without=male", color_scheme=scheme, reduced_motion="reduce")
+    page = visit(
+        "#told?from=0&with=smiling&without=male", color_scheme=scheme, forced_colors=forced, reduced_motion="reduce"
+    )
     grid(page)
     assert faint(page) == []
     page.goto(page.url.partition("#")[0] + "#vae?from=0")
@@ -968,6 +971,12 @@ def faint(page: Page) -> list[str]:
                 return below.map((value, i) => alpha * top[i] + (1 - alpha) * value);
             };
             const found = [];
+            const forced = matchMedia("(forced-colors: active)").matches;
+            document.body.insertAdjacentHTML("beforeend", "<i class='unseen'></i>");
+            const probe = document.body.lastElementChild;
+            probe.style.background = "Canvas";
+            const canvas = parse(getComputedStyle(probe).backgroundColor);
+            probe.remove();
             for (const element of document.querySelectorAll("body *")) {
                 const words = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
                 const hidden = !element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
@@ -982,6 +991,7 @@ def faint(page: Page) -> list[str]:
                     opacity *= style.opacity;
                 }
                 const style = getComputedStyle(element);
+                if (forced && style.forcedColorAdjust !== "none") ground = canvas; // which is drawn behind the text
                 const ink = over([...parse(style.color).slice(0, 3), opacity], ground);
                 const [low, high] = [luminance(ink), luminance(ground)].sort((a, b) => a - b);
                 const contrast = (high + 0.05) / (low + 0.05);
