@@ -37,7 +37,6 @@ from face_generation.generator.parallel import cores
 from face_generation.generator.photos import TooLarge, aligned_faces, centred_square, open_photo
 
 IMAGE_SIZE = 150  # pixels, both sides; the default
-ROW_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 SIZES = range(32, 513, 2)
 CHUNK_BYTES = 4_320_000  # size of the chunk of rows that a thread makes: 64 rows at 150×150
 MAX_FILE_BYTES = 100_000_000  # a larger image file is left out

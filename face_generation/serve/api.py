@@ -47,7 +47,6 @@ from face_generation.serve.workers import Workers
 
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "It has the entity tag of If-None-Match"}}
 ALIGNED, FOUND, DIFFERENCE, SEED = "X-Aligned", "X-Face-Found", "X-Difference", "X-Seed"
-NOT_KEPT = {"cache-control": "no-store"}  # for answers that may come from a photo, such as those of latents
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 NAMES = ("with", "without")  # query options that are lists of attributes
 FACE_OPTIONS = ("truncation", *NAMES, "toward", "amount", "version")  # all other query options are edits
@@ -244,7 +243,7 @@ async def random_face(request: Request, bundle: BundleName, suffix: Suffix) -> R
     picture = await one_face(request, served, wanted, suffix)
     query = request.url.query
     where = f"{wanted.seed}.{suffix}" + (f"?{query}" if query else "")
-    headers = {SEED: str(wanted.seed), "content-location": where, **NOT_KEPT}
+    headers = {SEED: str(wanted.seed), "content-location": where}
     return Response(picture, headers=headers, media_type=MEDIA_TYPES[suffix])
 
 
@@ -458,7 +457,7 @@ async def interpolate(
 
     answer = await cancellation.run(request, service.workers, [partial(frame, latent) for latent in path], animate)
     service.metrics.images(bundle, "interpolation", order.frames)
-    return Response(answer, headers=NOT_KEPT, media_type=MEDIA_TYPES[as_])
+    return Response(answer, media_type=MEDIA_TYPES[as_])
 
 
 PHOTO_BODY = {
@@ -586,7 +585,7 @@ async def reconstruct_photo(
     (made,) = await cancellation.run(request, service.workers, [reconstruct], list)
     service.metrics.images(bundle, "reconstruction", 1)
     figures = {ALIGNED: made.aligned, FOUND: made.found, DIFFERENCE: f"{made.difference:.2f}"}
-    headers = {name: str(value).lower() for name, value in figures.items()} | NOT_KEPT
+    headers = {name: str(value).lower() for name, value in figures.items()}
     return Response(made.json(served) if as_ == "json" else made.picture, headers=headers, media_type=MEDIA_TYPES[as_])
 
 
@@ -688,4 +687,4 @@ async def answer_with_faces(
     jobs = [partial(draw, face, latent) for face, latent in zip(origins, latents, strict=True)]
     answer = await cancellation.run(request, service.workers, jobs, finish)
     service.metrics.images(served.name, kind, len(jobs))
-    return Response(answer, headers=NOT_KEPT, media_type=MEDIA_TYPES[as_])
+    return Response(answer, media_type=MEDIA_TYPES[as_])

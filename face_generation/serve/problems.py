@@ -150,7 +150,7 @@ def answer(
         errors=list(errors) or None,
     )
     content = problem.model_dump_json(exclude_none=True)
-    return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
+    return Response(content, status, headers, MEDIA_TYPE)
 
 
 def of(scope: Scope, error: Exception) -> Response | None:

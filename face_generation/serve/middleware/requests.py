@@ -18,7 +18,7 @@ from face_generation.serve.prometheus import Metrics
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 PIECE = 65_536  # bytes of a body that are sent at a time; one copy of the rest waits until the client has read them
 CLIENT_GONE = 499  # logged as nginx does, but never sent
-NOT_KEPT = (b"cache-control", b"no-store")  # of answers that have no other rule
+NOT_KEPT = (b"cache-control", b"no-store")  # unless an answer has another rule; it may come from a photo
 LONGEST_PATH = 200  # characters of a path in the log
 log = structlog.get_logger()
 
