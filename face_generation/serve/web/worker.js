@@ -38,6 +38,7 @@ const tasks = {
   /** @param {string} root Where the page is. @param {Files} files */
   async open(root, files) {
     loader = new Loader(root, files, (loaded, total) => self.postMessage({ loaded, total }));
+    started().catch(() => {}); // at once, because every task needs it; a task that fails says why
   },
 
   /** @param {string} bundle @param {Face} face @param {Origin} origin */
