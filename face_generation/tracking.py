@@ -503,12 +503,19 @@ def run_of_uri(uri: str) -> Run | None:
 
 
 def git_commit() -> str | None:
-    """The Git commit of this code, with `-dirty` if files differ from it; `None` outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """The Git commit of this code, with `-dirty` if files differ from it. `None` if Git does not track this code, even
+    if it is installed within a repository."""
+    here = Path(__file__)
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _own_tags() -> dict[str, str]:

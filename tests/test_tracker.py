@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 
 from face_generation import tracking
 from face_generation.errors import UserError
-from face_generation.tracking import Tracker
+from face_generation.tracking import Tracker, git_commit
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +78,28 @@ def test_a_run_says_what_it_was_trained_on_and_with(tracker: Tracker, folder: Pa
     assert (logged.dataset.name, logged.dataset.digest) == ("splits/train", "0123abcd")
     assert run.data.params == {"seed": "1", "model/width": "8"}
     assert "python -m face_generation.train" in run.data.tags["mlflow.note.content"]
+
+
+def test_the_commit_is_that_of_the_code_and_not_of_a_repository_around_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
+        return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    code = folder / "site-packages/tracking.py"
+    code.parent.mkdir()
+    code.write_text("installed")
+    monkeypatch.setattr(tracking, "__file__", str(code))
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "theirs")
+    assert git_commit() is None
+
+    git("add", "site-packages")
+    git("commit", "-q", "-m", "ours")
+    assert git_commit() == git("rev-parse", "HEAD")
+    code.write_text("changed")
+    assert git_commit() == git("rev-parse", "HEAD") + "-dirty"
 
 
 def test_names_may_have_quotes(tracker: Tracker, store: str, tiny_bundle: Path) -> None:

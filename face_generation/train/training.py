@@ -21,7 +21,7 @@ from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from face_generation import hardware
+from face_generation import __version__, hardware
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError, printable
@@ -82,6 +82,7 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         "licence": datamodule.licence,
         "config": settings,
         "shapes": datamodule.shapes,
+        "version": __version__,
         "git_commit": git_commit(),
     }
     changed = _note_changes(resume_from, before, provenance)

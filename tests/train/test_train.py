@@ -19,6 +19,7 @@ import torch
 from mlflow import MlflowClient
 from pytorch_lightning.loggers import CSVLogger
 
+from face_generation import __version__
 from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.generator import Generator
 from face_generation.models import checkpoint
@@ -91,6 +92,7 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle(run: Path) -> None:
     assert generator.bundle.name == "demo"
     assert generator.bundle.metrics == metrics
     assert generator.bundle.training["config"]["model"]["encoder"]["latent_channels"] == 2
+    assert generator.bundle.training["version"] == __version__
     assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
