@@ -117,8 +117,9 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         for logger in trainer.loggers:
             try:
                 end(logger, "KILLED" if interrupted else "failed")
-            except Exception as trouble:  # such as a disk that is full for it, too
-                print(f"warning: a {type(logger).__name__} could not end its run ({trouble})", file=sys.stderr)
+            except (Exception, KeyboardInterrupt) as trouble:  # a disk that is full for it, too; Ctrl-C again
+                reason = str(trouble) or type(trouble).__name__
+                print(f"warning: a {type(logger).__name__} could not end its run ({reason})", file=sys.stderr)
         if interrupted and trainer.is_global_zero:
             raise KeyboardInterrupt(_how_to_go_on(config)) from error
         if isinstance(error, OSError) and error.errno in FULL:
