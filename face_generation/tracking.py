@@ -41,7 +41,8 @@ from face_generation.generator.bundle import CARD, Bundle
 from face_generation.generator.bundle import MLFLOW_STORE as LOCAL_STORE
 from face_generation.outbox import Outbox
 
-LAST_PATIENCE, SHORT_PATIENCE = 120, 10  # seconds to wait at the end of a run that succeeded, and of one that failed
+# Seconds to wait at the end of a run that succeeded, of one that failed, and of one that somebody stopped.
+LAST_PATIENCE, SHORT_PATIENCE, HURRY = 120, 10, 2
 FAILURES = (MlflowException, SQLAlchemyError, OSError)  # errors of requests are OSErrors
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 REFUSED = {"INVALID_PARAMETER_VALUE", MISSING, "BAD_REQUEST"}  # later attempts would fail as well
@@ -98,7 +99,7 @@ class Tracker(MLFlowLogger):
         self._system_metrics = system_metrics
         self._monitor: SystemMetricsMonitor | None = None
         self._outbox = Outbox(self._recover)
-        self._begun = False
+        self._begun = self._ended = False
         self._waiting = False  # whether it waits for a store in a file
         self._refusals: set[str] = set()
         self._record = Path(run_dir) / RECORD
@@ -200,28 +201,34 @@ class Tracker(MLFlowLogger):
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
-        """Lightning calls this when fitting is over. After a success the run stays open, because its bundle is yet to
-        come."""
-        if status != "success":
-            self.end(status)
+        """Lightning calls this when fitting is over. The run stays open, because its bundle is yet to come, and because
+        Lightning takes Ctrl-C for a failure. `end` ends it."""
 
     @rank_zero_only
     def end(self, status: str = "success") -> None:
         """Ends the run with the status `success`, `failed`, or `KILLED` if somebody stopped it, when everything is
         logged.
 
-        If the store refuses for two minutes (ten seconds after a failure), a warning says how much was not logged.
+        If the store refuses for two minutes (ten seconds after a failure), a warning says how much was not logged. If
+        somebody stopped the run and a server hangs, the local store gets what the server did not take.
         """
         if self._monitor:
             self._monitor.finish()
             self._monitor = None
-        self._send(lambda: super(Tracker, self).finalize(status))
-        if left := self._outbox.flush(LAST_PATIENCE if status == "success" else SHORT_PATIENCE):
-            log.warning(
-                "MLflow at %s still does not take it: %d entries were not logged. The figures are in metrics.json.",
-                self._tracking_uri,
-                left,
-            )
+        if not self._ended:  # or somebody did not wait for the end of a run that is finished
+            self._ended = True
+            self._send(lambda: super(Tracker, self).finalize(status))
+        stopped = status == "KILLED"
+        if stopped and (left := self._outbox.flush(HURRY, hurry=True)):
+            if is_file(self._tracking_uri):
+                log.warning("Waiting for MLflow at %s to take %d entries; Ctrl-C ends this.", self._tracking_uri, left)
+            else:
+                self._outbox.abandon(TimeoutError("it hangs"))
+        patience = LAST_PATIENCE if status == "success" else SHORT_PATIENCE
+        if left := self._outbox.flush(patience, hurry=stopped):
+            known = " The figures are in metrics.json." if status == "success" else ""
+            what = "MLflow at %s still does not take it: %d entries were not logged.%s"
+            log.warning(what, self._tracking_uri, left, known)
 
     def _start(self) -> None:
         if self._study and self._run_id is None:
@@ -503,12 +510,19 @@ def run_of_uri(uri: str) -> Run | None:
 
 
 def git_commit() -> str | None:
-    """The Git commit of this code, with `-dirty` if files differ from it; `None` outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """The Git commit of this code, with `-dirty` if files differ from it. `None` if Git does not track this code, even
+    if it is installed within a repository."""
+    here = Path(__file__)
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _own_tags() -> dict[str, str]:

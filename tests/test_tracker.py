@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 
 from face_generation import tracking
 from face_generation.errors import UserError
-from face_generation.tracking import Tracker
+from face_generation.tracking import Tracker, git_commit
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,7 @@ def test_a_run_is_finished_when_its_bundle_is_registered(tracker: Tracker, tiny_
     assert status(tracker) == "RUNNING"
     tracker.register(tiny_bundle, "demo")
     tracker.end()
+    tracker.end("KILLED")  # somebody did not wait
     assert status(tracker) == "FINISHED"
     model = MlflowClient(tracker._tracking_uri).get_model_version("demo", "1")
     assert model.tags["image_size"] == "150"
@@ -65,6 +66,7 @@ def test_a_run_is_finished_when_its_bundle_is_registered(tracker: Tracker, tiny_
 
 @pytest.mark.parametrize(("given", "shown"), [("failed", "FAILED"), ("KILLED", "KILLED")])
 def test_a_run_that_ends_early_says_so(tracker: Tracker, given: str, shown: str) -> None:
+    tracker.finalize("failed")  # Lightning, also after Ctrl-C
     tracker.end(given)
     assert status(tracker) == shown
 
@@ -78,6 +80,28 @@ def test_a_run_says_what_it_was_trained_on_and_with(tracker: Tracker, folder: Pa
     assert (logged.dataset.name, logged.dataset.digest) == ("splits/train", "0123abcd")
     assert run.data.params == {"seed": "1", "model/width": "8"}
     assert "python -m face_generation.train" in run.data.tags["mlflow.note.content"]
+
+
+def test_the_commit_is_that_of_the_code_and_not_of_a_repository_around_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
+        return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    code = folder / "site-packages/tracking.py"
+    code.parent.mkdir()
+    code.write_text("installed")
+    monkeypatch.setattr(tracking, "__file__", str(code))
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "theirs")
+    assert git_commit() is None
+
+    git("add", "site-packages")
+    git("commit", "-q", "-m", "ours")
+    assert git_commit() == git("rev-parse", "HEAD")
+    code.write_text("changed")
+    assert git_commit() == git("rev-parse", "HEAD") + "-dirty"
 
 
 def test_names_may_have_quotes(tracker: Tracker, store: str, tiny_bundle: Path) -> None:
@@ -199,6 +223,28 @@ def test_a_server_may_go_while_the_local_store_cannot_be_used(
     (run,) = local.search_runs([experiment])
     assert [point.step for point in local.get_metric_history(run.info.run_id, "loss")] == [0, 1, 2]
     assert run.data.params == {"seed": "1"}
+
+
+def test_a_stopped_run_does_not_wait_for_a_server_that_hangs(
+    store: str, folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is a locked database, for which SQLite waits 20 seconds."""
+    monkeypatch.setattr(tracking, "LOCAL_STORE", store)
+    shutil.copy(empty_store, folder / "server.db")
+    tracker = Tracker("run", "faces", "demo", f"sqlite+pysqlite:///{folder}/server.db")
+    tracker.log_hyperparams({"seed": 1})
+    with closing(sqlite3.connect(folder / "server.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for step in range(3):
+            tracker.log_metrics({"loss": step / 2}, step)
+        begun = time.monotonic()
+        tracker.end("KILLED")
+        assert time.monotonic() - begun < 15
+
+    local = MlflowClient(store)
+    (run,) = local.search_runs([local.get_experiment_by_name("faces").experiment_id])
+    assert [point.step for point in local.get_metric_history(run.info.run_id, "loss")] == [0, 1, 2]
+    assert run.info.status == "KILLED"
 
 
 def test_a_locked_store_stops_no_measurement_of_the_machine(

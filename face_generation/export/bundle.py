@@ -87,8 +87,8 @@ def export_bundle(
     """Writes `model` as the bundle `name`. `folder` appears when the bundle is complete and replaces an older bundle.
 
     Args:
-        provenance: `data` (what it was trained on, in words), `licence`, `config`, `shapes`, `git_commit` and
-            `metrics`.
+        provenance: `data` (what it was trained on, in words), `licence`, `config`, `shapes`, `version` (of this
+            package), `git_commit` and `metrics`.
         splits: Packed splits that directions of edits are found with. `None` leaves directions out. A prior always
             needs splits, because a drawn face has the attributes of a training face.
         directions: Find directions.
@@ -149,7 +149,8 @@ def _write(
 ) -> Bundle:
     """Writes the networks, the manifest and the preview."""
     model = model.cpu().eval()
-    training = {key: provenance[key] for key in ("data", "config", "git_commit", "changes") if key in provenance}
+    recorded = ("data", "config", "version", "git_commit", "changes")
+    training = {key: provenance[key] for key in recorded if key in provenance}
     training |= {"model": type(model).__name__, "losses": list(model.losses)}
     training |= {key: published(training[key]) for key in ("config", "changes") if key in training}
     manifest: dict[str, Any] = {"metrics": provenance["metrics"], "licence": provenance["licence"]}

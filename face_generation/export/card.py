@@ -1,6 +1,7 @@
 """Writes the card of a bundle: what people should know before they draw faces with it (Mitchell et al. 2019)."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from face_generation.editing.finding import MIN_AUC, MIN_CLASSIFIER_AUC
@@ -57,7 +58,7 @@ A {bundle.training.get("model", "model")} that draws RGB faces of {bundle.image_
 
 {bundle.licence}
 
-Code: commit {bundle.training.get("git_commit") or "unknown"}; the whole configuration is in `bundle.json`.
+Code: {_code(bundle.training)}; the whole configuration is in `bundle.json`.
 
 ## What it is for, and not for
 
@@ -76,6 +77,12 @@ The figures are those of the exported weights. Their names begin with the split 
 """
     with writing(bundle.folder / CARD) as file:
         file.write(text.encode())
+
+
+def _code(training: Mapping[str, Any]) -> str:
+    """Which code trained a model: the version of this package, and the commit if it ran from a repository."""
+    known = {"version": training.get("version"), "commit": training.get("git_commit")}
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value) or "unknown"
 
 
 def _evaluation(bundle: Bundle) -> str:

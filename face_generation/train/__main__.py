@@ -19,8 +19,6 @@ TEXTS = (
     "logger.csv.save_dir",
     "logger.tensorboard.save_dir",
     "logger.wandb.save_dir",
-    "callbacks.best.dirpath",
-    "callbacks.last.dirpath",
     "hydra.run.dir",
     "hydra.sweep.dir",
     "hydra.sweep.subdir",

@@ -1,8 +1,11 @@
 """Checks options whose mistakes Lightning, torch or the export would report late or unclearly."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig, OmegaConf
 
 from face_generation.errors import UserError
+from face_generation.train import folders
 
 # The smallest value of each option that is a whole number.
 WHOLE = {
@@ -48,3 +51,10 @@ def check(config: DictConfig) -> None:
             raise UserError(f"{name}={config[name]}; give true or false")
     if str(config.trainer.precision) not in PRECISIONS:
         raise UserError(f"trainer.precision={config.trainer.precision}; use auto, 32-true or bf16-mixed")
+    for name in ("best", "last"):
+        given = OmegaConf.select(config, f"callbacks.{name}.dirpath")
+        if given and Path(given) != Path(config.run_dir) / folders.CHECKPOINTS:
+            raise UserError(
+                f"callbacks.{name}.dirpath={given}; a run keeps its checkpoints in its own folder, where no other run "
+                "overwrites them and ckpt_path=last finds them; to put runs elsewhere, give runs_dir=…"
+            )

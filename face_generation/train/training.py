@@ -21,7 +21,7 @@ from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from face_generation import hardware
+from face_generation import __version__, hardware
 from face_generation.data.datamodule import PackedDataModule
 from face_generation.data.versioning import add_and_push
 from face_generation.errors import UserError, printable
@@ -82,6 +82,7 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         "licence": datamodule.licence,
         "config": settings,
         "shapes": datamodule.shapes,
+        "version": __version__,
         "git_commit": git_commit(),
     }
     changed = _note_changes(resume_from, before, provenance)
@@ -116,8 +117,9 @@ def _train(config: DictConfig, resume_from: str | None) -> float | None:
         for logger in trainer.loggers:
             try:
                 end(logger, "KILLED" if interrupted else "failed")
-            except Exception as trouble:  # such as a disk that is full for it, too
-                print(f"warning: a {type(logger).__name__} could not end its run ({trouble})", file=sys.stderr)
+            except (Exception, KeyboardInterrupt) as trouble:  # a disk that is full for it, too; Ctrl-C again
+                reason = str(trouble) or type(trouble).__name__
+                print(f"warning: a {type(logger).__name__} could not end its run ({reason})", file=sys.stderr)
         if interrupted and trainer.is_global_zero:
             raise KeyboardInterrupt(_how_to_go_on(config)) from error
         if isinstance(error, OSError) and error.errno in FULL:

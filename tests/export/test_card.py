@@ -1,6 +1,7 @@
 """What a card says about an evaluation."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_a_card_says_if_no_figure_or_an_unknown_one_was_a_loss(bundle: Bundle) -
         bundle, ["EfficientNet-Lite0"]
     )
     assert "The manifest does not say which of these figures were also losses in training." in card_of(bundle, None)
+
+
+@pytest.mark.parametrize(
+    ("training", "code"),
+    [
+        ({"version": "0.1.0", "git_commit": "0123abc"}, "version 0.1.0, commit 0123abc"),
+        ({"version": "0.1.0", "git_commit": None}, "version 0.1.0"),
+        ({}, "unknown"),
+    ],
+)
+def test_a_card_says_which_code_trained_the_model(bundle: Bundle, training: dict[str, str | None], code: str) -> None:
+    write_card(replace(bundle, training=training))
+
+    assert f"Code: {code}; the whole" in (bundle.folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_broken_faces_need_no_other_figure(bundle: Bundle) -> None:

@@ -14,7 +14,9 @@ def composed(*options: str) -> DictConfig:
         return compose("train", ["name=small", "run_dir=run", *options])
 
 
-@pytest.mark.parametrize("option", ["trainer.max_epochs=null", "trainer.fast_dev_run=true", "trainer.precision=32"])
+@pytest.mark.parametrize(
+    "option", ["trainer.max_epochs=null", "trainer.fast_dev_run=true", "trainer.precision=32", "callbacks.last=null"]
+)
 def test_ordinary_values_are_taken(option: str) -> None:
     check(composed(option))
 
@@ -35,6 +37,8 @@ def test_ordinary_values_are_taken(option: str) -> None:
         ("push=yes", "push=yes; give true or false"),
         ("trainer.precision=16-mixed", "trainer.precision=16-mixed; use auto, 32-true or bf16-mixed"),
         ("trainer.precision=17", "trainer.precision=17; use auto"),
+        ("callbacks.last.dirpath=elsewhere", "a run keeps its checkpoints in its own folder.* give runs_dir="),
+        ("callbacks.best={dirpath:elsewhere}", "callbacks.best.dirpath=elsewhere; a run keeps its checkpoints"),
     ],
 )
 def test_a_mistake_says_what_to_give(option: str, message: str) -> None:

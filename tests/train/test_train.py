@@ -19,6 +19,7 @@ import torch
 from mlflow import MlflowClient
 from pytorch_lightning.loggers import CSVLogger
 
+from face_generation import __version__
 from face_generation.data.datamodule import SyntheticDataModule
 from face_generation.generator import Generator
 from face_generation.models import checkpoint
@@ -91,6 +92,7 @@ def test_a_run_leaves_checkpoints_metrics_and_a_bundle(run: Path) -> None:
     assert generator.bundle.name == "demo"
     assert generator.bundle.metrics == metrics
     assert generator.bundle.training["config"]["model"]["encoder"]["latent_channels"] == 2
+    assert generator.bundle.training["version"] == __version__
     assert generator.sample(2, seed=0).shape == (2, 150, 150, 3)
 
 
@@ -337,6 +339,26 @@ def test_a_disk_that_is_full_for_a_logger_is_one_line(workspace: Path, tmp_path:
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert line.startswith("error: no space left ")
     assert line.endswith("ckpt_path=last")
+
+
+class Stopped(CSVLogger):
+    """A logger that somebody stops with Ctrl-C, and once more when its run is to end."""
+
+    def save(self) -> None:
+        raise KeyboardInterrupt
+
+    def finalize(self, status: str) -> None:
+        if status == "KILLED":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_a_stopped_run_ends_keeps_the_message(workspace: Path, tmp_path: Path, train: Train) -> None:
+    stopped = [f"+logger.stopped._target_={__name__}.Stopped", "+logger.stopped.save_dir=logs"]
+    done = train(tmp_path, *SMALL, f"data.folder={workspace}/splits", "logger=none", *stopped)
+
+    assert done.returncode == 130
+    assert "a Stopped could not end its run (KeyboardInterrupt)" in done.stderr
+    assert done.stderr.splitlines()[-1] == "interrupted; there is no checkpoint yet to go on from"
 
 
 def test_an_account_that_a_logger_lacks_is_one_line(

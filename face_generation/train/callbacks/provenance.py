@@ -10,7 +10,7 @@ class RecordProvenance(pl.Callback):
     """Adds `provenance` and the latest validation metrics to every checkpoint, so that export needs no other file.
 
     Args:
-        provenance: `data`, `licence`, `config` and `git_commit`; plain Python types.
+        provenance: `data`, `licence`, `config`, `version` and `git_commit`; plain Python types.
     """
 
     def __init__(self, provenance: Mapping[str, Any]) -> None:
