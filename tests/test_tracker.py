@@ -253,11 +253,11 @@ def test_a_locked_store_stops_no_measurement_of_the_machine(
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     tracker = Tracker("run", "faces", "demo", store, system_metrics=True)
     tracker.log_hyperparams({"seed": 1})
-    client = MlflowClient(store)
 
-    def measured() -> list[int]:
-        history = client.get_metric_history(tracker.run_id, "system/cpu_utilization_percentage")
-        return [point.step for point in history]
+    def measured() -> list[int]:  # MLflow itself would not wait long, because these tests are impatient
+        steps = "SELECT step FROM metrics WHERE key = 'system/cpu_utilization_percentage' ORDER BY step"
+        with closing(sqlite3.connect(folder / "mlflow.db", timeout=60)) as database:
+            return [step for (step,) in database.execute(steps)]
 
     wait_for(measured)
     with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
