@@ -172,10 +172,9 @@ def test_a_store_that_is_locked_at_the_start_is_one_line(impatient: None, store:
     other.close()
 
 
-def test_a_deleted_experiment_is_one_line_with_the_remedy(tracker: Tracker, store: str) -> None:
+def test_a_deleted_experiment_is_one_line_with_the_remedy(store: str) -> None:
     client = MlflowClient(store)
-    deleted = client.get_experiment_by_name("faces").experiment_id
-    tracker.end()
+    deleted = client.create_experiment("faces")
     client.delete_experiment(deleted)
 
     with pytest.raises(UserError, match=f"was deleted; .* mlflow experiments restore -x {deleted}"):

@@ -10,10 +10,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from face_generation.hardware import device
@@ -85,6 +81,12 @@ def auc(samples: Features, real: Features, seed: int) -> Estimate:
     Raises:
         Gap: A set has fewer than 10 rows, or a value that is not finite.
     """
+    # Here, because training and export import this module for what the metric is called, and scikit-learn takes long.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     bootstrap.check(samples, real, least=2 * FOLDS)
     rows, others = bootstrap.equal_rows(len(samples), len(real), seed)
     inputs = np.concatenate([samples[rows], real[others]])

@@ -144,11 +144,11 @@ def test_who_goes_away_in_the_midst_of_an_upload(small: Any) -> None:
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 def test_graceful_stop(serving: Callable[..., Any], tmp_path: Path, name: signal.Signals) -> None:
     """What is under way is finished, and what comes in the meantime is told so."""
-    with serving(tmp_path, "bundles=[vae]", "workers=1", "limits.faces=200", "limits.queue=200") as server:
+    with serving(tmp_path, "bundles=[vae]", "workers=1", "limits.faces=40", "limits.queue=200") as server:
         with ThreadPoolExecutor(1) as pool:
-            order = {"faces": [{"seed": 0, "count": 200}], "as": "zip"}
+            order = {"faces": [{"seed": 0, "count": 40}], "as": "zip"}
             running = pool.submit(httpx.post, f"{server.url}{VAE}/faces", json=order, timeout=SECONDS)
-            wait_until(lambda: queued(server) > 100)
+            wait_until(lambda: queued(server) > 20)
             server.process.send_signal(name)
             wait_until(lambda: server.http.get("/ready").status_code == 503)
             more = server.http.get(f"{VAE}/faces/1.png")
