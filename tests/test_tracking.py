@@ -28,14 +28,14 @@ from face_generation.generator import Generator
 
 ROOT = Path(__file__).parents[1]
 STEPS = 3  # per epoch
-# The demo, cut to seconds. Latents are few, because the export draws faces for each.
+# The demo, cut to seconds.
 SMALL = [
     "experiment=demo",
     "data.count=60",
     "data.batch_size=8",
     "model.encoder.latent_channels=2",
-    "model.encoder.channels=[8,8,8,8,8]",
-    "model.decoder.channels=[8,8,8,8,8,8]",
+    "model.encoder.channels=[8,8,8,8]",
+    "model.decoder.channels=[8,8,8,8,8]",
     "model.discriminator.channels=[8,8]",
     "trainer.max_epochs=1",
     f"trainer.limit_train_batches={STEPS}",
