@@ -112,7 +112,7 @@ def read_attributes(label: str, data: bytes) -> Attributes:
     if not columns or len(set(columns)) != len(columns):
         raise _malformed(label, number, "should be the attribute names, each once")
 
-    values: dict[str, list[int]] = {}
+    values: dict[str, bytes] = {}  # CelebA has eight million values, which are not to be as many objects
     for number, line in lines[1:]:
         every = _fields(line, separator, len(columns))
         name = every[name_at] if name_at < len(every) else ""
@@ -122,12 +122,12 @@ def read_attributes(label: str, data: bytes) -> Attributes:
             raise _malformed(label, number, f"should be an image name and {len(columns)} values, each 1 or -1")
         if name in values:
             raise _malformed(label, number, f"names {name} a second time")
-        values[name] = row
+        values[name] = np.array(row, np.int8).tobytes()
     if count not in (None, len(values)):
         raise UserError(f"{label} says that it has {count} images, but has {len(values)}; download it again")
     if not values:
         raise UserError(f"{label} names no image; download it again")
-    table = settled(np.array(list(values.values()), dtype=np.int8))
+    table = settled(np.frombuffer(b"".join(values.values()), np.int8).reshape(-1, len(columns)))
     return tuple(columns), dict(zip(values, table, strict=True))
 
 
@@ -165,11 +165,12 @@ class Finder:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._rows: dict[tuple[int, str], str | None] = {}
+        self._rows: list[dict[str, str | None]] = [{} for _ in range(NUMBER + 1)]  # by likeness
         for name in names:
-            for spelling in _spellings(name):
+            for likeness, spelling in _spellings(name):
+                rows = self._rows[likeness]
                 # A spelling that fits two rows must find neither.
-                self._rows[spelling] = None if self._rows.get(spelling, name) != name else name
+                rows[spelling] = None if rows.get(spelling, name) != name else name
 
     def find(self, paths: Iterable[str], *, numbers: bool = True) -> dict[str, str]:
         """The name that the table has for each image that it names.
@@ -186,9 +187,9 @@ class Finder:
         return {path: row for path, (likeness, row) in found.items() if likeness == best[row]}
 
     def _most_alike(self, path: str) -> tuple[int, str] | None:
-        for spelling in _spellings(path):
-            if row := self._rows.get(spelling):
-                return spelling[0], row
+        for likeness, spelling in _spellings(path):
+            if row := self._rows[likeness].get(spelling):
+                return likeness, row
         return None
 
 
