@@ -5,6 +5,7 @@ The page's files have addresses that change with their content, so that browsers
 
 import hashlib
 import mimetypes
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,6 +23,8 @@ TYPES = {
     ".webmanifest": "application/manifest+json",
     ".ico": "image/x-icon",
 }
+
+IMPORTED = re.compile(rb'\bfrom "\./([\w-]+\.js)"')
 
 router = APIRouter(include_in_schema=False)
 
@@ -48,12 +51,27 @@ def fingerprint(documents: dict[str, Document]) -> str:
     return hashlib.sha256(repr([(name, file.tag) for name, file in documents.items()]).encode()).hexdigest()[:12]
 
 
+def modules(documents: dict[str, Document], entry: str) -> list[str]:
+    """A module and all that it imports, directly or not."""
+    known = [entry]
+    for name in known:
+        known += sorted({each.decode() for each in IMPORTED.findall(documents[name].body)}.difference(known))
+    return known
+
+
+def with_preloads(documents: dict[str, Document]) -> Document:
+    """The page, which names all modules, so that browsers need not wait for one to learn which it imports."""
+    links = "".join(f'<link rel="modulepreload" href="static/{name}">\n' for name in modules(documents, "main.js"))
+    return document("index.html", documents["index.html"].body.replace(b"</head>", f"{links}</head>".encode()))
+
+
 def start_page(text: str) -> Document:
     """The page at /. It loads its files from addresses that change with their content."""
     return Document(text.replace('"static/', f'"static/{VERSION}/').encode(), "text/html")
 
 
 WEB = read_folder(HERE / "web")
+WEB["index.html"] = with_preloads(WEB)
 VERSION = fingerprint(WEB)
 SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
 DOCS = read_folder(HERE / "docs") | {name: read(SWAGGER_UI / name) for name in SWAGGER_FILES}

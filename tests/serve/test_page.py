@@ -140,6 +140,15 @@ def test_a_grid_of_ordinary_faces_at_once(visit: Any) -> None:
     assert len({pixels(image) for image in faces.get_by_role("img").all()}) == COUNT
 
 
+def test_the_page_names_all_of_its_modules(visit: Any) -> None:
+    page = visit("")
+    grid(page)
+    links = page.locator("link[rel=modulepreload]").evaluate_all("all => all.map(({ href }) => href)")
+    resources = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    assert set(links) == {name for name in resources if name.endswith(".js")}
+    assert len(links) > 30
+
+
 def test_more_faces_by_key_and_button_and_back(visit: Any) -> None:
     page = visit("#told?from=100")
     for i, action in enumerate(
