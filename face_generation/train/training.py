@@ -284,11 +284,17 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _interruption(trainer: pl.Trainer) -> Iterator[None]:
-    """Raises `KeyboardInterrupt` on Ctrl-C, which Lightning would turn into an exit with status 1."""
+    """Raises `KeyboardInterrupt` on Ctrl-C, which Lightning would turn into an exit with status 1.
+
+    Lightning also ignores Ctrl-C from then on. This is undone, because what follows may take long.
+    """
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SystemExit as error:
         if trainer.interrupted:
+            with suppress(ValueError):  # only the main thread may handle signals
+                signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from error
         raise
 

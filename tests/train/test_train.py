@@ -350,7 +350,7 @@ class Stopped(CSVLogger):
 
     def finalize(self, status: str) -> None:
         if status == "KILLED":
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_while_a_stopped_run_ends_keeps_the_message(workspace: Path, tmp_path: Path, train: Train) -> None:
