@@ -82,7 +82,7 @@ def test_a_run_says_what_it_was_trained_on_and_with(tracker: Tracker, folder: Pa
     assert "python -m face_generation.train" in run.data.tags["mlflow.note.content"]
 
 
-def test_the_commit_is_that_of_the_code_and_not_of_a_repository_around_it(
+def test_a_repository_around_the_code_is_not_its_commit(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def git(*arguments: str) -> str:
