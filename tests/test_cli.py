@@ -84,7 +84,7 @@ def test_zsh_completes_them_when_somebody_types(line: str, completed: set[str], 
         ["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=installed, start_new_session=True
     ) as zsh:
         os.close(theirs)
-        # Of two choices, the first Tab shows both. Ctrl-A goes to the beginning of the line, which is then printed.
+        # The first Tab shows both of two choices. Ctrl-A goes to the beginning of the line, so that zsh prints it.
         os.write(ours, f'eval "$(face-generation completion zsh)"\n{line}\t\x01print -r -- \nexit\n'.encode())
         shown = ""
         while select([ours], [], [], 60)[0] and (read := _read(ours)):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -82,9 +82,7 @@ def test_a_run_says_what_it_was_trained_on_and_with(tracker: Tracker, folder: Pa
     assert "python -m face_generation.train" in run.data.tags["mlflow.note.content"]
 
 
-def test_a_repository_around_the_code_is_not_its_commit(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repository_around_the_code_is_not_its_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*arguments: str) -> str:
         who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
         return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
@@ -195,6 +193,22 @@ def test_an_experiment_that_is_deleted_in_mid_run_may_come_back(
     assert [point.step for point in client.get_metric_history(tracker.run_id, "loss")] == [0, 1, 2]
 
 
+@contextmanager
+def logging_to_a_locked_server(folder: Path, empty_store: Path) -> Iterator[Tracker]:
+    """A tracker that has logged three steps to a server that hangs.
+
+    The server is a locked database, for which SQLite waits 20 seconds. The tracker does not take it for a file.
+    """
+    shutil.copy(empty_store, folder / "server.db")
+    tracker = Tracker("run", "faces", "demo", f"sqlite+pysqlite:///{folder}/server.db")
+    tracker.log_hyperparams({"seed": 1})
+    with closing(sqlite3.connect(folder / "server.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for step in range(3):
+            tracker.log_metrics({"loss": step / 2}, step)
+        yield tracker
+
+
 def test_a_server_may_go_while_the_local_store_cannot_be_used(
     impatient: None,
     store: str,
@@ -203,18 +217,11 @@ def test_a_server_may_go_while_the_local_store_cannot_be_used(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The server is a database that the tracker does not take for a file."""
     monkeypatch.setattr(tracking, "LOCAL_STORE", store)
     local = MlflowClient(store)
     experiment = local.create_experiment("faces")
     local.delete_experiment(experiment)
-    shutil.copy(empty_store, folder / "server.db")
-    tracker = Tracker("run", "faces", "demo", f"sqlite+pysqlite:///{folder}/server.db")
-    tracker.log_hyperparams({"seed": 1})
-    with closing(sqlite3.connect(folder / "server.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        for step in range(3):
-            tracker.log_metrics({"loss": step / 2}, step)
+    with logging_to_a_locked_server(folder, empty_store) as tracker:
         wait_for(lambda: "and the MLflow experiment faces was deleted" in caplog.text)
         local.restore_experiment(experiment)
         tracker.end()
@@ -227,15 +234,8 @@ def test_a_server_may_go_while_the_local_store_cannot_be_used(
 def test_a_stopped_run_does_not_wait_for_a_server_that_hangs(
     store: str, folder: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server is a locked database, for which SQLite waits 20 seconds."""
     monkeypatch.setattr(tracking, "LOCAL_STORE", store)
-    shutil.copy(empty_store, folder / "server.db")
-    tracker = Tracker("run", "faces", "demo", f"sqlite+pysqlite:///{folder}/server.db")
-    tracker.log_hyperparams({"seed": 1})
-    with closing(sqlite3.connect(folder / "server.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        for step in range(3):
-            tracker.log_metrics({"loss": step / 2}, step)
+    with logging_to_a_locked_server(folder, empty_store) as tracker:
         begun = time.monotonic()
         tracker.end("KILLED")
         assert time.monotonic() - begun < 15

@@ -112,7 +112,7 @@ def read_attributes(label: str, data: bytes) -> Attributes:
     if not columns or len(set(columns)) != len(columns):
         raise _malformed(label, number, "should be the attribute names, each once")
 
-    values: dict[str, bytes] = {}  # CelebA has eight million values, which are not to be as many objects
+    values: dict[str, bytes] = {}  # lists would take eight times the memory, and CelebA has eight million values
     for number, line in lines[1:]:
         every = _fields(line, separator, len(columns))
         name = every[name_at] if name_at < len(every) else ""
